@@ -1,0 +1,6 @@
+//! The CTO Harness: runs coding agents it does not trust, and proves what they did.
+//!
+//! The modules stand in the order of the flow; a module names only modules above it (`tests/tidy.rs`).
+//! `run` is the one exception: it names every stage, and reads as the flow itself.
+
+pub mod vocab;

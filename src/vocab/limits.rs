@@ -1,0 +1,66 @@
+//! Limits of a run: every one has a default and a ceiling, so none is ever absent.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The name of a limit, as it is written in contracts, evidence and `--limit NAME=VALUE`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LimitName {
+    /// Wall time of the engine, seconds.
+    WallSeconds,
+    /// Longest time without output, seconds.
+    IdleSeconds,
+    /// CPU time of one process, seconds.
+    CpuSeconds,
+    /// Bytes on standard output and standard error together.
+    OutputBytes,
+    /// Processes and threads of the run's own uid.
+    Processes,
+    /// Open files of one process.
+    OpenFiles,
+    /// Size of one file, bytes.
+    FileBytes,
+    /// Changed files in the patch.
+    ChangedFiles,
+    /// Size of the private `/tmp`, bytes.
+    TmpBytes,
+    /// Size of the private `/dev/shm`, bytes.
+    ShmBytes,
+    /// Memory of the whole tree, bytes (not supported yet).
+    MemoryBytes,
+    /// Bytes written to the work tree (not supported yet).
+    DiskBytes,
+    /// Inodes made in the work tree (not supported yet).
+    Inodes,
+    /// Time between the polite and the final signal, seconds.
+    GraceSeconds,
+}
+
+/// The limits in force for one run. All values in the unit of the name; none is zero.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Seconds of wall time.
+    pub wall_seconds: u64,
+    /// Seconds without output.
+    pub idle_seconds: u64,
+    /// CPU seconds of one process.
+    pub cpu_seconds: u64,
+    /// Bytes of output.
+    pub output_bytes: u64,
+    /// Processes and threads.
+    pub processes: u64,
+    /// Open files of one process.
+    pub open_files: u64,
+    /// Bytes of one file.
+    pub file_bytes: u64,
+    /// Files in the patch.
+    pub changed_files: u64,
+    /// Bytes of `/tmp`.
+    pub tmp_bytes: u64,
+    /// Bytes of `/dev/shm`.
+    pub shm_bytes: u64,
+    /// Seconds from TERM to KILL.
+    pub grace_seconds: u64,
+}

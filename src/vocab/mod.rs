@@ -1,0 +1,23 @@
+//! Words that every stage shares: digests, ids, time, signatures, limits, reasons.
+//!
+//! Nothing here performs I/O except [`sign::SealingKey::generate`] and [`ids::RunId::new`], which ask the
+//! kernel for randomness, and [`time::Timestamp::now`], which reads the clock. Pure stages (contract,
+//! eligibility, inspection's verdict) call none of these three.
+
+mod digest;
+mod ids;
+mod limits;
+mod modes;
+mod reason;
+mod sign;
+mod text;
+mod time;
+
+pub use digest::{Digest, DigestError, GitId, Hasher};
+pub use ids::{ActionId, ApprovalId, EngineId, IdError, PrincipalName, RunId, TaskId};
+pub use limits::{LimitName, Limits};
+pub use modes::{MutationMode, RiskClass, Stage};
+pub use reason::{Basis, Reason, Verdict};
+pub use sign::{KeyError, PublicKey, SealingKey, Signature};
+pub use text::{shown, shown_bytes};
+pub use time::Timestamp;
