@@ -4,3 +4,5 @@
 //! `run` is the one exception: it names every stage, and reads as the flow itself.
 
 pub mod vocab;
+
+pub mod contract;

@@ -1,0 +1,166 @@
+//! The acts that a contract may forbid, and what stops each of them in this version.
+//!
+//! What stops an act is a missing route, credential or right. Observation is a second matter: where this
+//! version cannot see attempts, the table says so, and a rule that needs it is not supported.
+
+use super::globs::{GlobError, PathGlobs};
+use crate::vocab::ActionId;
+
+/// One row of the table of SPEC §6.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ActionRule {
+    /// Its id.
+    pub id: &'static str,
+    /// What stops it.
+    pub enforced_by: &'static str,
+    /// What shows attempts in this version; `None` = not observable here.
+    pub observed_in: Option<Observed>,
+    /// Globs of paths whose change is an attempt (only with [`Observed::Patch`]).
+    pub paths: &'static [&'static str],
+}
+
+/// Where attempts show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Observed {
+    /// In the patch.
+    Patch,
+    /// In what reached the handed-out listener.
+    Listener,
+}
+
+/// Every named action.
+pub const RULES: &[ActionRule] = &[
+    rule("git.push", "no route out and no credential inside; the target repository is not in the sandbox"),
+    rule("git.merge", "the target repository is not in the sandbox; merging has no executor"),
+    rule("git.commit", "commits inside reach only the throw-away repository, which is dropped"),
+    rule("git.history-rewrite", "the target repository's objects and refs are not in the sandbox"),
+    rule("deploy", "no route out and no credential inside; deploying has no executor"),
+    rule("issue.close", "no route out and no credential inside; closing has no executor"),
+    ActionRule {
+        observed_in: Some(Observed::Listener),
+        ..rule(
+            "network.egress",
+            "empty network namespace; the only listener forwards model requests and nothing else",
+        )
+    },
+    rule("package.install", "no route out; system directories are read-only"),
+    ActionRule {
+        observed_in: Some(Observed::Patch),
+        paths: &["vendor/", "third_party/", "third-party/", "node_modules/"],
+        ..rule(
+            "vendor-source.mutate",
+            "inputs are mounted read-only; patch inspection finds changes to vendored folders",
+        )
+    },
+    rule(
+        "external-repo.mutate",
+        "nothing outside the work tree is writable; nested repositories are findings",
+    ),
+    rule(
+        "process.daemonize",
+        "process namespace; the whole tree is killed and seen empty before anything is collected",
+    ),
+    rule("secrets.read", "home and credentials are not in the sandbox; keys stay outside, in the broker"),
+];
+
+const fn rule(id: &'static str, enforced_by: &'static str) -> ActionRule {
+    ActionRule { id, enforced_by, observed_in: None, paths: &[] }
+}
+
+/// A forbidden action, read.
+#[derive(Debug, Clone)]
+pub enum Action {
+    /// One of [`RULES`].
+    Named(&'static ActionRule),
+    /// `command:<glob>` over the arguments, joined by blanks. Not supported until programs are observed.
+    Command(String),
+    /// `path:<glob>`: a change to a matching path is an attempt.
+    Path(Box<PathGlobs>),
+}
+
+/// Why a text is not an action.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ActionError {
+    /// No such id.
+    #[error("unknown action `{0}`")]
+    Unknown(String),
+    /// The glob of `path:`.
+    #[error(transparent)]
+    Path(#[from] GlobError),
+    /// The glob of `command:`.
+    #[error("the rule `{0}` has an empty or unclosed glob, or a control character")]
+    Command(String),
+}
+
+impl Action {
+    /// Reads an id.
+    pub fn parse(id: &ActionId) -> Result<Self, ActionError> {
+        let text = id.as_str();
+        if let Some(glob) = text.strip_prefix("path:") {
+            return Ok(Self::Path(Box::new(PathGlobs::new(&[glob])?)));
+        }
+        if let Some(glob) = text.strip_prefix("command:") {
+            let open = glob.matches('[').count() > glob.matches(']').count();
+            if glob.trim().is_empty() || open || glob.ends_with('\\') || glob.chars().any(char::is_control) {
+                return Err(ActionError::Command(text.chars().take(200).collect()));
+            }
+            return Ok(Self::Command(glob.to_owned()));
+        }
+        let named = RULES.iter().find(|rule| rule.id == text);
+        named.map(Self::Named).ok_or_else(|| ActionError::Unknown(text.chars().take(200).collect()))
+    }
+
+    /// What stops it.
+    #[must_use]
+    pub fn enforced_by(&self) -> &'static str {
+        match self {
+            Self::Named(rule) => rule.enforced_by,
+            Self::Command(_) => "nothing in this version: what the kernel executes is not observed yet",
+            Self::Path(_) => "patch inspection",
+        }
+    }
+
+    /// Whether attempts can be seen in this version.
+    #[must_use]
+    pub fn observable(&self) -> bool {
+        match self {
+            Self::Named(rule) => rule.observed_in.is_some(),
+            Self::Command(_) => false,
+            Self::Path(_) => true,
+        }
+    }
+
+    /// Whether this version can carry the rule out. `command:` rules are nothing but observation.
+    #[must_use]
+    pub fn supported(&self) -> bool {
+        !matches!(self, Self::Command(_))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Action, ActionError> {
+        Action::parse(&ActionId::parse(text).unwrap())
+    }
+
+    #[test]
+    fn every_named_action_says_what_stops_it() {
+        assert_eq!(RULES.len(), 12);
+        for rule in RULES {
+            assert!(matches!(parse(rule.id), Ok(Action::Named(found)) if found == rule));
+            assert!(rule.enforced_by.len() > 15, "{}", rule.id);
+            assert_eq!(rule.paths.is_empty(), rule.observed_in != Some(Observed::Patch), "{}", rule.id);
+        }
+    }
+
+    #[test]
+    fn globs_are_checked_and_command_rules_are_not_supported() {
+        assert!(parse("path:secrets/**").is_ok_and(|a| a.supported() && a.observable()));
+        assert!(parse("command:git push *").is_ok_and(|a| !a.supported() && !a.observable()));
+        for bad in ["git.pull", "path:../x", "path:", "command:", "command:[a", "paths:x"] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! The numbers that a contract may leave out, and how far it may go beyond them.
+//!
+//! One embedded file, `defaults.toml`, holds each with its unit and reason. Whether a ceiling was exceeded is
+//! told by name; the gate `contract.supported` refuses it.
+
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
+use serde::{Deserialize, Serialize};
+
+use super::wire::LimitsWire;
+use crate::vocab::{LimitName, Limits};
+
+const EMBEDDED: &str = include_str!("defaults.toml");
+
+/// One number of `defaults.toml`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Default {
+    /// In its unit.
+    pub value: u64,
+    /// What is counted.
+    pub unit: String,
+    /// Why this much.
+    pub reason: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Table {
+    ceiling_factor: u64,
+    wall_seconds: Default,
+    idle_seconds: Default,
+    cpu_seconds: Default,
+    output_bytes: Default,
+    processes: Default,
+    open_files: Default,
+    file_bytes: Default,
+    changed_files: Default,
+    tmp_bytes: Default,
+    shm_bytes: Default,
+    grace_seconds: Default,
+    verification_timeout_seconds: Default,
+}
+
+fn table() -> &'static Table {
+    static TABLE: OnceLock<Table> = OnceLock::new();
+    #[expect(clippy::expect_used, reason = "the text is part of the program, and a test reads it")]
+    TABLE.get_or_init(|| toml::from_str(EMBEDDED).expect("the embedded defaults.toml is well formed"))
+}
+
+/// The limits of a contract that names none.
+#[must_use]
+pub fn defaults() -> Limits {
+    let t = table();
+    Limits {
+        wall_seconds: t.wall_seconds.value,
+        idle_seconds: t.idle_seconds.value,
+        cpu_seconds: t.cpu_seconds.value,
+        output_bytes: t.output_bytes.value,
+        processes: t.processes.value,
+        open_files: t.open_files.value,
+        file_bytes: t.file_bytes.value,
+        changed_files: t.changed_files.value,
+        tmp_bytes: t.tmp_bytes.value,
+        shm_bytes: t.shm_bytes.value,
+        grace_seconds: t.grace_seconds.value,
+    }
+}
+
+/// Seconds that a verification command may take when the contract does not say.
+#[must_use]
+pub fn verification_timeout_seconds() -> u64 {
+    table().verification_timeout_seconds.value
+}
+
+/// Every number with its unit and reason, by name, for people.
+#[must_use]
+pub fn explained() -> BTreeMap<&'static str, &'static Default> {
+    let t = table();
+    BTreeMap::from([
+        ("wall_seconds", &t.wall_seconds),
+        ("idle_seconds", &t.idle_seconds),
+        ("cpu_seconds", &t.cpu_seconds),
+        ("output_bytes", &t.output_bytes),
+        ("processes", &t.processes),
+        ("open_files", &t.open_files),
+        ("file_bytes", &t.file_bytes),
+        ("changed_files", &t.changed_files),
+        ("tmp_bytes", &t.tmp_bytes),
+        ("shm_bytes", &t.shm_bytes),
+        ("grace_seconds", &t.grace_seconds),
+        ("verification_timeout_seconds", &t.verification_timeout_seconds),
+    ])
+}
+
+/// The largest values that a contract may ask for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Ceilings {
+    /// One ceiling a limit.
+    pub limits: Limits,
+    /// The longest timeout of a verification command, seconds.
+    pub verification_timeout_seconds: u64,
+}
+
+impl Ceilings {
+    /// The same with one ceiling replaced, in the unit of its name. A name that has no ceiling in this version
+    /// changes nothing: contracts that ask for it are not supported anyway.
+    #[must_use]
+    pub fn with(mut self, name: LimitName, value: u64) -> Self {
+        if let Some(name) = serde_json::to_value(name).ok().as_ref().and_then(|name| name.as_str()) {
+            for (row, ceiling) in rows(&mut self.limits) {
+                if row == name {
+                    *ceiling = value;
+                }
+            }
+        }
+        self
+    }
+
+    /// The defaults times `ceiling_factor` (8).
+    #[must_use]
+    pub fn standard() -> Self {
+        let factor = table().ceiling_factor;
+        let mut limits = defaults();
+        for (_, value) in rows(&mut limits) {
+            *value = value.saturating_mul(factor);
+        }
+        Self { limits, verification_timeout_seconds: verification_timeout_seconds().saturating_mul(factor) }
+    }
+}
+
+/// The limits by name, in the order of the struct.
+pub fn rows(limits: &mut Limits) -> [(&'static str, &mut u64); 11] {
+    [
+        ("wall_seconds", &mut limits.wall_seconds),
+        ("idle_seconds", &mut limits.idle_seconds),
+        ("cpu_seconds", &mut limits.cpu_seconds),
+        ("output_bytes", &mut limits.output_bytes),
+        ("processes", &mut limits.processes),
+        ("open_files", &mut limits.open_files),
+        ("file_bytes", &mut limits.file_bytes),
+        ("changed_files", &mut limits.changed_files),
+        ("tmp_bytes", &mut limits.tmp_bytes),
+        ("shm_bytes", &mut limits.shm_bytes),
+        ("grace_seconds", &mut limits.grace_seconds),
+    ]
+}
+
+/// Defaults with what the contract says laid over them, and the names of what this version cannot hold.
+pub(super) fn settle(wire: &LimitsWire, ceilings: &Ceilings) -> (Limits, Vec<String>) {
+    let given = [
+        wire.wall_seconds,
+        wire.idle_seconds,
+        wire.cpu_seconds,
+        wire.output_bytes,
+        wire.processes,
+        wire.open_files,
+        wire.file_bytes,
+        wire.changed_files,
+        wire.tmp_bytes,
+        wire.shm_bytes,
+        wire.grace_seconds,
+    ];
+    let (mut limits, mut ceiling) = (defaults(), ceilings.limits.clone());
+    let mut unsupported = Vec::new();
+    for (((name, value), (_, ceiling)), given) in
+        rows(&mut limits).into_iter().zip(rows(&mut ceiling)).zip(given)
+    {
+        if let Some(amount) = given {
+            *value = amount.0;
+            if amount.0 > *ceiling {
+                unsupported.push(above(&format!("limits.{name}"), amount.0, *ceiling));
+            }
+        }
+    }
+    let spend = wire.spend.as_ref();
+    let not_yet = [
+        ("memory_bytes", wire.memory_bytes.is_some()),
+        ("disk_bytes", wire.disk_bytes.is_some()),
+        ("inodes", wire.inodes.is_some()),
+        ("tree_cpu_seconds", wire.tree_cpu_seconds.is_some()),
+        ("tokens", wire.tokens.is_some()),
+        ("spend.run_usd", spend.is_some_and(|s| s.run_usd.is_some())),
+        ("spend.thread_usd", spend.is_some_and(|s| s.thread_usd.is_some())),
+    ];
+    unsupported.extend(not_yet.iter().filter(|(_, given)| *given).map(|(name, _)| format!("limits.{name}")));
+    (limits, unsupported)
+}
+
+/// How an exceeded ceiling is written in [`super::TaskContract::unsupported`].
+pub(super) fn above(field: &str, asked: u64, ceiling: u64) -> String {
+    format!("{field}: {asked} is above the ceiling of {ceiling}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::alternatives::Amount;
+
+    #[test]
+    fn the_embedded_numbers_are_the_promised_ones_and_each_is_explained() {
+        let limits = defaults();
+        assert_eq!((limits.wall_seconds, limits.idle_seconds, limits.grace_seconds), (30 * 60, 10 * 60, 5));
+        assert_eq!((limits.output_bytes, limits.shm_bytes), (64 << 20, 64 << 20));
+        assert_eq!((limits.file_bytes, limits.tmp_bytes, limits.changed_files), (1 << 30, 1 << 30, 1000));
+        assert_eq!(Ceilings::standard().limits.wall_seconds, 8 * 30 * 60);
+        for (name, number) in explained() {
+            assert!(number.value > 0 && !number.unit.is_empty() && number.reason.len() > 20, "{name}");
+        }
+        let written: BTreeMap<String, toml::Value> = toml::from_str(EMBEDDED).unwrap();
+        assert_eq!(explained().len() + 1, written.len());
+    }
+
+    #[test]
+    fn each_limit_is_taken_at_its_ceiling_and_refused_by_name_above_it() {
+        let ceilings = Ceilings::standard();
+        let (at, one_more) = (ceilings.limits.wall_seconds, ceilings.limits.wall_seconds + 1);
+        let wire = |n| LimitsWire { wall_seconds: Some(Amount(n)), ..LimitsWire::default() };
+        assert_eq!(settle(&wire(at), &ceilings).1, Vec::<String>::new());
+        let (limits, unsupported) = settle(&wire(one_more), &ceilings);
+        assert_eq!(limits.wall_seconds, one_more);
+        assert_eq!(unsupported, ["limits.wall_seconds: 14401 is above the ceiling of 14400"]);
+    }
+}

@@ -1,0 +1,41 @@
+//! What was asked: the wire form, the checked form, and the seal over it.
+//!
+//! No I/O and no clock: text and file bytes are handed in. `docs/contract.md` shows the form that people write.
+
+pub mod actions;
+mod alternatives;
+mod check;
+mod checks;
+#[cfg(test)]
+mod door;
+mod error;
+mod globs;
+#[cfg(test)]
+mod globs_oracle;
+mod json;
+pub mod limits;
+mod located;
+#[cfg(test)]
+mod mistakes;
+mod model;
+mod parse;
+mod provisions;
+mod rules;
+mod schema;
+mod seal;
+mod source;
+mod wire;
+
+pub use actions::{Action, ActionError, ActionRule};
+pub use checks::{CheckGroup, CheckPatterns};
+pub use error::{Complaint, ContractError, FileProblem};
+pub use globs::{GlobError, PathGlobs};
+pub use limits::Ceilings;
+pub use model::{
+    Authority, AuthorityKind, EngineChoice, Expect, Expectation, FileSource, Input, Permission, TaskContract,
+    VerificationCommand, VerificationFile,
+};
+pub use parse::{ContractFiles, MAX_ATTACHMENT_BYTES, NoFiles, parse, parse_within};
+pub use schema::{schema_of, wire_schema};
+pub use seal::{Attachments, SealedContract};
+pub use source::{Format, MAX_CONTRACT_BYTES, WireSource};
