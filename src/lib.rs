@@ -6,3 +6,7 @@
 pub mod vocab;
 
 pub mod contract;
+
+pub mod event;
+
+pub mod beneath;

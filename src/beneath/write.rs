@@ -1,0 +1,152 @@
+//! Making new things below a directory: nothing that exists is ever opened for writing.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Component, Path};
+
+use rustix::fs::{FileType, Gid, Mode, OFlags, RenameFlags, Timespec, Timestamps, Uid, XattrFlags};
+use rustix::io::Errno;
+
+use super::dir::one_component;
+use super::{BeneathError, Dir};
+
+/// Whether a write must survive a power cut before the call returns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// When the kernel gets to it.
+    Lazy,
+    /// File and its directory are on disk.
+    Synced,
+}
+
+impl Dir {
+    /// A new, empty file with exactly these permission bits; an existing name is an error.
+    pub fn create_file(&self, rel: impl AsRef<Path>, mode: u32) -> Result<File, BeneathError> {
+        let rel = rel.as_ref();
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fail = |errno| BeneathError::act("create", rel, errno);
+        let mode = Mode::from_raw_mode(mode & 0o777);
+        let fd = self.open(rel, flags, mode).map_err(fail)?;
+        // The umask took bits away; what was asked for decides.
+        rustix::fs::fchmod(&fd, mode).map_err(fail)?;
+        Ok(File::from(fd))
+    }
+
+    /// A new file with these bytes and permission bits; an existing name is an error.
+    pub fn write_new(
+        &self,
+        rel: impl AsRef<Path>,
+        bytes: &[u8],
+        mode: u32,
+        durability: Durability,
+    ) -> Result<(), BeneathError> {
+        let rel = rel.as_ref();
+        let mut file = self.create_file(rel, mode)?;
+        file.write_all(bytes).map_err(|source| BeneathError::io("write", rel, source))?;
+        if durability == Durability::Synced {
+            file.sync_all().map_err(|source| BeneathError::io("sync", rel, source))?;
+            self.parent_of(rel)?.sync()?;
+        }
+        Ok(())
+    }
+
+    /// A new directory with exactly these permission bits; an existing name is an error.
+    pub fn create_dir(&self, rel: impl AsRef<Path>, mode: u32) -> Result<Self, BeneathError> {
+        let rel = rel.as_ref();
+        let fail = |errno| BeneathError::act("create the directory", rel, errno);
+        let name = rel.file_name().ok_or_else(|| fail(Errno::INVAL))?;
+        let parent = self.parent_of(rel)?;
+        let mode = Mode::from_raw_mode(mode & 0o777);
+        rustix::fs::mkdirat(&parent, one_component(name)?, mode).map_err(fail)?;
+        let dir = parent.open_dir(name)?;
+        rustix::fs::fchmod(&dir, mode).map_err(fail)?;
+        Ok(dir)
+    }
+
+    /// The directory at `rel`, with every missing one on the way made with these permission bits.
+    pub fn create_dir_all(&self, rel: impl AsRef<Path>, mode: u32) -> Result<Self, BeneathError> {
+        let rel = rel.as_ref();
+        let mut at = self.again()?;
+        for part in rel.components() {
+            let Component::Normal(name) = part else {
+                return Err(BeneathError::act("create the directory", rel, Errno::XDEV));
+            };
+            at = match at.create_dir(name, mode) {
+                Err(error) if error.kind() == Some(std::io::ErrorKind::AlreadyExists) => at.open_dir(name)?,
+                other => other?,
+            };
+        }
+        Ok(at)
+    }
+
+    /// A new link with exactly this text; the text is never resolved.
+    pub fn create_link(&self, name: &OsStr, text: &[u8]) -> Result<(), BeneathError> {
+        rustix::fs::symlinkat(text, self, one_component(name)?)
+            .map_err(|errno| BeneathError::act("create the link", Path::new(name), errno))
+    }
+
+    /// Overlayfs's mark for a deleted name: a character device 0:0, which everybody may make (since Linux 5.8).
+    pub fn create_whiteout(&self, name: &OsStr) -> Result<(), BeneathError> {
+        let node = rustix::fs::makedev(0, 0);
+        rustix::fs::mknodat(self, one_component(name)?, FileType::CharacterDevice, Mode::empty(), node)
+            .map_err(|errno| BeneathError::act("create the whiteout", Path::new(name), errno))
+    }
+
+    /// Sets an extended attribute of the directory itself.
+    pub fn set_own_attribute(&self, attribute: &str, value: &[u8]) -> Result<(), BeneathError> {
+        rustix::fs::fsetxattr(self, attribute, value, XattrFlags::empty())
+            .map_err(|errno| BeneathError::act("set an attribute of", Path::new(""), errno))
+    }
+
+    /// Gives what is called `name` (one component, not followed) to another owner.
+    pub fn give(&self, name: &OsStr, uid: u32, gid: u32) -> Result<(), BeneathError> {
+        let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+        rustix::fs::chownat(
+            self,
+            one_component(name)?,
+            Some(uid),
+            Some(gid),
+            rustix::fs::AtFlags::SYMLINK_NOFOLLOW,
+        )
+        .map_err(|errno| BeneathError::act("change the owner of", Path::new(name), errno))
+    }
+
+    /// Gives the directory itself to another owner.
+    pub fn give_itself(&self, uid: u32, gid: u32) -> Result<(), BeneathError> {
+        rustix::fs::fchown(self, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))
+            .map_err(|errno| BeneathError::act("change the owner of", Path::new(""), errno))
+    }
+
+    /// Sets both times of what is called `name` (one component, not followed), in seconds since 1970.
+    pub fn set_times(&self, name: &OsStr, seconds: i64) -> Result<(), BeneathError> {
+        let at = Timespec { tv_sec: seconds, tv_nsec: 0 };
+        let times = Timestamps { last_access: at, last_modification: at };
+        rustix::fs::utimensat(self, one_component(name)?, &times, rustix::fs::AtFlags::SYMLINK_NOFOLLOW)
+            .map_err(|errno| BeneathError::act("set the times of", Path::new(name), errno))
+    }
+
+    /// Renames within this directory (one component each); an existing `to` is an error.
+    pub fn publish(&self, from: &OsStr, to: &OsStr) -> Result<(), BeneathError> {
+        let flags = RenameFlags::NOREPLACE;
+        rustix::fs::renameat_with(self, one_component(from)?, self, one_component(to)?, flags)
+            .map_err(|errno| BeneathError::act("publish", Path::new(to), errno))
+    }
+
+    /// Brings the directory's names to disk.
+    pub fn sync(&self) -> Result<(), BeneathError> {
+        rustix::fs::fsync(self).map_err(|errno| BeneathError::act("sync", Path::new(""), errno))
+    }
+
+    /// A second descriptor of this directory.
+    pub fn again(&self) -> Result<Self, BeneathError> {
+        self.reopen().map_err(|errno| BeneathError::act("open again", Path::new(""), errno))
+    }
+
+    fn parent_of(&self, rel: &Path) -> Result<Self, BeneathError> {
+        match rel.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => self.open_dir(parent),
+            _ => self.again(),
+        }
+    }
+}
