@@ -10,3 +10,5 @@ pub mod contract;
 pub mod event;
 
 pub mod beneath;
+
+pub mod evidence;

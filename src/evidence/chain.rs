@@ -1,0 +1,213 @@
+//! The event log as it grows: one line an event, a Merkle tree over the lines, signed heads along the way.
+//!
+//! Every line is redacted, then written with one call, so a killed run leaves whole lines but for the last, and a
+//! head comes after the events that it signs. A power cut is another matter: events are brought to disk every
+//! [`EVENTS_PER_CHECKPOINT`] and when sealed, not at every stage, so an unsealed log that a power cut shortened may
+//! be refused instead of being taken for a prefix; it is no result either way. After a write that failed nothing
+//! more is taken, because the file's end is not known any more.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::note::TreeHead;
+use super::redaction::{Redactor, redact_value};
+use super::trace::TraceBuilder;
+use super::tree::MerkleTree;
+use crate::event::{Draft, Event, EventKind, EventSink, SinkError};
+use crate::vocab::{Basis, Digest, Hasher, RunId, SealingKey, Timestamp};
+
+/// Longest line of the event log, bytes without the newline. Longer data is replaced by its digest.
+pub const MAX_EVENT_LINE: usize = 1 << 20;
+/// Events between two signed heads when no stage ends.
+pub const EVENTS_PER_CHECKPOINT: u64 = 256;
+
+/// The event log of one run.
+pub struct Chain {
+    run: RunId,
+    key: Arc<SealingKey>,
+    redact: Redactor,
+    events: File,
+    checkpoints: File,
+    tree: MerkleTree,
+    signed_size: u64,
+    last: Option<Timestamp>,
+    /// After a failed write, and after the last head.
+    broken: bool,
+    written: Hasher,
+    original: Hasher,
+    notes: Hasher,
+    rules: BTreeSet<String>,
+    trace: TraceBuilder,
+}
+
+/// A finished log: what the bundle says about it.
+pub(super) struct FinishedChain {
+    pub(super) count: u64,
+    pub(super) root: Digest,
+    /// Of `events.normalized.jsonl`.
+    pub(super) digest: Digest,
+    /// Of `checkpoints`.
+    pub(super) notes: Digest,
+    pub(super) files: [File; 2],
+    pub(super) trace: TraceBuilder,
+}
+
+impl Chain {
+    pub(super) fn new(
+        run: RunId,
+        key: Arc<SealingKey>,
+        redact: Redactor,
+        events: File,
+        checkpoints: File,
+    ) -> Self {
+        Self {
+            trace: TraceBuilder::new(&run),
+            run,
+            key,
+            redact,
+            events,
+            checkpoints,
+            tree: MerkleTree::new(),
+            signed_size: 0,
+            last: None,
+            broken: false,
+            written: Hasher::new(),
+            original: Hasher::new(),
+            notes: Hasher::new(),
+            rules: BTreeSet::new(),
+        }
+    }
+
+    /// Number of events so far.
+    #[must_use]
+    pub const fn len(&self) -> u64 {
+        self.tree.size()
+    }
+
+    /// Whether nothing was recorded yet.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.tree.size() == 0
+    }
+
+    /// Rules that matched in what stages wanted to write, and the digest of the log as it would have been.
+    pub(super) fn withheld(&self) -> Option<(Digest, Vec<String>)> {
+        (!self.rules.is_empty())
+            .then(|| (self.original.clone().finish(), self.rules.iter().cloned().collect()))
+    }
+
+    /// Signs the head of the events so far. `stage` is one word.
+    pub fn checkpoint(&mut self, stage: &str) -> Result<(), SinkError> {
+        self.guarded(|chain| chain.sign_head(stage))
+    }
+
+    fn sign_head(&mut self, stage: &str) -> io::Result<()> {
+        let head = TreeHead { size: self.tree.size(), root: self.tree.root(), stage: stage.to_owned() };
+        let note = head.signed(&self.run, &self.key);
+        self.checkpoints.write_all(note.as_bytes())?;
+        self.notes.update(note.as_bytes());
+        self.signed_size = self.tree.size();
+        Ok(())
+    }
+
+    fn guarded(&mut self, act: impl FnOnce(&mut Self) -> io::Result<()>) -> Result<(), SinkError> {
+        if self.broken {
+            return Err(io::Error::other("an earlier write failed, or the log is sealed").into());
+        }
+        act(self).inspect_err(|_| self.broken = true).map_err(SinkError::from)
+    }
+
+    fn record(&mut self, draft: Draft) -> io::Result<()> {
+        let now = Timestamp::now();
+        // The clock may be set back while a run lasts; the log's order may not.
+        let time = self.last.map_or(now, |last| last.max(now));
+        self.last = Some(time);
+        let mut event = Event {
+            seq: self.tree.size() + 1,
+            time,
+            run_id: self.run.clone(),
+            source: draft.source,
+            kind: draft.kind,
+            basis: draft.basis,
+            data: object(draft.data),
+        };
+        let mut line = serde_json::to_vec(&event)?;
+        self.original.update(&line);
+        self.original.update(b"\n");
+        let rules = redact_value(&mut event.data, &*self.redact);
+        if !rules.is_empty() {
+            self.rules.extend(rules);
+            line = serde_json::to_vec(&event)?;
+        }
+        if line.len() > MAX_EVENT_LINE {
+            event.data = cut(&event.data)?;
+            line = serde_json::to_vec(&event)?;
+        }
+        self.trace.observe(&event);
+        self.tree.push(&line);
+        line.push(b'\n');
+        self.events.write_all(&line)?;
+        self.written.update(&line);
+        if ends_stage(event.kind) {
+            self.sign_head(event.kind.as_str())?;
+        } else if self.tree.size() - self.signed_size >= EVENTS_PER_CHECKPOINT {
+            self.events.sync_data()?;
+            self.sign_head("events")?;
+        }
+        Ok(())
+    }
+
+    /// Signs the last head. Nothing can be appended after it.
+    pub(super) fn finish(&mut self) -> Result<FinishedChain, SinkError> {
+        self.checkpoint("sealed")?;
+        self.broken = true;
+        Ok(FinishedChain {
+            count: self.tree.size(),
+            root: self.tree.root(),
+            digest: self.written.clone().finish(),
+            notes: self.notes.clone().finish(),
+            files: [self.events.try_clone()?, self.checkpoints.try_clone()?],
+            trace: std::mem::replace(&mut self.trace, TraceBuilder::new(&self.run)),
+        })
+    }
+}
+
+impl EventSink for Chain {
+    fn append(&mut self, draft: Draft) -> Result<(), SinkError> {
+        // INVARIANT: nothing an engine said is ever recorded as seen.
+        let claimed = draft.source != crate::event::Source::Engine || draft.basis == Basis::Claimed;
+        let draft = if claimed { draft } else { Draft { basis: Basis::Claimed, ..draft } };
+        self.guarded(|chain| chain.record(draft))
+    }
+}
+
+/// Data is an object in every event.
+fn object(data: Value) -> Value {
+    match data {
+        Value::Object(_) => data,
+        other => json!({"value": other}),
+    }
+}
+
+/// Data that is too long for a line: how long it was, and its digest.
+fn cut(data: &Value) -> serde_json::Result<Value> {
+    let bytes = serde_json::to_vec(data)?;
+    Ok(json!({"cut": true, "bytes": bytes.len(), "digest": Digest::of(&bytes)}))
+}
+
+const fn ends_stage(kind: EventKind) -> bool {
+    matches!(
+        kind,
+        EventKind::RunStarted
+            | EventKind::DecisionEmitted
+            | EventKind::WorkspacePrepared
+            | EventKind::SandboxEstablished
+            | EventKind::EngineFinished
+            | EventKind::VerificationFinished
+            | EventKind::VerdictReached
+    )
+}

@@ -1,0 +1,44 @@
+//! What can be shown afterwards: records, chain, bundle, trace, sealing. Knows no stage.
+//!
+//! Guarantees: everything is redacted before it is written; a bundle's list of files is closed and signed; the
+//! root appears last, by rename, after all else is durable; a killed run leaves signed heads of what it recorded.
+//! Does not: decide anything, or read a bundle back (`verify` does).
+
+mod base64;
+mod bundle;
+mod chain;
+mod ctrf;
+mod dsse;
+mod folder;
+mod note;
+mod redaction;
+mod report;
+mod sarif;
+mod seal;
+mod summary;
+mod trace;
+mod tree;
+
+pub use bundle::{
+    APPROVALS_DIR, BundleError, BundleWriter, CHECKPOINTS, CONTRACT, CTRF, DECISION, EVENTS, INPUTS_DIR,
+    PATCH, REPORT, ROOT, SARIF, SUMMARY, SUMS, TRACE,
+};
+pub use chain::{Chain, EVENTS_PER_CHECKPOINT, MAX_EVENT_LINE};
+pub use ctrf::ctrf;
+pub use dsse::{
+    Envelope, EnvelopeError, EventsRoot, PAYLOAD_TYPE, PREDICATE_TYPE, RootPredicate, RootStatement,
+    STATEMENT_TYPE, Subject, SubjectDigest, pae,
+};
+pub use folder::{Listed, MAX_DEPTH, check_name, list};
+pub use note::{NoteError, SignedHead, TreeHead};
+pub use redaction::{MAX_RAW_LOG, RawLogs, Redactor, redact_value};
+pub use report::{
+    ActionRow, ChangeKind, ChangedFile, CheckChange, ClaimRow, CommandOutcome, CommandResult, CommandRow,
+    EngineOutcome, EngineSection, ExpectationRow, Finding, LayerRow, LimitReached, LimitRow, PatchSection,
+    Report, SandboxSection, Sections, Times, Usage, VerificationSection, Withheld,
+};
+pub use sarif::sarif;
+pub use seal::{SealStatement, SealedBundle, render_sums, subjects};
+pub use summary::summary;
+pub use trace::{TRACE_KEYS, TraceBuilder};
+pub use tree::MerkleTree;

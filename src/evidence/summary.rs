@@ -1,0 +1,220 @@
+//! `report.md`: the report for a person with five seconds, a pure function of the report.
+//!
+//! Every text that came from elsewhere is escaped, so that nothing in it is read as Markdown or HTML.
+
+use super::report::{ChangeKind, ChangedFile, CommandOutcome, Report};
+use crate::vocab::Verdict;
+
+/// Changed files, findings and the like shown of each kind; the rest is counted.
+const SHOWN: usize = 20;
+
+/// The file's text.
+#[must_use]
+pub fn summary(report: &Report) -> String {
+    let mut page = Page(String::new());
+    head(report, &mut page);
+    change(report, &mut page);
+    verification(report, &mut page);
+    findings(report, &mut page);
+    boundaries(report, &mut page);
+    identity(report, &mut page);
+    page.0
+}
+
+/// Lines of Markdown.
+struct Page(String);
+
+impl Page {
+    fn line(&mut self, text: &str) {
+        self.0.push_str(text);
+        self.0.push('\n');
+    }
+
+    fn section(&mut self, title: &str) {
+        self.line("");
+        self.line(&format!("## {title}"));
+        self.line("");
+    }
+
+    /// A bullet for each of `items`, up to [`SHOWN`].
+    fn bullets<T>(&mut self, items: &[T], bullet: impl Fn(&T) -> String) {
+        for item in items.iter().take(SHOWN) {
+            self.line(&format!("- {}", bullet(item)));
+        }
+        if items.len() > SHOWN {
+            self.line(&format!("- … and {} more, see `report.json`", items.len() - SHOWN));
+        }
+    }
+}
+
+fn head(report: &Report, page: &mut Page) {
+    let (mark, meaning) = match report.verdict {
+        Verdict::Pass => ("PASS", "Everything expected is there, and nothing is wrong."),
+        Verdict::Fail => ("FAIL", "The work was not done, or not shown to work."),
+        Verdict::Blocked => ("BLOCKED", "A rule was broken, or proof is missing."),
+    };
+    page.line(&format!("# {mark}: {}", escaped(report.task_id.as_str())));
+    page.line("");
+    page.line(meaning);
+    if !report.reasons.is_empty() {
+        page.section("Why");
+        page.bullets(&report.reasons, |reason| {
+            let remedy = if reason.remedy.is_empty() {
+                String::new()
+            } else {
+                format!(" *{}*", escaped(&reason.remedy))
+            };
+            format!("**{}**: {}{remedy}", escaped(&reason.code), escaped(&reason.sentence))
+        });
+    }
+}
+
+fn change(report: &Report, page: &mut Page) {
+    page.section("Change");
+    let Some(patch) = &report.sections.patch else {
+        return page.line("There is no patch: the run did not get that far.");
+    };
+    if patch.files.is_empty() {
+        return page.line("Nothing was changed.");
+    }
+    let (files, added, removed) = (patch.files.len(), patch.added_lines, patch.removed_lines);
+    page.line(&format!("{files} files, {added} lines added, {removed} removed; `patch.diff`."));
+    page.line("");
+    page.bullets(&patch.files, changed);
+}
+
+fn changed(file: &ChangedFile) -> String {
+    let word = match file.change {
+        ChangeKind::Added => "added",
+        ChangeKind::Modified => "modified",
+        ChangeKind::Deleted => "deleted",
+        ChangeKind::ModeChanged => "mode changed",
+        ChangeKind::Renamed => "renamed",
+        ChangeKind::TypeChanged => "type changed",
+    };
+    let from = file.from.as_ref().map_or_else(String::new, |from| format!(" (was {})", escaped(from)));
+    format!("{word} {}{from}", escaped(&file.path))
+}
+
+fn verification(report: &Report, page: &mut Page) {
+    page.section("Verification");
+    let Some(section) = &report.sections.verification else {
+        return page.line("Nothing was verified.");
+    };
+    if section.commands.is_empty() {
+        page.line("The contract names no verification command.");
+    }
+    page.bullets(&section.commands, |row| {
+        let outcome = match row.outcome {
+            CommandOutcome::Passed => "passed",
+            CommandOutcome::Failed => "failed",
+            CommandOutcome::Errored => "no answer",
+        };
+        let statuses: Vec<String> = [("on the base", &row.on_base), ("on the result", &row.on_result)]
+            .into_iter()
+            .filter_map(|(where_, result)| {
+                result.as_ref().map(|r| format!("{where_} {}", escaped(&r.status)))
+            })
+            .collect();
+        format!("**{outcome}** {} ({})", escaped(&row.command), statuses.join(", "))
+    });
+}
+
+fn findings(report: &Report, page: &mut Page) {
+    let sections = &report.sections;
+    if !sections.findings.is_empty() {
+        page.section("Findings");
+        page.bullets(&sections.findings, |finding| {
+            let line = finding.line.map_or_else(String::new, |line| format!(":{line}"));
+            let place = format!("{}{line}", escaped(&finding.path));
+            format!(
+                "**{}** {place} {} ({})",
+                escaped(&finding.code),
+                escaped(&finding.sentence),
+                finding.weight
+            )
+        });
+    }
+    if !sections.changes_to_checks.is_empty() {
+        page.section("Changes to checks");
+        page.bullets(&sections.changes_to_checks, |change| {
+            let permitted = if change.permitted { "named in the contract" } else { "not permitted" };
+            format!("{} ({}): {permitted}", escaped(&change.path), escaped(&change.pattern))
+        });
+    }
+    if !report.withheld.is_empty() {
+        page.section("Withheld");
+        page.bullets(&report.withheld, |one| format!("{}: {}", one.name, escaped(&one.rules.join(", "))));
+    }
+}
+
+fn boundaries(report: &Report, page: &mut Page) {
+    page.section("Boundaries");
+    match &report.sections.sandbox {
+        None => page.line("No sandbox was needed, because nothing ran."),
+        Some(sandbox) => {
+            let missing: Vec<_> = sandbox.layers.iter().filter(|layer| !layer.ok).collect();
+            let all = sandbox.layers.len();
+            page.line(&format!("{} of {all} sandbox layers in force.", all - missing.len()));
+            page.bullets(&missing, |layer| {
+                format!("**{}** {}", escaped(&layer.layer), escaped(&layer.enforced))
+            });
+        }
+    }
+    let attempts: Vec<_> = report.sections.actions.iter().filter(|row| !row.attempts.is_empty()).collect();
+    page.bullets(&attempts, |row| {
+        format!("**{}** was tried {} times", escaped(&row.action), row.attempts.len())
+    });
+    let reached: Vec<_> = report.sections.limits.iter().filter(|row| row.reached.is_some()).collect();
+    page.bullets(&reached, |row| format!("limit reached: {:?} = {}", row.name, row.value));
+}
+
+fn identity(report: &Report, page: &mut Page) {
+    page.section("Identity");
+    let engine = report.sections.engine.as_ref().map_or("none", |engine| engine.id.as_str());
+    let mode = report.mutation_mode.map_or("not given", |mode| mode.as_str());
+    page.line("| | |");
+    page.line("|---|---|");
+    for (name, value) in [
+        ("run", report.run_id.to_string()),
+        ("engine", escaped(engine)),
+        ("risk, mode", format!("{}, {mode}", report.risk_class)),
+        ("started", report.sections.times.started.to_string()),
+        ("finished", report.sections.times.finished.to_string()),
+        ("contract", report.contract_digest.to_string()),
+        ("decision", report.decision_id.to_string()),
+    ] {
+        page.line(&format!("| {name} | {value} |"));
+    }
+    page.line("");
+    page.line("Check it with `cto verify` on this folder.");
+}
+
+/// Text without power over the page.
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '\n' | '\t' | '\r' => out.push(' '),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '&' => out.push_str("&amp;"),
+            '\\' | '`' | '*' | '_' | '{' | '}' | '[' | ']' | '(' | ')' | '#' | '+' | '!' | '|' | '~' => {
+                out.push('\\');
+                out.push(letter);
+            }
+            _ => out.push(letter),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strangers_words_have_no_power() {
+        assert_eq!(escaped("a|b\n<img> [x](y)"), "a\\|b &lt;img&gt; \\[x\\]\\(y\\)");
+    }
+}
