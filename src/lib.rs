@@ -12,3 +12,5 @@ pub mod event;
 pub mod beneath;
 
 pub mod evidence;
+
+pub mod home;

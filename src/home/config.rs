@@ -1,0 +1,279 @@
+//! `config.toml`: what an operator may set. Strict: an unknown field is an error, never ignored.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::{HomeError, KeySource};
+use crate::vocab::{EngineId, LimitName};
+
+/// The checked configuration. Everything has a default, so that a first run needs no file.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Config {
+    /// By engine id.
+    pub engines: BTreeMap<EngineId, EngineConfig>,
+    /// Toolchains besides those found on the machine, or instead of one of the same name.
+    pub toolchains: BTreeMap<String, ToolchainConfig>,
+    /// Ceilings that replace the built-in ones, in the unit of the name.
+    pub ceilings: BTreeMap<LimitName, u64>,
+}
+
+/// How one engine is reached. Holds no secret: the key is named, not written.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct EngineConfig {
+    /// Absolute path of the native program.
+    pub program: Option<PathBuf>,
+    /// Base URL of the model endpoint, without user, query or fragment.
+    pub endpoint: Option<String>,
+    /// The model when the contract names none.
+    pub model: Option<String>,
+    /// The endpoint costs nothing (counts only for loopback).
+    pub unpriced: bool,
+    /// Where the endpoint's key is.
+    pub key: Option<KeySource>,
+}
+
+/// A toolchain: read-only folders and the environment that makes them work.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct ToolchainConfig {
+    /// Absolute host folders, seen inside read-only at the same paths.
+    pub read_only: Vec<PathBuf>,
+    /// Absolute folders put in front of `PATH`.
+    pub path: Vec<PathBuf>,
+    /// Environment variables.
+    pub env: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wire {
+    #[serde(default)]
+    engines: BTreeMap<EngineId, EngineWire>,
+    #[serde(default)]
+    toolchains: BTreeMap<String, ToolchainWire>,
+    #[serde(default)]
+    limits: BTreeMap<LimitName, u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EngineWire {
+    program: Option<PathBuf>,
+    endpoint: Option<String>,
+    model: Option<String>,
+    #[serde(default)]
+    unpriced: bool,
+    key: Option<KeyWire>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeyWire {
+    env: Option<String>,
+    file: Option<PathBuf>,
+    command: Option<Vec<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ToolchainWire {
+    #[serde(default)]
+    read_only: Vec<PathBuf>,
+    #[serde(default)]
+    path: Vec<PathBuf>,
+    #[serde(default)]
+    env: BTreeMap<String, String>,
+}
+
+/// One file being checked: makes errors that name it.
+struct Checker<'a> {
+    path: &'a Path,
+}
+
+impl Checker<'_> {
+    fn refuse(&self, field: String, problem: &str, remedy: &str) -> HomeError {
+        HomeError::Value { path: self.path.to_owned(), field, problem: problem.into(), remedy: remedy.into() }
+    }
+
+    fn absolute(&self, field: String, path: &Path) -> Result<(), HomeError> {
+        if path.is_absolute() {
+            Ok(())
+        } else {
+            Err(self.refuse(
+                field,
+                &format!("`{}` is a relative path", path.display()),
+                "write an absolute path",
+            ))
+        }
+    }
+
+    fn key(&self, field: &str, wire: KeyWire) -> Result<KeySource, HomeError> {
+        let remedy = "write exactly one of { env = \"NAME\" }, { file = \"/path\" }, { command = [\"argv\", …] }; \
+                      never the key itself";
+        match (wire.env, wire.file, wire.command) {
+            (Some(name), None, None) if !name.is_empty() && !name.contains(['=', '\0']) => {
+                Ok(KeySource::Env(name))
+            }
+            (None, Some(path), None) => {
+                self.absolute(format!("{field}.file"), &path)?;
+                Ok(KeySource::File(path))
+            }
+            (None, None, Some(argv)) => {
+                let program =
+                    argv.first().ok_or_else(|| self.refuse(field.into(), "the command is empty", remedy))?;
+                self.absolute(format!("{field}.command"), Path::new(program))?;
+                Ok(KeySource::Command(argv))
+            }
+            _ => Err(self.refuse(field.into(), "does not name one place of the key", remedy)),
+        }
+    }
+
+    fn endpoint(&self, field: String, url: &str) -> Result<(), HomeError> {
+        let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
+        let host = rest.and_then(|rest| rest.split('/').next()).unwrap_or("");
+        let plain = url.bytes().all(|b| b.is_ascii_graphic()) && !url.contains(['?', '#', '@']);
+        if host.is_empty() || !plain {
+            let remedy = "write http://HOST:PORT/PATH or https://HOST/PATH without user, query or fragment";
+            return Err(self.refuse(
+                field,
+                &format!("`{}` is not an endpoint", crate::vocab::shown(url)),
+                remedy,
+            ));
+        }
+        Ok(())
+    }
+
+    fn engine(&self, id: &EngineId, wire: EngineWire) -> Result<EngineConfig, HomeError> {
+        let field = |name: &str| format!("engines.{id}.{name}");
+        if let Some(program) = &wire.program {
+            self.absolute(field("program"), program)?;
+        }
+        if let Some(endpoint) = &wire.endpoint {
+            self.endpoint(field("endpoint"), endpoint)?;
+        }
+        if wire.model.as_deref().is_some_and(str::is_empty) {
+            return Err(self.refuse(field("model"), "is empty", "name a model or leave the field out"));
+        }
+        let key = wire.key.map(|key| self.key(&field("key"), key)).transpose()?;
+        Ok(EngineConfig {
+            program: wire.program,
+            endpoint: wire.endpoint,
+            model: wire.model,
+            unpriced: wire.unpriced,
+            key,
+        })
+    }
+
+    fn toolchain(&self, name: &str, wire: ToolchainWire) -> Result<ToolchainConfig, HomeError> {
+        for path in &wire.read_only {
+            self.absolute(format!("toolchains.{name}.read_only"), path)?;
+        }
+        for path in &wire.path {
+            self.absolute(format!("toolchains.{name}.path"), path)?;
+        }
+        if let Some(odd) = wire.env.keys().find(|key| key.is_empty() || key.contains(['=', '\0'])) {
+            let problem = format!("`{}` is not a name of an environment variable", crate::vocab::shown(odd));
+            return Err(self.refuse(format!("toolchains.{name}.env"), &problem, "use letters, digits and _"));
+        }
+        Ok(ToolchainConfig { read_only: wire.read_only, path: wire.path, env: wire.env })
+    }
+}
+
+impl Config {
+    /// Parses and checks the text of `path` (used in messages only).
+    pub fn parse(path: &Path, text: &str) -> Result<Self, HomeError> {
+        let wire: Wire = toml::from_str(text)
+            .map_err(|error| HomeError::Syntax { path: path.to_owned(), problem: error.to_string() })?;
+        let check = Checker { path };
+        let mut config = Self { ceilings: wire.limits, ..Self::default() };
+        if let Some((name, _)) = config.ceilings.iter().find(|(_, value)| **value == 0) {
+            let field = format!("limits.{}", toml_name(*name));
+            return Err(check.refuse(field, "a ceiling of 0 forbids every run", "write a positive number"));
+        }
+        for (id, engine) in wire.engines {
+            let checked = check.engine(&id, engine)?;
+            config.engines.insert(id, checked);
+        }
+        for (name, toolchain) in wire.toolchains {
+            let checked = check.toolchain(&name, toolchain)?;
+            config.toolchains.insert(name, checked);
+        }
+        Ok(config)
+    }
+
+    /// The configuration of one engine; the default when nothing is written.
+    #[must_use]
+    pub fn engine(&self, id: &EngineId) -> EngineConfig {
+        self.engines.get(id).cloned().unwrap_or_default()
+    }
+}
+
+fn toml_name(name: LimitName) -> String {
+    serde_json::to_value(name)
+        .ok()
+        .and_then(|v| v.as_str().map(str::to_owned))
+        .unwrap_or_else(|| format!("{name:?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Config, HomeError> {
+        Config::parse(Path::new("/c/config.toml"), text)
+    }
+
+    #[test]
+    fn a_whole_file_is_read() {
+        let config = parse(
+            r#"
+            [engines.codex]
+            program = "/opt/codex"
+            endpoint = "http://127.0.0.1:8080/v1"
+            model = "m"
+            unpriced = true
+            key = { env = "CODEX_KEY" }
+            [toolchains.zig]
+            read_only = ["/opt/zig"]
+            path = ["/opt/zig/bin"]
+            env = { ZIG = "1" }
+            [limits]
+            wall_seconds = 60
+            "#,
+        )
+        .unwrap();
+        let codex = config.engine(&EngineId::parse("codex").unwrap());
+        assert_eq!(codex.key, Some(KeySource::Env("CODEX_KEY".into())));
+        assert!(codex.unpriced);
+        assert_eq!(config.ceilings.get(&LimitName::WallSeconds), Some(&60));
+        assert_eq!(config.toolchains["zig"].path, [PathBuf::from("/opt/zig/bin")]);
+    }
+
+    #[test]
+    fn mistakes_name_file_field_and_remedy() {
+        for (text, named) in [
+            ("[engines.codex]\nprograms = '/x'", "programs"),
+            ("[engines.codex]\nprogram = 'codex'", "engines.codex.program"),
+            ("[engines.codex]\nendpoint = 'ftp://x'", "engines.codex.endpoint"),
+            ("[engines.codex]\nendpoint = 'https://user:pw@x/'", "engines.codex.endpoint"),
+            ("[engines.codex]\nkey = { }", "engines.codex.key"),
+            ("[engines.codex]\nkey = { env = 'A', file = '/b' }", "engines.codex.key"),
+            ("[engines.codex]\nkey = 'plain'", "key"),
+            ("[engines.codex]\nkey = { command = ['pass'] }", "engines.codex.key.command"),
+            ("[limits]\nwall_seconds = 0", "limits.wall_seconds"),
+            ("[limits]\nwall = 1", "wall"),
+            ("[toolchains.x]\nread_only = ['a']", "toolchains.x.read_only"),
+            ("oops = 1", "oops"),
+            ("[engines.codex]\nmodel = 'a'\nmodel = 'b'", "model"),
+            ("[engines", "line 1"),
+        ] {
+            let error = parse(text).unwrap_err();
+            let message = error.to_string();
+            assert!(message.contains("/c/config.toml"), "{message}");
+            assert!(message.contains(named), "{named}: {message}");
+            assert!(message.contains("remedy:"), "{message}");
+            assert!(error.is_configuration());
+        }
+    }
+}
