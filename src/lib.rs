@@ -14,3 +14,5 @@ pub mod beneath;
 pub mod evidence;
 
 pub mod home;
+
+pub mod eligibility;

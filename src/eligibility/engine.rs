@@ -1,0 +1,177 @@
+//! The gates over the engine: known, its program there, and, where it must prove itself, proven.
+
+use super::gate::{GateResult, Question};
+use super::{ConformanceFacts, EngineFacts, Observed, ProgramFacts};
+use crate::vocab::EngineId;
+
+fn known<'a>(q: &Question<'a>) -> Result<&'a EngineFacts, GateResult> {
+    q.engine.ok_or_else(|| {
+        GateResult::missing(
+            format!("nothing is known of engine `{}`", q.engine_id),
+            "`cto engine list` shows the registered ones",
+        )
+    })
+}
+
+/// `engine.registered`
+pub(super) fn registered(q: &Question<'_>) -> GateResult {
+    let in_contract = q.contract.engine.as_ref().map(|choice| &choice.id);
+    if let (Some(asked), Some(named)) = (in_contract, q.facts.named_engine.as_ref())
+        && asked != named
+    {
+        return GateResult::failed(
+            format!("the contract names engine `{asked}`, and the caller names `{named}`"),
+            "name the same engine in both, or leave one of them out",
+        );
+    }
+    if let Some(other) = in_contract.or(q.facts.named_engine.as_ref()).filter(|other| *other != q.engine_id) {
+        return GateResult::failed(format!("engine `{other}` is asked for, not `{}`", q.engine_id), "");
+    }
+    if q.engine_id.as_str() == "none" {
+        return GateResult::failed("`none` is not an engine's name", "give the engine another name");
+    }
+    match q.engine {
+        Some(engine) => GateResult::passed(format!("adapter and manifest are {}", engine.adapter)),
+        None => GateResult::failed(
+            format!("engine `{}` is not registered", q.engine_id),
+            format!("registered are: {}", names(q)),
+        ),
+    }
+}
+
+fn names(q: &Question<'_>) -> String {
+    q.facts.engines.keys().map(EngineId::as_str).collect::<Vec<_>>().join(", ")
+}
+
+fn program_facts(engine: &EngineFacts) -> Result<&ProgramFacts, GateResult> {
+    match &engine.program {
+        Observed::Seen(program) => Ok(program),
+        Observed::Absent(what) => Err(GateResult::missing(
+            format!("the engine's program is not there: {what}"),
+            "install it, or name its path in `config.toml` under `[engines.<id>] program`",
+        )),
+        Observed::Error(how) => Err(GateResult::errored(
+            format!("the engine's program could not be looked at: {how}"),
+            "name the native program itself in `config.toml`, readable for this account",
+        )),
+    }
+}
+
+/// `engine.program`
+pub(super) fn program(q: &Question<'_>) -> GateResult {
+    let judged = known(q).and_then(|engine| program_facts(engine).map(|program| (engine, program)));
+    let (engine, program) = match judged {
+        Ok(pair) => pair,
+        Err(result) => return result,
+    };
+    if !engine.gated {
+        return GateResult::passed(format!("recorded as {}", program.digest));
+    }
+    match &engine.admission {
+        Observed::Seen(admission) if admission.program == program.digest => {
+            GateResult::passed(format!("{} is the admitted one", program.digest))
+        }
+        Observed::Seen(admission) => GateResult::failed(
+            format!("the program is {}, and admitted is {}", program.digest, admission.program),
+            "install the admitted program, or have this one admitted: `cto engine admit`",
+        ),
+        Observed::Absent(what) => GateResult::missing(
+            format!("no program of this engine is admitted: {what}"),
+            "`cto engine admit`",
+        ),
+        Observed::Error(how) => GateResult::errored(
+            format!("the admission could not be read: {how}"),
+            "mend the admission record",
+        ),
+    }
+}
+
+/// `engine.enabled`
+pub(super) fn enabled(q: &Question<'_>) -> GateResult {
+    let engine = match known(q) {
+        Ok(engine) => engine,
+        Err(result) => return result,
+    };
+    if !engine.enabled {
+        return GateResult::failed(
+            format!("no operator enabled engine `{}`", q.engine_id),
+            format!("an operator does: `cto engine enable {}`", q.engine_id),
+        );
+    }
+    let by_contract = q.contract.engine.as_ref().is_some_and(|choice| &choice.id == q.engine_id);
+    let by_caller = q.facts.named_engine.as_ref() == Some(q.engine_id);
+    match (by_contract, by_caller) {
+        (true, true) => GateResult::passed("enabled by an operator, named by contract and caller"),
+        (false, _) => GateResult::missing(
+            "an engine that must prove itself is only used where the contract names it",
+            format!("write `engine = \"{}\"` into the contract", q.engine_id),
+        ),
+        (true, false) => GateResult::missing(
+            "an engine that must prove itself is only used where the caller names it too",
+            format!("add `--engine {}`", q.engine_id),
+        ),
+    }
+}
+
+/// `engine.evidence-interface`
+pub(super) fn evidence_interface(q: &Question<'_>) -> GateResult {
+    conforms(q, "evidence interface", |record| record.evidence_interface)
+}
+
+/// `engine.adapter-contract`
+pub(super) fn adapter_contract(q: &Question<'_>) -> GateResult {
+    conforms(q, "adapter contract", |record| record.adapter_contract)
+}
+
+fn conforms(q: &Question<'_>, what: &str, shown: fn(&ConformanceFacts) -> bool) -> GateResult {
+    let engine = match known(q) {
+        Ok(engine) => engine,
+        Err(result) => return result,
+    };
+    let remedy = format!("exercise it as it stands: `cto engine check {}`", q.engine_id);
+    let record = match &engine.conformance {
+        Observed::Seen(record) => record,
+        Observed::Absent(why) => {
+            return GateResult::missing(format!("no conformance of the {what} is recorded: {why}"), remedy);
+        }
+        Observed::Error(how) => {
+            return GateResult::errored(format!("the conformance record could not be read: {how}"), remedy);
+        }
+    };
+    let program = match program_facts(engine) {
+        Ok(program) => program,
+        Err(result) => return result,
+    };
+    if record.adapter != engine.adapter || record.program != program.digest {
+        return GateResult::missing(
+            format!("the {what} was recorded for another adapter or program"),
+            remedy,
+        );
+    }
+    if shown(record) {
+        GateResult::passed(format!("recorded for exactly these digests in {}", record.record))
+    } else {
+        GateResult::failed(format!("the recorded run shows that the {what} is not kept"), remedy)
+    }
+}
+
+/// `engine.stage`
+pub(super) fn stage(q: &Question<'_>) -> GateResult {
+    let engine = match known(q) {
+        Ok(engine) => engine,
+        Err(result) => return result,
+    };
+    let remedy = format!("let it earn the stage: `cto proof open {}`", q.engine_id);
+    match (q.contract.mutation_mode, engine.stage.allows()) {
+        (None, _) => GateResult::missing(
+            "the stage is held against the mode, and none is given",
+            "name `mutation_mode`",
+        ),
+        (Some(mode), Some(widest)) if mode <= widest => {
+            GateResult::passed(format!("stage `{}` reaches mode `{mode}`", engine.stage))
+        }
+        (Some(mode), _) => {
+            GateResult::failed(format!("stage `{}` does not reach mode `{mode}`", engine.stage), remedy)
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! What was observed before deciding: plain data, gathered elsewhere.
+//!
+//! Bound facts are what an approver approves; volatile facts may differ between two runs of one request.
+//! A fact that could not be observed says so with its error text, so that its gate is `Errored`, never passed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::vocab::{
+    ApprovalId, Digest, EngineId, GitId, Limits, MutationMode, PrincipalName, RiskClass, Stage, Timestamp,
+};
+
+/// An observation, or why there is none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Observed<T> {
+    /// It was seen.
+    Seen(T),
+    /// It is not there; the text says what was looked for.
+    Absent(String),
+    /// Looking failed; the text says how.
+    Error(String),
+}
+
+/// Everything the gates look at, besides the contract.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Facts {
+    /// The engine named by the caller (command line or request), if any.
+    pub named_engine: Option<EngineId>,
+    /// The target repository.
+    pub target: Observed<TargetFacts>,
+    /// What the registry says of the target.
+    pub registry: Observed<RegistryFacts>,
+    /// Whether the authority's planning file was found and is a regular file in bounds.
+    pub authority: Observed<AuthorityFacts>,
+    /// Every registered engine.
+    pub engines: BTreeMap<EngineId, EngineFacts>,
+    /// What this kernel enforces.
+    pub host: Observed<HostFacts>,
+    /// Toolchains and inputs named by the contract, under the names of [`super::provision_names`]; one entry
+    /// each, and `Absent` blocks.
+    pub provisions: BTreeMap<String, Observed<Digest>>,
+    /// Digest of configuration that decides (registry policy, gate set, check patterns, limits' ceilings);
+    /// without the file of principals.
+    pub policy: Digest,
+    /// The most that a contract may ask for (part of the policy digest).
+    pub ceilings: Limits,
+    /// The requester as the harness observed it.
+    pub requester: Requester,
+    /// Approvals on record for this request digest, already checked against signature and spent list.
+    pub approvals: Vec<ApprovalFacts>,
+    /// When the facts were gathered.
+    pub gathered_at: Timestamp,
+}
+
+/// The target repository.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TargetFacts {
+    /// Absolute path of the repository's top.
+    pub identity: String,
+    /// Pinned base commit.
+    pub commit: GitId,
+    /// Its tree.
+    pub tree: GitId,
+    /// Whether it is a fixture (imported by the harness as one commit).
+    pub is_fixture: bool,
+    /// Paths that make the work tree unclean, at most 20; `None` when not looked at.
+    pub dirt: Option<Vec<String>>,
+    /// Forms that this version does not read: `shallow`, `submodules`, `lfs`, …; empty is good.
+    pub unreadable_forms: Vec<String>,
+}
+
+/// What the registry says of the target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RegistryFacts {
+    /// `sandbox` or `owned`.
+    pub ownership: Ownership,
+    /// Who owns it.
+    pub owner: Option<String>,
+    /// How much depends on it.
+    pub criticality: Option<Criticality>,
+}
+
+/// Whose repository it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Ownership {
+    /// Made for trying things.
+    Sandbox,
+    /// Somebody's.
+    Owned,
+}
+
+/// How much depends on a repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Criticality {
+    /// Nothing that cannot wait.
+    Noncritical,
+    /// People depend on it.
+    Critical,
+}
+
+/// The authority's planning file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AuthorityFacts {
+    /// Digest of the planning file, or of the reference text for the other kinds.
+    pub digest: Digest,
+}
+
+/// One registered engine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EngineFacts {
+    /// Whether it must prove itself.
+    pub gated: bool,
+    /// Digest of adapter and manifest.
+    pub adapter: Digest,
+    /// The program.
+    pub program: Observed<ProgramFacts>,
+    /// The model that would be used, if the engine has models.
+    pub model: Option<String>,
+    /// Whether running it can cost money, and what bounds it.
+    pub spend: SpendFacts,
+    /// Whether an operator enabled it (gated engines only).
+    pub enabled: bool,
+    /// What it has earned (gated engines only).
+    pub stage: Stage,
+    /// Conformance record (gated engines only).
+    pub conformance: Observed<ConformanceFacts>,
+    /// Admission record (gated engines only).
+    pub admission: Observed<AdmissionFacts>,
+    /// Licence record (gated engines only).
+    pub licence: Observed<LicenceFacts>,
+}
+
+/// What a recorded conformance run showed, and for which bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConformanceFacts {
+    /// Digest of the record.
+    pub record: Digest,
+    /// The adapter and manifest that were exercised.
+    pub adapter: Digest,
+    /// The program that was exercised.
+    pub program: Digest,
+    /// The evidence interface conforms.
+    pub evidence_interface: bool,
+    /// The adapter contract is kept.
+    pub adapter_contract: bool,
+}
+
+/// What an operator's signed admission admits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AdmissionFacts {
+    /// Digest of the signed record (origin, commit, tree, every file of the installation).
+    pub record: Digest,
+    /// The program it admits.
+    pub program: Digest,
+}
+
+/// What a licence note resolves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LicenceFacts {
+    /// Digest of the note.
+    pub record: Digest,
+    /// The widest mode in which use is resolved.
+    pub widest_mode: MutationMode,
+    /// When an operator's decision ends; `None` for an SPDX licence.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// The program of an engine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProgramFacts {
+    /// Its digest; it runs from the harness-owned store under this name.
+    pub digest: Digest,
+    /// What it says its version is, when known.
+    pub version: Option<String>,
+}
+
+/// What bounds an engine's spending.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum SpendFacts {
+    /// It cannot spend.
+    Free,
+    /// Its endpoint is on loopback and declared `unpriced` by an operator.
+    UnpricedLoopback,
+    /// It can spend, and nothing in this version bounds it.
+    Unbounded,
+    /// It can spend, and no endpoint is configured.
+    NoEndpoint,
+}
+
+/// What this kernel enforces, by probing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one observation of its own")]
+pub struct HostFacts {
+    /// Namespaces that could be entered: `user`, `mnt`, `pid`, `net`, `ipc`, `uts`, `cgroup`.
+    pub namespaces: BTreeSet<String>,
+    /// Whether a seccomp filter could be installed.
+    pub seccomp: bool,
+    /// Landlock ABI, 0 when absent.
+    pub landlock_abi: u32,
+    /// Whether overlayfs can be mounted.
+    pub overlay: bool,
+    /// Whether memory is held hard (not in this version).
+    pub hard_memory: bool,
+    /// Whether the number of processes is held hard.
+    pub hard_processes: bool,
+}
+
+/// Who asked, as the harness saw it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Requester {
+    /// OS account, `uid:name`.
+    pub account: String,
+    /// The principal whose accounts list it.
+    pub principal: Option<PrincipalName>,
+    /// The account that runs the harness owns the file of principals; also `true` when its owner is unknown.
+    pub owns_principals: bool,
+    /// The harness runs as root.
+    pub is_root: bool,
+}
+
+/// One approval that was found, and what checking it showed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ApprovalFacts {
+    /// Which.
+    pub id: ApprovalId,
+    /// By whom.
+    pub by: PrincipalName,
+    /// What it approves.
+    pub request_digest: Digest,
+    /// The mode it approves.
+    pub mode: MutationMode,
+    /// The risk class it approves.
+    pub risk: RiskClass,
+    /// Until when.
+    pub expires_at: Timestamp,
+    /// Yes or no.
+    pub answer: ApprovalAnswer,
+    /// A person's signature, or policy; only a person counts for the gate.
+    pub granted_by: Grantor,
+    /// Id of the key that signed; `None` when no key of the principal verified it.
+    pub key: Option<Digest>,
+    /// Why it does not count: bad signature, expired, spent, self-granted, role missing …; empty = counts.
+    pub refused: Vec<String>,
+}
+
+/// What an approver answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ApprovalAnswer {
+    /// Yes.
+    Grant,
+    /// No.
+    Deny,
+}
+
+/// Who stands behind an approval.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Grantor {
+    /// A principal's own signature.
+    Human,
+    /// A rule; recorded, never counted by the gate.
+    Policy,
+}

@@ -1,0 +1,88 @@
+//! The gate over this machine: what the risk class demands, as probed.
+//!
+//! A layer that this kernel lacks is a missing gate, never a downgrade.
+
+use super::gate::{Escalation, GateResult, Question};
+use super::{HostFacts, Observed};
+use crate::vocab::RiskClass;
+
+/// Every namespace that a run is put into.
+pub const NAMESPACES: &[&str] = &["user", "mnt", "pid", "net", "ipc", "uts", "cgroup"];
+/// Least Landlock ABI for SAFE and RESTRICTED: file-system rules at all (Linux 5.13).
+pub const LANDLOCK_FLOOR: u32 = 1;
+/// Least Landlock ABI for ELEVATED and above: truncation is held too (Linux 6.2).
+pub const LANDLOCK_FLOOR_ELEVATED: u32 = 3;
+
+/// The least Landlock ABI that a risk class demands.
+#[must_use]
+pub const fn landlock_floor(risk: RiskClass) -> u32 {
+    match risk {
+        RiskClass::Safe | RiskClass::Restricted => LANDLOCK_FLOOR,
+        RiskClass::Elevated | RiskClass::Dangerous | RiskClass::Critical => LANDLOCK_FLOOR_ELEVATED,
+    }
+}
+
+/// `host.sandbox`
+pub(super) fn sandbox(q: &Question<'_>) -> GateResult {
+    let host = match &q.facts.host {
+        Observed::Seen(host) => host,
+        Observed::Absent(what) => {
+            return GateResult::missing(
+                format!("nobody probed this host: {what}"),
+                "`cto doctor` shows what it can enforce",
+            );
+        }
+        Observed::Error(how) => {
+            return GateResult::errored(
+                format!("probing this host failed: {how}"),
+                "`cto doctor` shows which layer fails",
+            );
+        }
+    };
+    let risk = q.contract.risk_class;
+    let layers = lacking_layers(host, risk);
+    let limits = lacking_limits(host, risk);
+    if layers.is_empty() && limits.is_empty() {
+        return GateResult::passed(format!(
+            "all namespaces, seccomp and Landlock ABI {} for {risk}",
+            host.landlock_abi
+        ));
+    }
+    let all = layers.iter().chain(&limits).map(String::as_str).collect::<Vec<_>>().join(", ");
+    if limits.is_empty() {
+        GateResult::missing(
+            format!("this host does not enforce {all}, which {risk} demands"),
+            "`cto doctor` names the kernel setting for each layer",
+        )
+    } else {
+        GateResult::missing(
+            format!("not supported: this version does not enforce {all}, which {risk} demands"),
+            "only work that is honestly SAFE or RESTRICTED can run here; wait for hard memory and process limits",
+        )
+        .escalate(Escalation::Blocked)
+    }
+}
+
+fn lacking_layers(host: &HostFacts, risk: RiskClass) -> Vec<String> {
+    let mut lacking: Vec<String> = NAMESPACES
+        .iter()
+        .filter(|ns| !host.namespaces.contains(**ns))
+        .map(|ns| format!("{ns} namespace"))
+        .collect();
+    if !host.seccomp {
+        lacking.push("seccomp".to_owned());
+    }
+    let floor = landlock_floor(risk);
+    if host.landlock_abi < floor {
+        lacking.push(format!("Landlock ABI {floor} (it has {})", host.landlock_abi));
+    }
+    lacking
+}
+
+fn lacking_limits(host: &HostFacts, risk: RiskClass) -> Vec<String> {
+    if risk < RiskClass::Elevated {
+        return Vec::new();
+    }
+    let held = [(host.hard_memory, "a hard memory limit"), (host.hard_processes, "a hard process limit")];
+    held.iter().filter(|(held, _)| !held).map(|(_, name)| (*name).to_owned()).collect()
+}

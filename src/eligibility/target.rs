@@ -1,0 +1,134 @@
+//! The gates over the repository: is there a base to read, may this mode touch it, is it clean.
+
+use super::gate::{Escalation, GateResult, Question};
+use super::{Criticality, Observed, Ownership, RegistryFacts, TargetFacts};
+use crate::vocab::MutationMode;
+
+/// How many dirty paths a reason names.
+const DIRT_SHOWN: usize = 5;
+
+fn target<'a>(q: &Question<'a>) -> Result<&'a TargetFacts, GateResult> {
+    match &q.facts.target {
+        Observed::Seen(target) => Ok(target),
+        Observed::Absent(what) => Err(GateResult::missing(
+            format!("the target is not there: {what}"),
+            "name a local repository's top folder and a ref of it that leads to a commit",
+        )),
+        Observed::Error(how) => Err(GateResult::errored(
+            format!("the target could not be read: {how}"),
+            "make the repository readable for this account and whole",
+        )),
+    }
+}
+
+/// `target.base`
+pub(super) fn base(q: &Question<'_>) -> GateResult {
+    let target = match target(q) {
+        Ok(target) => target,
+        Err(result) => return result,
+    };
+    if !target.unreadable_forms.is_empty() {
+        return GateResult::failed(
+            format!("this version does not read this repository: {}", target.unreadable_forms.join(", ")),
+            "use a full clone with plain SHA-1 objects, without submodules and large-file pointers in the base",
+        );
+    }
+    if q.contract.mutation_mode == Some(MutationMode::CopiedFixture) && !target.is_fixture {
+        return GateResult::failed(
+            "mode `copied-fixture` works on a fixture, and the target is an ordinary repository",
+            "point to a fixture's `repo` folder, or ask for mode `none` or `sandbox-repo`",
+        );
+    }
+    GateResult::passed(format!("commit {} with tree {}", target.commit, target.tree))
+}
+
+/// `target.ownership`
+pub(super) fn ownership(q: &Question<'_>) -> GateResult {
+    let register = "register it: `cto repo add DIR --ownership … --owner … --criticality …`";
+    let result = match &q.facts.registry {
+        Observed::Seen(entry) => owned_for(entry, q.contract.mutation_mode),
+        Observed::Absent(what) => {
+            GateResult::missing(format!("the registry does not name the target: {what}"), register)
+        }
+        Observed::Error(how) => {
+            GateResult::errored(format!("the registry could not be read: {how}"), "mend `repos.toml`")
+        }
+    };
+    result.escalate(Escalation::Jp)
+}
+
+fn owned_for(entry: &RegistryFacts, mode: Option<MutationMode>) -> GateResult {
+    let Some(mode) = mode else {
+        return GateResult::missing(
+            "what the owner allows depends on the mode, and none is given",
+            "name `mutation_mode`",
+        );
+    };
+    let owner = entry.owner.as_deref().filter(|o| !o.trim().is_empty());
+    if entry.ownership == Ownership::Sandbox {
+        return if mode <= MutationMode::SandboxRepo {
+            GateResult::passed(format!("registered as a sandbox; owner {}", owner.unwrap_or("not named")))
+        } else {
+            GateResult::failed(
+                format!("the target is registered as a sandbox, and mode `{mode}` is for owned repositories"),
+                "ask for mode `sandbox-repo`, or register it as owned",
+            )
+        };
+    }
+    let Some(owner) = owner else {
+        return GateResult::missing(
+            "the registry does not name the owner",
+            "register it again with `--owner NAME`",
+        );
+    };
+    match (mode, entry.criticality) {
+        (MutationMode::None | MutationMode::CopiedFixture, _) => {
+            GateResult::passed(format!("owned by {owner}; nothing reaches it"))
+        }
+        (MutationMode::SandboxRepo, _) => GateResult::failed(
+            format!("the target is owned by {owner}, and mode `sandbox-repo` is for sandboxes"),
+            "ask for `owned-noncritical-repo`, or use a clone that is registered as a sandbox",
+        ),
+        (_, None) => GateResult::missing(
+            "the registry does not say how critical the target is",
+            "register it again with `--criticality noncritical|critical`",
+        ),
+        (MutationMode::OwnedNoncriticalRepo, Some(Criticality::Critical)) => GateResult::failed(
+            format!("the target is critical for {owner}, and mode `owned-noncritical-repo` is not for those"),
+            "nothing short of `candidate-default` with its approvals reaches it",
+        ),
+        (_, Some(criticality)) => {
+            let word = if criticality == Criticality::Critical { "critical" } else { "noncritical" };
+            GateResult::passed(format!("owned by {owner}, {word}"))
+        }
+    }
+}
+
+/// `target.clean-start`
+pub(super) fn clean_start(q: &Question<'_>) -> GateResult {
+    let target = match target(q) {
+        Ok(target) => target,
+        Err(result) => return result,
+    };
+    if !q.contract.clean_start && q.contract.mutation_mode.is_none_or(|m| m >= MutationMode::SandboxRepo) {
+        return GateResult::failed(
+            "`clean_start = false` is only for modes `none` and `copied-fixture`",
+            "take `clean_start = false` out of the contract",
+        );
+    }
+    match &target.dirt {
+        _ if target.is_fixture => GateResult::passed("a fixture is imported whole, as one commit"),
+        None => GateResult::missing("nobody looked whether the work tree is clean", "gather the facts again"),
+        Some(paths) if paths.is_empty() => GateResult::passed("the work tree is clean"),
+        Some(paths) => {
+            let shown = paths.iter().take(DIRT_SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+            GateResult::failed(
+                format!(
+                    "the work tree is not clean: {shown}{}",
+                    if paths.len() > DIRT_SHOWN { ", …" } else { "" }
+                ),
+                "commit or stash these changes: a run sees the base commit and nothing else",
+            )
+        }
+    }
+}

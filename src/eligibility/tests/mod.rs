@@ -1,0 +1,7 @@
+//! The decision from every side: the rule over all vectors, each gate over its facts, the digests, the permit.
+
+mod gates;
+mod permit;
+mod request;
+mod samples;
+mod vectors;
