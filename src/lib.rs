@@ -16,3 +16,5 @@ pub mod evidence;
 pub mod home;
 
 pub mod eligibility;
+
+pub mod approval;

@@ -1,0 +1,349 @@
+//! The file of principals: who may submit, approve and operate, with which keys, from when until when.
+//!
+//! Guarantees: names, keys and accounts each belong to one principal, so that one person cannot count as two.
+//! There is no file by default, and an empty one names nobody. Reads no file and no clock.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::vocab::{Digest, PrincipalName, PublicKey, Timestamp};
+
+/// What a principal may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Ask for runs.
+    Submit,
+    /// Say yes or no to requests of others.
+    Approve,
+    /// Configure, admit, enable.
+    Operate,
+}
+
+impl std::str::FromStr for Role {
+    type Err = PrincipalsError;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "submit" => Ok(Self::Submit),
+            "approve" => Ok(Self::Approve),
+            "operate" => Ok(Self::Operate),
+            _ => Err(PrincipalsError::Role(crate::vocab::shown(text))),
+        }
+    }
+}
+
+/// A person or machine account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Principal {
+    /// Unique in the file.
+    pub name: PrincipalName,
+    /// What it may do.
+    pub roles: BTreeSet<Role>,
+    /// OS accounts: `uid:name`, `uid` or `name`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub accounts: Vec<String>,
+    /// From when; `None` = always was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_from: Option<Timestamp>,
+    /// Until when, exclusive; `None` = until removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_until: Option<Timestamp>,
+    /// Ed25519 public keys, SPKI PEM; at least one.
+    pub keys: Vec<PublicKey>,
+}
+
+impl Principal {
+    /// Whether `moment` lies in its validity.
+    #[must_use]
+    pub fn valid_at(&self, moment: Timestamp) -> bool {
+        self.valid_from.is_none_or(|from| from <= moment)
+            && self.valid_until.is_none_or(|until| moment < until)
+    }
+
+    /// Whether one of its accounts is `account` (`uid:name`); the uid or the name alone is enough.
+    #[must_use]
+    pub fn has_account(&self, account: &str) -> bool {
+        self.accounts.iter().any(|own| same_account(own, account))
+    }
+
+    /// Its key with this id.
+    #[must_use]
+    pub fn key(&self, id: Digest) -> Option<&PublicKey> {
+        self.keys.iter().find(|key| key.key_id() == id)
+    }
+}
+
+/// Two spellings of accounts meet when both have a uid and it is the same, or both have a name and it is.
+fn same_account(a: &str, b: &str) -> bool {
+    let ((a_uid, a_name), (b_uid, b_name)) = (account_parts(a), account_parts(b));
+    (a_uid.is_some() && a_uid == b_uid) || (a_name.is_some() && a_name == b_name)
+}
+
+/// Uid and name of `uid:name`, `uid` or `name`.
+fn account_parts(account: &str) -> (Option<&str>, Option<&str>) {
+    match account.split_once(':') {
+        Some((uid, name)) => (Some(uid), Some(name)),
+        None if is_uid(account) => (Some(account), None),
+        None => (None, Some(account)),
+    }
+}
+
+fn is_uid(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
+}
+
+fn is_account(account: &str) -> bool {
+    let (uid, name) = account_parts(account);
+    let good_name =
+        |n: &str| !n.is_empty() && n.trim() == n && !n.contains(':') && !n.chars().any(char::is_control);
+    uid.is_none_or(is_uid) && name.is_none_or(good_name)
+}
+
+/// Why a file of principals is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum PrincipalsError {
+    /// Not TOML, or not of this shape.
+    #[error("the file of principals is not well formed: {0}")]
+    Syntax(#[source] Box<toml::de::Error>),
+    /// Two of the same name.
+    #[error("principal `{0}` is there twice: give each another name, or remove one first")]
+    NameTwice(PrincipalName),
+    /// One key in two places.
+    #[error("key {key} belongs to `{first}` already: `{second}` needs a key of its own")]
+    KeyTwice {
+        /// Which key.
+        key: Digest,
+        /// Who has it.
+        first: PrincipalName,
+        /// Who would have it too.
+        second: PrincipalName,
+    },
+    /// One account in two places.
+    #[error("account `{account}` belongs to `{first}` already: one account stands for one principal")]
+    AccountTwice {
+        /// Which account.
+        account: String,
+        /// Who has it.
+        first: PrincipalName,
+    },
+    /// Nothing to sign with.
+    #[error("principal `{0}` has no key: add one with `--key FILE.pem`")]
+    NoKey(PrincipalName),
+    /// Nothing to do.
+    #[error("principal `{0}` has no role: name at least one of submit, approve, operate")]
+    NoRole(PrincipalName),
+    /// An account that names nobody.
+    #[error("principal `{name}` has account `{account}`: write `uid:name`, `uid` or `name`")]
+    Account {
+        /// Whose.
+        name: PrincipalName,
+        /// What was written.
+        account: String,
+    },
+    /// Ends before it begins.
+    #[error("principal `{0}` is never valid: `valid_until` is not after `valid_from`")]
+    NeverValid(PrincipalName),
+    /// Not a role.
+    #[error("`{0}` is not a role: submit, approve or operate")]
+    Role(String),
+    /// Nobody of that name.
+    #[error("no principal is named `{0}`")]
+    Unknown(PrincipalName),
+    /// The machine's sealing key.
+    #[error("the sealing key is never a principal's: make `{0}` a key of its own")]
+    SealingKey(PrincipalName),
+    /// It could not be written as TOML.
+    #[error("the file of principals could not be written: {0}")]
+    Write(#[source] Box<toml::ser::Error>),
+}
+
+/// Everybody who is named.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Principals {
+    all: Vec<Principal>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wire {
+    #[serde(default)]
+    principal: Vec<Principal>,
+}
+
+impl Principals {
+    /// Reads the text of `principals.toml`. Strict: unknown fields and everything doubled are errors.
+    pub fn parse(text: &str) -> Result<Self, PrincipalsError> {
+        let wire: Wire = toml::from_str(text).map_err(|e| PrincipalsError::Syntax(Box::new(e)))?;
+        let mut principals = Self::default();
+        for principal in wire.principal {
+            principals.add(principal)?;
+        }
+        Ok(principals)
+    }
+
+    /// The text of `principals.toml`.
+    pub fn to_toml(&self) -> Result<String, PrincipalsError> {
+        let wire = Wire { principal: self.all.clone() };
+        toml::to_string(&wire).map_err(|e| PrincipalsError::Write(Box::new(e)))
+    }
+
+    /// Adds one, if nothing of it belongs to somebody already.
+    pub fn add(&mut self, new: Principal) -> Result<(), PrincipalsError> {
+        well_formed(&new)?;
+        for other in &self.all {
+            if other.name == new.name {
+                return Err(PrincipalsError::NameTwice(new.name));
+            }
+            if let Some(key) = new.keys.iter().find(|key| other.key(key.key_id()).is_some()) {
+                let (first, second) = (other.name.clone(), new.name);
+                return Err(PrincipalsError::KeyTwice { key: key.key_id(), first, second });
+            }
+            if let Some(account) = new.accounts.iter().find(|account| other.has_account(account)) {
+                return Err(PrincipalsError::AccountTwice {
+                    account: account.clone(),
+                    first: other.name.clone(),
+                });
+            }
+        }
+        self.all.push(new);
+        Ok(())
+    }
+
+    /// Removes one.
+    pub fn remove(&mut self, name: &PrincipalName) -> Result<Principal, PrincipalsError> {
+        let at = self
+            .all
+            .iter()
+            .position(|p| &p.name == name)
+            .ok_or_else(|| PrincipalsError::Unknown(name.clone()))?;
+        Ok(self.all.remove(at))
+    }
+
+    /// Refuses a file in which a principal's key is this machine's sealing key.
+    pub fn refuse_key(&self, sealing: &PublicKey) -> Result<(), PrincipalsError> {
+        match self.all.iter().find(|p| p.key(sealing.key_id()).is_some()) {
+            Some(principal) => Err(PrincipalsError::SealingKey(principal.name.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// By name.
+    #[must_use]
+    pub fn find(&self, name: &PrincipalName) -> Option<&Principal> {
+        self.all.iter().find(|p| &p.name == name)
+    }
+
+    /// By OS account, written `uid:name`.
+    #[must_use]
+    pub fn by_account(&self, account: &str) -> Option<&Principal> {
+        self.all.iter().find(|p| p.has_account(account))
+    }
+
+    /// In the order of the file.
+    pub fn iter(&self) -> impl Iterator<Item = &Principal> {
+        self.all.iter()
+    }
+}
+
+fn well_formed(p: &Principal) -> Result<(), PrincipalsError> {
+    if p.keys.is_empty() {
+        return Err(PrincipalsError::NoKey(p.name.clone()));
+    }
+    if p.roles.is_empty() {
+        return Err(PrincipalsError::NoRole(p.name.clone()));
+    }
+    if let Some(account) = p.accounts.iter().find(|account| !is_account(account)) {
+        return Err(PrincipalsError::Account { name: p.name.clone(), account: crate::vocab::shown(account) });
+    }
+    match (p.valid_from, p.valid_until) {
+        (Some(from), Some(until)) if until <= from => Err(PrincipalsError::NeverValid(p.name.clone())),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vocab::SealingKey;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_unix_micros(1_800_000_000_000_000).unwrap().plus_seconds(seconds).unwrap()
+    }
+
+    fn name(text: &str) -> PrincipalName {
+        PrincipalName::parse(text).unwrap()
+    }
+
+    fn principal(called: &str, key: &SealingKey, account: &str) -> Principal {
+        Principal {
+            name: name(called),
+            roles: BTreeSet::from([Role::Approve]),
+            accounts: vec![account.to_owned()],
+            valid_from: None,
+            valid_until: None,
+            keys: vec![key.public()],
+        }
+    }
+
+    #[test]
+    fn the_file_of_principals_reads_back_and_names_nobody_twice() {
+        let (a, b) = (SealingKey::generate().unwrap(), SealingKey::generate().unwrap());
+        let mut all = Principals::default();
+        let timed = Principal {
+            valid_from: Some(at(0)),
+            valid_until: Some(at(9)),
+            ..principal("ann", &a, "1001:ann")
+        };
+        all.add(timed).unwrap();
+        all.add(principal("bob", &b, "1002")).unwrap();
+        let read = Principals::parse(&all.to_toml().unwrap()).unwrap();
+        assert_eq!(read, all);
+        assert_eq!(read.by_account("1002:robert").map(|p| &p.name), Some(&name("bob")));
+        assert!(read.by_account("1003:carl").is_none());
+        assert!(read.by_account("1003:1001").is_none(), "a name that looks like a uid is none");
+
+        let fresh = || SealingKey::generate().unwrap();
+        assert!(matches!(all.add(principal("ann", &fresh(), "9")), Err(PrincipalsError::NameTwice(_))));
+        assert!(matches!(all.add(principal("carl", &a, "9")), Err(PrincipalsError::KeyTwice { .. })));
+        assert!(matches!(
+            all.add(principal("carl", &fresh(), "7:ann")),
+            Err(PrincipalsError::AccountTwice { .. })
+        ));
+        let no_key = Principal { keys: Vec::new(), ..principal("carl", &a, "9") };
+        assert!(matches!(all.add(no_key), Err(PrincipalsError::NoKey(_))));
+        let no_role = Principal { roles: BTreeSet::new(), ..principal("carl", &fresh(), "9") };
+        assert!(matches!(all.add(no_role), Err(PrincipalsError::NoRole(_))));
+        let never = Principal {
+            valid_from: Some(at(1)),
+            valid_until: Some(at(1)),
+            ..principal("carl", &fresh(), "9")
+        };
+        assert!(matches!(all.add(never), Err(PrincipalsError::NeverValid(_))));
+        for bad in ["", " ", "1:2:3", "1000:", ":x", "ann:1001", "1000: ann"] {
+            let odd = principal("carl", &fresh(), bad);
+            assert!(matches!(all.add(odd), Err(PrincipalsError::Account { .. })), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_of_principals_that_is_not_well_formed_is_refused_and_an_empty_one_names_nobody() {
+        assert_eq!(Principals::parse("").unwrap().iter().count(), 0);
+        let key = SealingKey::generate().unwrap().public().to_pem();
+        let good =
+            format!("[[principal]]\nname = \"ann\"\nroles = [\"approve\"]\nkeys = [\"\"\"{key}\"\"\"]\n");
+        assert_eq!(Principals::parse(&good).unwrap().iter().count(), 1);
+        for bad in [
+            "principals = []".to_owned(),
+            format!("{good}extra = 1\n"),
+            good.replace("approve", "admin"),
+            good.replace("PUBLIC", "PRIVATE"),
+            good.replace("\"ann\"", "\"../ann\""),
+            format!("{good}{good}"),
+            format!("{good}name = \"bob\"\n"),
+        ] {
+            assert!(Principals::parse(&bad).is_err(), "{bad}");
+        }
+    }
+}
