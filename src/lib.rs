@@ -18,3 +18,5 @@ pub mod home;
 pub mod eligibility;
 
 pub mod approval;
+
+pub mod workspace;

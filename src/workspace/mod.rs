@@ -1,0 +1,51 @@
+//! Where it runs: the base, the form for each mode, the patch out.
+//!
+//! The target repository is only ever read (a branch apart, when the contract permits it); an engine works on
+//! a view of a cached checkout, and what it did is read from outside, by descriptor, after everything that
+//! could write is dead. Git is data here: no git program, hook or filter runs.
+
+mod base;
+mod branch;
+mod by_hand;
+mod checkout;
+mod clean;
+mod collect;
+mod diff;
+mod error;
+mod fixture;
+mod git;
+mod ignores;
+mod mount;
+mod names;
+mod oddity;
+mod patch;
+#[cfg(test)]
+mod patch_tests;
+mod prepare;
+mod proof;
+mod read;
+mod recorded;
+mod repository;
+mod target;
+#[cfg(test)]
+mod target_tests;
+#[cfg(test)]
+mod tests_bed;
+mod throwaway;
+mod tree;
+mod uid;
+mod verification;
+mod wildmatch;
+
+pub use base::{Base, trim_base_cache};
+pub use branch::publish_branch;
+pub use by_hand::FolderView;
+pub use error::WorkspaceError;
+pub use fixture::{ImportedFixture, import_fixture};
+pub use mount::{TreeForm, TreeMount, Upper};
+pub use patch::{AddedLine, Change, Patch};
+pub use prepare::{PATCH_BYTES, Placement, WORKSPACE, Workspace, remove_remains};
+pub use read::read_base_file;
+pub use target::{ObserveOptions, Target, TargetProblem, observe_target, observe_target_cached};
+pub use uid::{FIRST_SLOT, INSIDE_UID, LAST_SLOT, RunUid, RunUidLease, UidError};
+pub use verification::{ProtectedFile, VerificationTree};

@@ -1,0 +1,302 @@
+//! Looking at the target repository: facts for the gates, or the problem that there are none.
+//!
+//! Everything is read through libgit2, which runs no program. The user's own configuration counts here (what is
+//! ignored, who may open what), because nothing that an engine wrote is ever a target.
+
+use std::path::{Path, PathBuf};
+
+use git2::{ErrorCode, ObjectType, Oid, Repository, Tree};
+
+use super::base::Base;
+use super::clean;
+use super::git::git_id;
+use super::names::is_safe_component;
+use super::tree::FOLDER;
+use crate::eligibility::TargetFacts;
+
+/// More files than this are not checked out; the largest public repositories have a third of it.
+const HUGE: u64 = 1_000_000;
+/// Raised when more forms are looked for, so that older memories do not count.
+const FORMS_VERSION: u32 = 1;
+/// Attribute files larger than this are not looked through for LFS.
+const ATTRIBUTES_BYTES: usize = 1 << 20;
+
+/// What to look at besides the base.
+#[derive(Debug, Clone, Default)]
+pub struct ObserveOptions {
+    /// Whether to look for changes in the work tree (`clean_start`).
+    pub look_for_dirt: bool,
+    /// Files and folders that never count as dirt: the contract file, bundle folders. Absolute, or relative to
+    /// the top.
+    pub ignore_paths: Vec<PathBuf>,
+}
+
+/// A target that could be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// What the gates see.
+    pub facts: TargetFacts,
+    /// Where a run starts from.
+    pub base: Base,
+}
+
+/// Why there are no facts about a target: a refusal with its remedy, not an error.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{sentence} {remedy}")]
+pub struct TargetProblem {
+    /// Stable: `target.not-a-repository`, `target.other-owner` …
+    pub code: &'static str,
+    /// What is wrong, one sentence.
+    pub sentence: String,
+    /// What to do about it.
+    pub remedy: String,
+}
+
+impl TargetProblem {
+    pub(super) fn new(code: &'static str, sentence: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { code, sentence: sentence.into(), remedy: remedy.into() }
+    }
+
+    pub(super) fn unreadable(path: &Path, error: &git2::Error) -> Self {
+        Self::new(
+            "target.unreadable",
+            format!("The repository {} cannot be read: {}.", path.display(), error.message()),
+            "Check it with `git fsck`.",
+        )
+    }
+}
+
+/// Observes the repository whose top is `path`, at `base_ref`.
+///
+/// A repository of another owner is refused for everybody, also for root, as git does: what it says could be
+/// somebody's trap. `safe.directory` in the user's own git configuration lifts that.
+pub fn observe_target(
+    path: &Path,
+    base_ref: &str,
+    options: &ObserveOptions,
+) -> Result<Target, TargetProblem> {
+    observe(path, base_ref, options, None)
+}
+
+/// [`observe_target`] that remembers in `cache_dir` which trees it has looked through: a tree's id says all of
+/// its content, and a large one takes longer to read than all the rest.
+pub fn observe_target_cached(
+    path: &Path,
+    base_ref: &str,
+    options: &ObserveOptions,
+    cache_dir: &Path,
+) -> Result<Target, TargetProblem> {
+    observe(path, base_ref, options, Some(cache_dir))
+}
+
+fn observe(
+    path: &Path,
+    base_ref: &str,
+    options: &ObserveOptions,
+    cache_dir: Option<&Path>,
+) -> Result<Target, TargetProblem> {
+    let top = std::fs::canonicalize(path).map_err(|error| {
+        TargetProblem::new(
+            "target.not-a-repository",
+            format!("There is no repository at {}: {error}.", path.display()),
+            "Name an existing repository's top folder.",
+        )
+    })?;
+    let identity = top.to_str().map(str::to_owned).ok_or_else(|| {
+        TargetProblem::new(
+            "target.path-not-utf8",
+            format!("The path {} is not UTF-8.", top.display()),
+            "Move the repository to a path that is.",
+        )
+    })?;
+    let repo = open(&top)?;
+    let commit = resolve(&repo, &top, base_ref)?;
+    let unreadable = |error: git2::Error| TargetProblem::unreadable(&top, &error);
+    let tree = commit.tree().map_err(unreadable)?;
+    let base = Base {
+        git_dir: repo.commondir().to_owned(),
+        commit: git_id(commit.id()).map_err(unreadable)?,
+        tree: git_id(tree.id()).map_err(unreadable)?,
+    };
+    let mut forms = forms_of_repository(&repo).map_err(unreadable)?;
+    forms.extend(
+        match cache_dir {
+            Some(cache_dir) => remembered_forms(&repo, &tree, cache_dir),
+            None => forms_of_tree(&repo, &tree),
+        }
+        .map_err(unreadable)?,
+    );
+    let dirt = if options.look_for_dirt && !repo.is_bare() {
+        Some(clean::dirt(&repo, &top, &options.ignore_paths).map_err(unreadable)?)
+    } else {
+        None
+    };
+    let facts = TargetFacts {
+        identity,
+        commit: base.commit.clone(),
+        tree: base.tree.clone(),
+        is_fixture: false,
+        dirt,
+        unreadable_forms: forms,
+    };
+    Ok(Target { facts, base })
+}
+
+fn open(top: &Path) -> Result<Repository, TargetProblem> {
+    let repo = Repository::open(top).map_err(|error| open_problem(top, &error))?;
+    let workdir = repo.workdir().map(Path::to_owned);
+    match workdir.map(std::fs::canonicalize) {
+        None => Ok(repo),
+        Some(Ok(workdir)) if workdir == top => Ok(repo),
+        Some(_) => Err(TargetProblem::new(
+            "target.not-the-top",
+            format!("{} is not the top of its repository's work tree.", top.display()),
+            "Name the folder that holds the work tree.",
+        )),
+    }
+}
+
+fn open_problem(top: &Path, error: &git2::Error) -> TargetProblem {
+    if error.code() == ErrorCode::Owner {
+        return TargetProblem::new(
+            "target.other-owner",
+            format!("The repository {} belongs to another user.", top.display()),
+            format!(
+                "Run as its owner, or trust it with `git config --global --add safe.directory {}`.",
+                top.display()
+            ),
+        );
+    }
+    let config = std::fs::read_to_string(top.join(".git/config"))
+        .or_else(|_| std::fs::read_to_string(top.join("config")))
+        .map(|text| text.to_ascii_lowercase());
+    if let Ok(config) = config {
+        for (word, code, what) in [
+            ("sha256", "target.sha256", "uses SHA-256 object ids"),
+            ("partialclone", "target.partial-clone", "is a partial clone, whose objects are elsewhere"),
+            ("extensions", "target.unsupported-extension", "uses a repository extension"),
+        ] {
+            if config.contains(word) {
+                return TargetProblem::new(
+                    code,
+                    format!("The repository {} {what}, which this version does not read.", top.display()),
+                    "Make a full clone with SHA-1 object ids and name that.",
+                );
+            }
+        }
+        return TargetProblem::unreadable(top, error);
+    }
+    if let Some(above) = top.ancestors().skip(1).find(|above| above.join(".git").exists()) {
+        return TargetProblem::new(
+            "target.not-the-top",
+            format!("{} lies inside the repository {}.", top.display(), above.display()),
+            format!("Name the top, {}.", above.display()),
+        );
+    }
+    TargetProblem::new(
+        "target.not-a-repository",
+        format!("{} is not a git repository.", top.display()),
+        "Name a repository's top folder, or make one with `git init` and a first commit.",
+    )
+}
+
+fn resolve<'r>(repo: &'r Repository, top: &Path, base_ref: &str) -> Result<git2::Commit<'r>, TargetProblem> {
+    if let Err(error) = repo.head()
+        && error.code() == ErrorCode::UnbornBranch
+    {
+        return Err(TargetProblem::new(
+            "target.unborn-head",
+            format!("The repository {} has no commit yet.", top.display()),
+            "Make a first commit.",
+        ));
+    }
+    repo.revparse_single(base_ref).and_then(|object| object.peel_to_commit()).map_err(|error| {
+        TargetProblem::new(
+            "target.base-ref",
+            format!("The base ref {base_ref:?} names no commit of {}: {}.", top.display(), error.message()),
+            "Name a branch, tag or commit that `git rev-parse` finds there.",
+        )
+    })
+}
+
+fn forms_of_repository(repo: &Repository) -> Result<Vec<String>, git2::Error> {
+    let mut forms = Vec::new();
+    if repo.is_bare() {
+        forms.push("bare".to_owned());
+    }
+    if repo.is_shallow() || repo.commondir().join("shallow").exists() {
+        forms.push("shallow".to_owned());
+    }
+    // A clone with a filter names the remote that would have to be asked for the rest.
+    let config = repo.config()?;
+    let mut promisors = config.entries(Some(r"remote\..*\.(promisor|partialclonefilter)"))?;
+    if promisors.next().is_some() {
+        forms.push("partial-clone".to_owned());
+    }
+    Ok(forms)
+}
+
+/// Only good trees are remembered, each as an empty file: an unreadable memory is no memory.
+fn remembered_forms(
+    repo: &Repository,
+    tree: &Tree<'_>,
+    cache_dir: &Path,
+) -> Result<Vec<String>, git2::Error> {
+    let folder = cache_dir.join("trees");
+    let memory = folder.join(format!("{FORMS_VERSION}-{}", tree.id()));
+    if memory.exists() {
+        return Ok(Vec::new());
+    }
+    let forms = forms_of_tree(repo, tree)?;
+    if forms.is_empty() {
+        // A memory that cannot be written costs time, nothing else.
+        std::fs::create_dir_all(&folder).and_then(|()| std::fs::write(&memory, b"")).ok();
+    }
+    Ok(forms)
+}
+
+#[derive(Default)]
+struct TreeForms {
+    files: u64,
+    submodules: bool,
+    lfs: bool,
+    unsafe_names: bool,
+}
+
+pub(super) fn forms_of_tree(repo: &Repository, tree: &Tree<'_>) -> Result<Vec<String>, git2::Error> {
+    let mut found = TreeForms::default();
+    look_through(repo, tree.id(), &mut found)?;
+    let forms = [
+        (found.submodules, "submodules"),
+        (found.lfs, "lfs"),
+        (found.unsafe_names, "unsafe-names"),
+        (found.files > HUGE, "huge"),
+    ];
+    Ok(forms.into_iter().filter(|(is, _)| *is).map(|(_, form)| form.to_owned()).collect())
+}
+
+fn look_through(repo: &Repository, tree: Oid, found: &mut TreeForms) -> Result<(), git2::Error> {
+    let tree = repo.find_tree(tree)?;
+    for entry in &tree {
+        let name = entry.name_bytes();
+        found.unsafe_names |= !is_safe_component(name);
+        match entry.filemode_raw() {
+            FOLDER if found.files <= HUGE => look_through(repo, entry.id(), found)?,
+            0o160_000 => found.submodules = true,
+            _ => {
+                found.files += 1;
+                if name == b".gitattributes" && entry.kind() == Some(ObjectType::Blob) {
+                    let blob = repo.find_blob(entry.id())?;
+                    found.lfs |= blob.size() <= ATTRIBUTES_BYTES && asks_for_lfs(blob.content());
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn asks_for_lfs(attributes: &[u8]) -> bool {
+    let live = |line: &&[u8]| !line.trim_ascii_start().starts_with(b"#");
+    let words = |line: &'_ [u8]| line.split(u8::is_ascii_whitespace).any(|word| word == b"filter=lfs");
+    attributes.split(|byte| *byte == b'\n').filter(live).any(words)
+}

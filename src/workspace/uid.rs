@@ -1,0 +1,182 @@
+//! Whose processes and files a run's are: the uid that the payload has inside and on the host.
+//!
+//! As root, every concurrent run gets a host uid of its own from a reserved range, held by a lock for as long
+//! as the lease lives, so that root gains nothing inside and process limits bind. Everybody else runs the
+//! payload as himself under a non-zero inside uid, and the evidence says which. `newuidmap` is never used.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+/// The payload's uid and gid inside every sandbox.
+pub const INSIDE_UID: u32 = 1000;
+/// First host uid of the range reserved for payloads.
+pub const FIRST_SLOT: u32 = 2_000_000_000;
+/// Last host uid of that range.
+pub const LAST_SLOT: u32 = 2_000_065_535;
+
+/// The identity of a payload: plain data, part of the evidence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunUid {
+    /// Uid and gid inside the sandbox; never 0.
+    pub inside: u32,
+    /// Uid on the host that the inside uid maps to.
+    pub host_uid: u32,
+    /// Gid on the host that the inside gid maps to.
+    pub host_gid: u32,
+    /// Whether the host uid belongs to this run alone (so that limits on processes bind).
+    pub own: bool,
+}
+
+/// A [`RunUid`] that no other run has while this value lives.
+#[derive(Debug)]
+pub struct RunUidLease {
+    uid: RunUid,
+    /// Locked; dropping it gives the slot back. `None` for the caller's own uid, which is not exclusive.
+    _lock: Option<File>,
+}
+
+/// Why no uid could be had.
+#[derive(Debug, thiserror::Error)]
+pub enum UidError {
+    /// `/proc/self` did not tell who runs the harness or what its user namespace maps.
+    #[error("cannot read {path}: {source}")]
+    ReadProc {
+        /// The file.
+        path: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+    /// The folder of slot locks could not be made.
+    #[error("cannot make the folder of uid locks {path}: {source}")]
+    MakeFolder {
+        /// The folder.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// A slot's lock file could not be opened or locked.
+    #[error("cannot lock uid slot {path}: {source}")]
+    Lock {
+        /// The lock file.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// 65,536 runs at once.
+    #[error("all uids from {FIRST_SLOT} to {LAST_SLOT} are in use by runs")]
+    Exhausted,
+}
+
+impl RunUid {
+    /// Chooses the payload's identity and holds it: root gets the lowest free slot that this user namespace
+    /// maps, everybody else (and a root without such a slot) his own uid with `own = false`.
+    ///
+    /// The locks lie in `state_dir/uids`, made 0700.
+    pub fn claim(state_dir: &Path) -> Result<RunUidLease, UidError> {
+        let me = std::fs::metadata("/proc/self")
+            .map_err(|source| UidError::ReadProc { path: "/proc/self", source })?;
+        let mine = Self { inside: INSIDE_UID, host_uid: me.uid(), host_gid: me.gid(), own: false };
+        if me.uid() != 0 {
+            return Ok(RunUidLease { uid: mine, _lock: None });
+        }
+        let maps = (id_map("/proc/self/uid_map")?, id_map("/proc/self/gid_map")?);
+        let mapped = |id: u32| covers(&maps.0, id) && covers(&maps.1, id);
+        if !mapped(FIRST_SLOT) && !mapped(LAST_SLOT) {
+            return Ok(RunUidLease { uid: mine, _lock: None });
+        }
+        claim_slot(&state_dir.join("uids"), (FIRST_SLOT..=LAST_SLOT).filter(|slot| mapped(*slot)))
+    }
+}
+
+impl RunUidLease {
+    /// The identity.
+    #[must_use]
+    pub const fn uid(&self) -> RunUid {
+        self.uid
+    }
+}
+
+fn claim_slot(folder: &Path, slots: impl Iterator<Item = u32>) -> Result<RunUidLease, UidError> {
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .map_err(|source| UidError::MakeFolder { path: folder.display().to_string(), source })?;
+    for slot in slots {
+        let path = folder.join(format!("{slot}.lock"));
+        let fail = |source| UidError::Lock { path: path.display().to_string(), source };
+        // Lock files are never removed: a lock on an unlinked file would let two runs hold one slot.
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(fail)?;
+        match file.try_lock() {
+            Ok(()) => {
+                let uid = RunUid { inside: INSIDE_UID, host_uid: slot, host_gid: slot, own: true };
+                return Ok(RunUidLease { uid, _lock: Some(file) });
+            }
+            Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(source)) => return Err(fail(source)),
+        }
+    }
+    Err(UidError::Exhausted)
+}
+
+/// Ranges `(first, length)` of ids that exist in this process's user namespace (`user_namespaces(7)`).
+fn id_map(path: &'static str) -> Result<Vec<(u64, u64)>, UidError> {
+    let text = std::fs::read_to_string(path).map_err(|source| UidError::ReadProc { path, source })?;
+    let range = |line: &str| {
+        let mut fields = line.split_whitespace().map(str::parse::<u64>);
+        match (fields.next(), fields.next(), fields.next()) {
+            (Some(Ok(first)), Some(Ok(_)), Some(Ok(length))) => Some((first, length)),
+            _ => None,
+        }
+    };
+    Ok(text.lines().filter_map(range).collect())
+}
+
+fn covers(ranges: &[(u64, u64)], id: u32) -> bool {
+    let id = u64::from(id);
+    ranges.iter().any(|(first, length)| id >= *first && id - first < *length)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_leases_never_share_a_slot_and_a_freed_one_is_taken_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let slots = || FIRST_SLOT..FIRST_SLOT + 2;
+        let first = claim_slot(folder.path(), slots()).unwrap();
+        let second = claim_slot(folder.path(), slots()).unwrap();
+        assert_eq!((first.uid().host_uid, second.uid().host_uid), (FIRST_SLOT, FIRST_SLOT + 1));
+        assert!(matches!(claim_slot(folder.path(), slots()), Err(UidError::Exhausted)));
+        drop(first);
+        assert_eq!(claim_slot(folder.path(), slots()).unwrap().uid().host_uid, FIRST_SLOT);
+    }
+
+    #[test]
+    fn the_payload_is_never_root_inside_and_root_outside_only_without_a_map() {
+        let folder = tempfile::tempdir().unwrap();
+        let lease = RunUid::claim(folder.path()).unwrap();
+        let me = std::fs::metadata("/proc/self").unwrap().uid();
+        assert_eq!(lease.uid().inside, INSIDE_UID);
+        assert_eq!(lease.uid().own, me == 0 && covers(&id_map("/proc/self/uid_map").unwrap(), FIRST_SLOT));
+        assert!(lease.uid().own || lease.uid().host_uid == me);
+    }
+
+    #[test]
+    fn maps_are_ranges() {
+        assert!(covers(&[(0, 4_294_967_295)], LAST_SLOT));
+        assert!(!covers(&[(0, 1), (100_000, 65_536)], FIRST_SLOT));
+        assert!(!covers(&[(u64::from(FIRST_SLOT), 5)], FIRST_SLOT + 5));
+    }
+}
