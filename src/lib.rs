@@ -20,3 +20,7 @@ pub mod eligibility;
 pub mod approval;
 
 pub mod workspace;
+
+pub mod process;
+
+pub mod sandbox;

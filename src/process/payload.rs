@@ -1,0 +1,246 @@
+//! The owner's hold on a payload: events out, input and signals in, limits of time and output.
+//!
+//! A payload that reaches a limit is asked to end (SIGTERM to everything inside), and after the grace period
+//! its PID 1 is killed, which makes the kernel kill the rest. [`PayloadEvent::Exited`] comes last, after the
+//! stub was reaped, PID 1's pid descriptor says that the namespace is empty, and the pipes are drained.
+//! Dropping a [`Payload`] kills the tree and waits for its end.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Signal, pidfd_send_signal};
+use tokio::net::UnixStream;
+use tokio::net::unix::pipe;
+
+use super::control::{Down, Frames, frame};
+use super::launch::Launched;
+use super::lines::LineBuffer;
+use super::output::{Exit, PayloadEvent, Stream};
+use super::watch::is_dead;
+use crate::vocab::Limits;
+
+/// Most bytes of input that wait for a payload that does not read.
+const INPUT_WAITING_MAX: usize = 16 * 1024 * 1024;
+/// Bytes read at once from a stream.
+const CHUNK: usize = 64 * 1024;
+
+/// What a sandbox hands over when its payload was started.
+#[derive(Debug)]
+pub struct PayloadParts {
+    /// The stub and its channel.
+    pub launched: Launched,
+    /// Pid descriptor of PID 1.
+    pub init: OwnedFd,
+    /// Write end of standard input, if it is a pipe.
+    pub stdin: Option<OwnedFd>,
+    /// Read end of standard output, if it is a pipe.
+    pub stdout: Option<OwnedFd>,
+    /// Read end of standard error, if it is a pipe.
+    pub stderr: Option<OwnedFd>,
+    /// The limits in force.
+    pub limits: Limits,
+}
+
+/// Why an owner's request could not be carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum ProcessError {
+    /// A descriptor could not be watched.
+    #[error("cannot watch the payload's {what}: {source}")]
+    Watch {
+        /// Which.
+        what: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+    /// Standard input is closed, or never was a pipe.
+    #[error("the payload's standard input is closed")]
+    InputClosed,
+    /// The payload does not read what it is sent.
+    #[error("the payload does not read its input: {0} bytes are waiting")]
+    InputFull(usize),
+    /// PID 1 could not be told.
+    #[error("cannot tell the payload to end: {0}")]
+    Signal(#[source] io::Error),
+}
+
+/// A running payload.
+#[derive(Debug)]
+pub struct Payload {
+    pub(super) launched: std::process::Child,
+    pub(super) init: OwnedFd,
+    pub(super) control: Option<UnixStream>,
+    pub(super) frames: Frames,
+    pub(super) readers: [Option<Reader>; 2],
+    pub(super) stdin: Option<pipe::Sender>,
+    pub(super) outgoing: VecDeque<u8>,
+    pub(super) close_after_send: bool,
+    pub(super) limits: Limits,
+    pub(super) started: Instant,
+    pub(super) last_output: Instant,
+    pub(super) kill_at: Option<Instant>,
+    pub(super) limited: bool,
+    pub(super) output_bytes: u64,
+    pub(super) exit: Exit,
+    pub(super) phase: Phase,
+    pub(super) queue: VecDeque<PayloadEvent>,
+    pub(super) chunk: Vec<u8>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    Running,
+    Dead,
+    Told,
+}
+
+#[derive(Debug)]
+pub(super) struct Reader {
+    pub(super) stream: Stream,
+    pub(super) pipe: pipe::Receiver,
+    pub(super) lines: LineBuffer,
+}
+
+/// What [`Payload::wait_for_anything`] woke up for.
+pub(super) enum Woken {
+    Output(usize),
+    Input,
+    Control,
+    Time,
+}
+
+impl Payload {
+    /// Takes over a started payload; the clock of its wall time starts here.
+    pub fn new(parts: PayloadParts) -> Result<Self, ProcessError> {
+        let watch = |what| move |source| ProcessError::Watch { what, source };
+        let Launched { child, control } = parts.launched;
+        control.set_nonblocking(true).map_err(watch("control channel"))?;
+        let control = UnixStream::from_std(control).map_err(watch("control channel"))?;
+        let reader = |fd: Option<OwnedFd>, stream: Stream| {
+            fd.map(|fd| {
+                let pipe = pipe::Receiver::from_owned_fd(fd).map_err(watch(stream.as_str()))?;
+                Ok(Reader { stream, pipe, lines: LineBuffer::default() })
+            })
+            .transpose()
+        };
+        let readers = [reader(parts.stdout, Stream::Stdout)?, reader(parts.stderr, Stream::Stderr)?];
+        let stdin = parts.stdin.map(pipe::Sender::from_owned_fd).transpose().map_err(watch("stdin"))?;
+        let now = Instant::now();
+        Ok(Self {
+            launched: child,
+            init: parts.init,
+            control: Some(control),
+            frames: Frames::default(),
+            readers,
+            stdin,
+            outgoing: VecDeque::new(),
+            close_after_send: false,
+            limits: parts.limits,
+            started: now,
+            last_output: now,
+            kill_at: None,
+            limited: false,
+            output_bytes: 0,
+            // What stands if PID 1 is killed before it can report.
+            exit: Exit { status: "signal:9".to_owned(), micros: 0, max_rss: 0, output_bytes: 0 },
+            phase: Phase::Running,
+            queue: VecDeque::new(),
+            chunk: vec![0; CHUNK],
+        })
+    }
+
+    /// The next thing that happens. Cancel-safe: nothing is lost when the future is dropped.
+    /// After [`PayloadEvent::Exited`] it gives the same exit again.
+    pub async fn next(&mut self) -> PayloadEvent {
+        loop {
+            if let Some(event) = self.queue.pop_front() {
+                return event;
+            }
+            match self.phase {
+                Phase::Running => match self.wait_for_anything().await {
+                    Woken::Output(index) => self.pull(index),
+                    Woken::Input => self.feed(),
+                    Woken::Control => self.hear(),
+                    Woken::Time => self.look_at_the_clock(),
+                },
+                Phase::Dead => {
+                    self.phase = Phase::Told;
+                    self.exit.output_bytes = self.output_bytes;
+                    if self.exit.micros == 0 {
+                        self.exit.micros =
+                            u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
+                    }
+                }
+                Phase::Told => return PayloadEvent::Exited(self.exit.clone()),
+            }
+        }
+    }
+
+    /// Queues bytes for standard input; they are written while [`Payload::next`] is awaited, so a payload that
+    /// does not read cannot block its owner.
+    #[expect(clippy::unused_async, reason = "callers must not rely on it being immediate")]
+    pub async fn send(&mut self, bytes: &[u8]) -> Result<(), ProcessError> {
+        if self.stdin.is_none() || self.close_after_send {
+            return Err(ProcessError::InputClosed);
+        }
+        let waiting = self.outgoing.len() + bytes.len();
+        if waiting > INPUT_WAITING_MAX {
+            return Err(ProcessError::InputFull(waiting));
+        }
+        self.outgoing.extend(bytes);
+        self.feed();
+        Ok(())
+    }
+
+    /// Closes standard input once everything queued is written.
+    pub fn close_stdin(&mut self) {
+        self.close_after_send = true;
+        self.feed();
+    }
+
+    /// SIGINT to the payload's process group: what a person's Ctrl-C would be.
+    pub fn interrupt(&mut self) -> Result<(), ProcessError> {
+        self.tell(Down::Interrupt)
+    }
+
+    /// SIGTERM to everything inside, and after the grace period the end.
+    pub fn terminate(&mut self) -> Result<(), ProcessError> {
+        self.kill_at.get_or_insert(Instant::now() + Duration::from_secs(self.limits.grace_seconds));
+        self.tell(Down::Terminate)
+    }
+
+    /// Kills the whole tree now; [`PayloadEvent::Exited`] still comes when it is dead.
+    pub fn kill(&mut self) -> Result<(), ProcessError> {
+        match pidfd_send_signal(&self.init, Signal::KILL) {
+            // Already gone: the end of the control channel is on its way.
+            Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
+            Err(errno) => Err(ProcessError::Signal(errno.into())),
+        }
+    }
+
+    fn tell(&mut self, what: Down) -> Result<(), ProcessError> {
+        let Some(control) = &self.control else { return Ok(()) };
+        let bytes = frame(&what).map_err(ProcessError::Signal)?;
+        match control.try_write(&bytes) {
+            Ok(written) if written == bytes.len() => Ok(()),
+            // A PID 1 that cannot be told is not left running.
+            _ if self.phase == Phase::Running => self.kill(),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Drop for Payload {
+    fn drop(&mut self) {
+        if self.phase == Phase::Running {
+            // Either of the two ends the tree; the wait below is bounded by the kernel's own work.
+            let told = self.kill();
+            let killed = self.launched.kill();
+            if told.is_ok() || killed.is_ok() {
+                self.launched.wait().ok();
+                is_dead(&self.init);
+            }
+        }
+    }
+}

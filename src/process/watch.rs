@@ -1,0 +1,241 @@
+//! What a payload's owner does between two events: waiting, reading, feeding, looking at the clock, burying.
+//!
+//! Each step takes one thing that is ready and leaves the rest for the next call, so that a caller may drop the
+//! future at any await without losing anything.
+
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::Signal;
+use tokio::net::UnixStream;
+use tokio::net::unix::pipe;
+
+use super::control::Up;
+use super::output::PayloadEvent;
+use super::payload::{Payload, Phase, Reader, Woken};
+use crate::vocab::{LimitName, Timestamp};
+
+/// How long the kernel may take to end a killed tree, milliseconds.
+const DEATH_MILLIS: u16 = 20_000;
+
+impl Payload {
+    pub(super) async fn wait_for_anything(&self) -> Woken {
+        let [stdout, stderr] = &self.readers;
+        tokio::select! {
+            () = readable(stdout.as_ref()) => Woken::Output(0),
+            () = readable(stderr.as_ref()) => Woken::Output(1),
+            () = writable(self.stdin.as_ref(), !self.outgoing.is_empty()) => Woken::Input,
+            () = audible(self.control.as_ref()) => Woken::Control,
+            () = tokio::time::sleep_until(self.deadline().into()) => Woken::Time,
+        }
+    }
+
+    fn deadline(&self) -> Instant {
+        if let Some(kill_at) = self.kill_at {
+            return kill_at;
+        }
+        self.wall_end().min(self.idle_end())
+    }
+
+    fn wall_end(&self) -> Instant {
+        self.started + Duration::from_secs(self.limits.wall_seconds)
+    }
+
+    fn idle_end(&self) -> Instant {
+        self.last_output + Duration::from_secs(self.limits.idle_seconds)
+    }
+
+    pub(super) fn look_at_the_clock(&mut self) {
+        let now = Instant::now();
+        if self.kill_at.is_some_and(|at| now >= at) {
+            // Should even this not work, ask again in a second; the limits never stop applying.
+            self.kill_at = Some(now + Duration::from_secs(1));
+            if self.kill().is_err() {
+                self.control = None;
+                self.bury();
+            }
+        } else if self.kill_at.is_none() && now >= self.wall_end() {
+            self.reached(LimitName::WallSeconds, self.limits.wall_seconds);
+        } else if self.kill_at.is_none() && now >= self.idle_end() {
+            self.reached(LimitName::IdleSeconds, self.limits.idle_seconds);
+        }
+    }
+
+    fn reached(&mut self, name: LimitName, value: u64) {
+        self.limited = true;
+        self.queue.push_back(PayloadEvent::LimitReached { name, value, at: Timestamp::now() });
+        if self.phase == Phase::Running && self.terminate().is_err() {
+            self.kill_at = Some(Instant::now());
+        }
+    }
+
+    /// Reads one chunk of a stream.
+    pub(super) fn pull(&mut self, index: usize) {
+        let mut chunk = std::mem::take(&mut self.chunk);
+        let Some(reader) = self.readers.get_mut(index).and_then(Option::as_mut) else { return };
+        match reader.pipe.try_read(&mut chunk) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Ok(0) | Err(_) => self.finish_stream(index),
+            Ok(count) => self.take_output(index, chunk.get(..count).unwrap_or(&[])),
+        }
+        self.chunk = chunk;
+    }
+
+    fn take_output(&mut self, index: usize, bytes: &[u8]) {
+        self.last_output = Instant::now();
+        let before = self.output_bytes;
+        self.output_bytes = before.saturating_add(bytes.len() as u64);
+        let room = usize::try_from(self.limits.output_bytes.saturating_sub(before)).unwrap_or(usize::MAX);
+        let kept = bytes.get(..room.min(bytes.len())).unwrap_or(&[]);
+        if let Some(reader) = self.readers.get_mut(index).and_then(Option::as_mut) {
+            let stream = reader.stream;
+            let lines = reader.lines.push(kept).into_iter();
+            self.queue.extend(lines.map(|(bytes, truncated)| PayloadEvent::Line {
+                stream,
+                bytes,
+                truncated,
+            }));
+        }
+        let limit = self.limits.output_bytes;
+        if before <= limit && self.output_bytes > limit {
+            self.reached(LimitName::OutputBytes, limit);
+        }
+    }
+
+    fn finish_stream(&mut self, index: usize) {
+        if let Some(mut reader) = self.readers.get_mut(index).and_then(Option::take)
+            && let Some((bytes, truncated)) = reader.lines.finish()
+        {
+            self.queue.push_back(PayloadEvent::Line { stream: reader.stream, bytes, truncated });
+        }
+    }
+
+    /// Writes what waits for standard input.
+    pub(super) fn feed(&mut self) {
+        while let Some(stdin) = &self.stdin {
+            let (front, _) = self.outgoing.as_slices();
+            if front.is_empty() {
+                if self.close_after_send {
+                    self.stdin = None;
+                }
+                return;
+            }
+            match stdin.try_write(front) {
+                Ok(count) => drop(self.outgoing.drain(..count)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(_) => {
+                    // The payload closed its input: what was queued has no reader.
+                    self.outgoing.clear();
+                    self.stdin = None;
+                }
+            }
+        }
+    }
+
+    /// Reads the control channel; its end means that stub and PID 1 are gone.
+    pub(super) fn hear(&mut self) {
+        let mut bytes = [0_u8; 4096];
+        let Some(control) = &self.control else { return };
+        match control.try_read(&mut bytes) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+            Ok(0) | Err(_) => {
+                self.control = None;
+                return self.bury();
+            }
+            Ok(count) => self.frames.push(bytes.get(..count).unwrap_or(&[])),
+        }
+        loop {
+            match self.frames.next::<Up>() {
+                Ok(Some(message)) => self.note(message),
+                Ok(None) => return,
+                Err(_) => {
+                    // PID 1 speaks no sense: it is not left running.
+                    self.kill_at = Some(Instant::now());
+                    return;
+                }
+            }
+        }
+    }
+
+    fn note(&mut self, message: Up) {
+        match message {
+            Up::Started => {}
+            Up::NotStarted { act, errno } => {
+                self.exit.status = format!("not-started:{act}: {}", io::Error::from_raw_os_error(errno));
+            }
+            Up::Exited { code, signal, micros, max_rss_kib } => {
+                self.exit.micros = micros;
+                self.exit.max_rss = max_rss_kib.saturating_mul(1024);
+                self.exit.status = match (code, signal) {
+                    (Some(code), _) => format!("exited:{code}"),
+                    (None, Some(signal)) => format!("signal:{signal}"),
+                    (None, None) => return,
+                };
+                let ended_by = |which: Signal| signal == Some(which as i32);
+                if self.limited {
+                } else if ended_by(Signal::SIGXCPU) {
+                    self.reached(LimitName::CpuSeconds, self.limits.cpu_seconds);
+                } else if ended_by(Signal::SIGXFSZ) {
+                    self.reached(LimitName::FileBytes, self.limits.file_bytes);
+                }
+            }
+        }
+    }
+
+    /// Makes sure that the tree is dead, then empties the pipes.
+    fn bury(&mut self) {
+        let seen_dead = self.launched.wait().is_ok() && is_dead(&self.init);
+        if !seen_dead {
+            "lost:the process tree was not seen to end".clone_into(&mut self.exit.status);
+        }
+        self.phase = Phase::Dead;
+        for index in 0..self.readers.len() {
+            let mut chunk = std::mem::take(&mut self.chunk);
+            // Asks the kernel, not the reactor: with no writer left, "would block" cannot hide bytes.
+            while let Some(reader) = self.readers.get(index).and_then(Option::as_ref)
+                && let Ok(count) = rustix::io::read(&reader.pipe, &mut chunk)
+                && count > 0
+            {
+                self.take_output(index, chunk.get(..count).unwrap_or(&[]));
+            }
+            self.chunk = chunk;
+            self.finish_stream(index);
+        }
+        self.stdin = None;
+    }
+}
+
+/// Whether PID 1 is gone, and with it (the kernel sees to it) everything in its pid namespace.
+pub(super) fn is_dead(init: &OwnedFd) -> bool {
+    let mut fds = [PollFd::new(init.as_fd(), PollFlags::POLLIN)];
+    loop {
+        match poll(&mut fds, PollTimeout::from(DEATH_MILLIS)) {
+            Ok(ready) => return ready > 0,
+            Err(nix::errno::Errno::EINTR) => {}
+            Err(_) => return false,
+        }
+    }
+}
+
+async fn readable(reader: Option<&Reader>) {
+    match reader {
+        Some(reader) => drop(reader.pipe.readable().await),
+        None => std::future::pending().await,
+    }
+}
+
+async fn writable(stdin: Option<&pipe::Sender>, wanted: bool) {
+    match stdin {
+        Some(stdin) if wanted => drop(stdin.writable().await),
+        _ => std::future::pending().await,
+    }
+}
+
+async fn audible(control: Option<&UnixStream>) {
+    match control {
+        Some(control) => drop(control.readable().await),
+        None => std::future::pending().await,
+    }
+}

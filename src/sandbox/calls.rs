@@ -1,0 +1,189 @@
+//! Which system calls exist inside.
+//!
+//! Two filters: an allow list, in which every call that is not named answers ENOSYS (so that programs fall back
+//! as on an older kernel; `clone3` is one, because its flags lie behind a pointer and cannot be judged), and
+//! above it a list of known dangers, which answer EPERM. Arguments are compared on their low 32 bits, as the
+//! kernel reads them (CVE-2019-10063). Other ABIs of the machine are killed or, x32, unknown.
+
+use std::collections::BTreeMap;
+
+use nix::libc;
+use seccompiler::{
+    BackendError, BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
+    SeccompRule, TargetArch, apply_filter, sock_filter,
+};
+
+use super::call_lists::{ALLOWED, REFUSED};
+
+/// How many calls each list holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Counts {
+    pub(super) allowed: usize,
+    pub(super) refused: usize,
+}
+
+/// Why no filter is in force.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum FilterError {
+    /// This machine's architecture has no table.
+    #[error("no system-call table for {0}")]
+    Architecture(&'static str),
+    /// The rules could not be compiled.
+    #[error("cannot compile the system-call filter: {0}")]
+    Compile(#[from] BackendError),
+    /// The kernel did not take the filter.
+    #[error("cannot install the system-call filter: {0}")]
+    Install(#[from] seccompiler::Error),
+}
+
+type Rules = BTreeMap<i64, Vec<SeccompRule>>;
+
+/// Namespace flags of clone(2) and unshare(2).
+const NAMESPACE_FLAGS: [libc::c_int; 8] = [
+    libc::CLONE_NEWUSER,
+    libc::CLONE_NEWNS,
+    libc::CLONE_NEWPID,
+    libc::CLONE_NEWNET,
+    libc::CLONE_NEWIPC,
+    libc::CLONE_NEWUTS,
+    libc::CLONE_NEWCGROUP,
+    0x80, // CLONE_NEWTIME; in clone(2) these bits are the exit signal, see `refused_rules`
+];
+/// Socket families that may be opened.
+const FAMILIES: [libc::c_int; 4] = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
+/// Terminal requests that put characters into somebody's input.
+const TERMINAL_INPUT: [u64; 2] = [libc::TIOCSTI, libc::TIOCLINUX];
+/// Execution domains that are no danger: Linux, without randomisation (debuggers), and the query.
+const PERSONALITIES: [u64; 3] = [0, 0x0004_0000, 0xffff_ffff];
+
+/// Compiles and installs both filters for this process and all its descendants.
+pub(super) fn install() -> Result<Counts, FilterError> {
+    let (allow, refuse) = compile()?;
+    // The later filter wins when both answer an error: dangers say EPERM, whatever the allow list says.
+    apply_filter(&allow)?;
+    apply_filter(&refuse)?;
+    Ok(Counts { allowed: ALLOWED.len(), refused: REFUSED.len() })
+}
+
+fn compile() -> Result<(BpfProgram, BpfProgram), FilterError> {
+    let arch = || TargetArch::try_from(std::env::consts::ARCH);
+    let arch = || arch().map_err(|_| FilterError::Architecture(std::env::consts::ARCH));
+    let errno = |errno: libc::c_int| SeccompAction::Errno(errno.unsigned_abs());
+    let refuse = SeccompFilter::new(refused_rules()?, SeccompAction::Allow, errno(libc::EPERM), arch()?)?;
+    Ok((allow_list(arch()?), refuse.try_into()?))
+}
+
+/// The allow list as ranges in ascending order: a tenth of the instructions of one comparison a call, which
+/// the kernel would have to convert, compile and evaluate for every call number each time a sandbox starts.
+fn allow_list(arch: TargetArch) -> BpfProgram {
+    let audit = match arch {
+        TargetArch::x86_64 => 0xc000_003e,
+        TargetArch::aarch64 => 0xc000_00b7,
+        TargetArch::riscv64 => 0xc000_00f3,
+    };
+    // struct seccomp_data (linux/seccomp.h): the call's number is at 0, the architecture at 4.
+    let load = |offset: u32| op(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, offset);
+    let answer = |action: u32| op(libc::BPF_RET | libc::BPF_K, 0, 0, action);
+    let unknown = libc::SECCOMP_RET_ERRNO | libc::ENOSYS.unsigned_abs();
+    let mut program = vec![
+        load(4),
+        op(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 1, 0, audit),
+        answer(libc::SECCOMP_RET_KILL_PROCESS),
+        load(0),
+    ];
+    for (first, last) in ranges(ALLOWED) {
+        program.extend([
+            op(libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K, 0, 2, first),
+            op(libc::BPF_JMP | libc::BPF_JGT | libc::BPF_K, 2, 0, last),
+            answer(libc::SECCOMP_RET_ALLOW),
+            answer(unknown),
+        ]);
+    }
+    program.push(answer(unknown));
+    program
+}
+
+/// One instruction of classic BPF.
+fn op(code: u32, if_true: u8, if_false: u8, value: u32) -> sock_filter {
+    // INVARIANT: every opcode above fits; 0 would be a load that the kernel's checker refuses.
+    sock_filter { code: u16::try_from(code).unwrap_or(0), jt: if_true, jf: if_false, k: value }
+}
+
+/// Numbers as the fewest ranges, ascending.
+fn ranges(calls: &[i64]) -> Vec<(u32, u32)> {
+    let mut numbers: Vec<u32> = calls.iter().filter_map(|call| u32::try_from(*call).ok()).collect();
+    numbers.sort_unstable();
+    let mut ranges: Vec<(u32, u32)> = Vec::new();
+    for number in numbers {
+        match ranges.last_mut() {
+            Some((_, last)) if *last + 1 == number => *last = number,
+            _ => ranges.push((number, number)),
+        }
+    }
+    ranges
+}
+
+fn refused_rules() -> Result<Rules, BackendError> {
+    let mut rules: Rules = REFUSED.iter().map(|call| (*call, Vec::new())).collect();
+    let masked = |flag: libc::c_int| {
+        let flag = u64::from(flag.unsigned_abs());
+        condition(0, SeccompCmpOp::MaskedEq(flag), flag).and_then(|is| SeccompRule::new(vec![is]))
+    };
+    // CLONE_NEWTIME cannot be asked of clone(2): there the low byte is the exit signal.
+    let of_clone = NAMESPACE_FLAGS.iter().filter(|flag| **flag > 0xff).map(|flag| masked(*flag));
+    rules.insert(libc::SYS_clone, of_clone.collect::<Result<_, _>>()?);
+    let of_unshare = NAMESPACE_FLAGS.iter().map(|flag| masked(*flag));
+    rules.insert(libc::SYS_unshare, of_unshare.collect::<Result<_, _>>()?);
+    let requests = TERMINAL_INPUT
+        .iter()
+        .map(|request| condition(1, SeccompCmpOp::Eq, *request).and_then(|is| SeccompRule::new(vec![is])));
+    rules.insert(libc::SYS_ioctl, requests.collect::<Result<_, _>>()?);
+    let none_of = |index: u8, values: &[u64]| {
+        let differs = values.iter().map(|value| condition(index, SeccompCmpOp::Ne, *value));
+        SeccompRule::new(differs.collect::<Result<_, _>>()?)
+    };
+    let families = FAMILIES.map(|family| u64::from(family.unsigned_abs()));
+    let netlink = u64::from(libc::AF_NETLINK.unsigned_abs());
+    let route = u64::from(libc::NETLINK_ROUTE.unsigned_abs());
+    let other_netlink = SeccompRule::new(vec![
+        condition(0, SeccompCmpOp::Eq, netlink)?,
+        condition(2, SeccompCmpOp::Ne, route)?,
+    ])?;
+    rules.insert(libc::SYS_socket, vec![none_of(0, &families)?, other_netlink]);
+    rules.insert(libc::SYS_socketpair, vec![none_of(0, &[u64::from(libc::AF_UNIX.unsigned_abs())])?]);
+    rules.insert(libc::SYS_personality, vec![none_of(0, &PERSONALITIES)?]);
+    Ok(rules)
+}
+
+fn condition(index: u8, how: SeccompCmpOp, value: u64) -> Result<SeccompCondition, BackendError> {
+    SeccompCondition::new(index, SeccompCmpArgLen::Dword, how, value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_filters_compile_within_the_kernel_limit() {
+        let (allow, refuse) = compile().unwrap();
+        // BPF_MAXINSNS (linux/bpf_common.h).
+        assert!(allow.len() <= 4096 && refuse.len() <= 4096, "{} and {}", allow.len(), refuse.len());
+    }
+
+    #[test]
+    fn ranges_hold_exactly_the_numbers() {
+        assert_eq!(ranges(&[5, 1, 2, 3, 9]), [(1, 3), (5, 5), (9, 9)]);
+        let all: Vec<i64> = ranges(ALLOWED).iter().flat_map(|(a, b)| i64::from(*a)..=i64::from(*b)).collect();
+        let mut sorted = ALLOWED.to_vec();
+        sorted.sort_unstable();
+        assert_eq!(all, sorted);
+    }
+
+    #[test]
+    fn no_call_is_in_both_lists_and_none_twice() {
+        let all: Vec<_> = ALLOWED.iter().chain(REFUSED).collect();
+        let unique: std::collections::BTreeSet<_> = all.iter().collect();
+        assert_eq!(all.len(), unique.len());
+        assert!(!ALLOWED.contains(&libc::SYS_clone3) && !REFUSED.contains(&libc::SYS_clone3));
+    }
+}

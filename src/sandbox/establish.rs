@@ -1,0 +1,305 @@
+//! The harness's side: from a policy to a sandbox in force, from there to a running payload.
+
+use std::io::{self, stderr, stdin, stdout};
+use std::net::TcpListener;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rustix::fs::{Gid, Uid};
+
+use super::order::{Answer, Order, Refusal};
+use super::policy::{LISTENER_PORT, SandboxPolicy};
+use crate::evidence::{LayerRow, SandboxSection};
+use crate::process::{
+    Down, LaunchError, Launched, Payload, PayloadParts, ProcessError, receive, send, spawn_stub,
+};
+
+/// The stub's file name, beside the running executable.
+const STUB: &str = "cto-stub";
+/// How long a sandbox may take to stand. It takes milliseconds; a stopped or swapped-out machine more.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Where the stub is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StubProgram {
+    /// Beside the running executable, or one folder up (where cargo puts it for tests).
+    BesideMe,
+    /// Elsewhere: for tests.
+    At(PathBuf),
+}
+
+/// What the payload's standard streams are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stdio {
+    /// Three pipes to the owner.
+    Piped,
+    /// Output by pipes, input is empty.
+    PipedNoInput,
+    /// The caller's own (a person at a terminal).
+    Inherit,
+}
+
+/// Why there is no sandbox. Nothing of the payload has run.
+#[derive(Debug, thiserror::Error)]
+pub enum SandboxError {
+    /// The policy cannot be carried out.
+    #[error("this sandbox policy cannot be carried out: {0}")]
+    Policy(String),
+    /// Where this program lies could not be found out.
+    #[error("cannot find the program of this process: {0}")]
+    Myself(#[source] io::Error),
+    /// The stub could not be started.
+    #[error(transparent)]
+    Launch(#[from] LaunchError),
+    /// The stub could not be spoken to.
+    #[error("cannot {act}: {source}")]
+    Control {
+        /// What failed.
+        act: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+    /// The stub ended without an answer.
+    #[error("the sandbox's first process ended without an answer, {0}")]
+    Silent(String),
+    /// The stub answered out of turn.
+    #[error("the sandbox's first process answered out of turn")]
+    Protocol,
+    /// A layer could not be put in force.
+    #[error("layer `{layer}` refused: cannot {act}: {source}")]
+    Refused {
+        /// Which layer.
+        layer: String,
+        /// Which act.
+        act: String,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// A layer stands otherwise than asked for.
+    #[error("layer `{layer}` is not in force: asked for {requested}, found {enforced}")]
+    NotInForce {
+        /// Which layer.
+        layer: String,
+        /// What was asked for.
+        requested: String,
+        /// What was found.
+        enforced: String,
+    },
+    /// The payload could not be taken over.
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+}
+
+/// A sandbox in which every layer is in force and nothing runs yet. Dropping it ends it.
+#[derive(Debug)]
+#[must_use = "an established sandbox that is dropped is gone"]
+pub struct Sandbox {
+    // INVARIANT: `Some` until `start` or `drop` takes it.
+    launched: Option<Launched>,
+    init: OwnedFd,
+    listener: Option<TcpListener>,
+    layers: Vec<LayerRow>,
+    policy: SandboxPolicy,
+}
+
+impl Sandbox {
+    /// Establishes `policy` by the stub beside the running executable. Every layer is in force, or it is an
+    /// error. Call it on the thread that will own the payload: the sandbox ends when that thread ends.
+    #[expect(clippy::unused_async, reason = "milliseconds today; callers must not rely on it never waiting")]
+    pub async fn establish(policy: SandboxPolicy) -> Result<Self, SandboxError> {
+        Self::establish_with(policy, &StubProgram::BesideMe)
+    }
+
+    /// The same with a stub from elsewhere, and without a runtime.
+    pub fn establish_with(policy: SandboxPolicy, stub: &StubProgram) -> Result<Self, SandboxError> {
+        if let Some(flaw) = policy.flaw() {
+            return Err(SandboxError::Policy(flaw));
+        }
+        let parent =
+            i32::try_from(std::process::id()).map_err(io::Error::other).map_err(SandboxError::Myself)?;
+        let mut launched = spawn_stub(&stub.path()?)?;
+        let order = Order::Establish { parent, policy: Box::new(policy.clone()) };
+        match converse(&launched.control, &order) {
+            Ok((init, listener, layers)) => {
+                let sandbox = Self { launched: Some(launched), init, listener, layers, policy };
+                match sandbox.layers.iter().find(|row| !row.ok) {
+                    None => Ok(sandbox),
+                    Some(row) => Err(SandboxError::NotInForce {
+                        layer: row.layer.clone(),
+                        requested: row.requested.clone(),
+                        enforced: row.enforced.clone(),
+                    }),
+                }
+            }
+            Err(error) => Err(end_with(&mut launched, error)),
+        }
+    }
+
+    /// What was asked for and what is in force, layer by layer, for the evidence.
+    #[must_use]
+    pub fn section(&self) -> SandboxSection {
+        SandboxSection {
+            layers: self.layers.clone(),
+            workspace_form: self.policy.tree_form().to_owned(),
+            identity: if self.policy.uid.own { "own-uid" } else { "caller-uid" }.to_owned(),
+        }
+    }
+
+    /// The policy it was established with.
+    #[must_use]
+    pub fn policy(&self) -> &SandboxPolicy {
+        &self.policy
+    }
+
+    /// The listener inside the sandbox's network namespace, once, if the policy asks for one.
+    pub fn take_listener(&mut self) -> Option<TcpListener> {
+        self.listener.take()
+    }
+
+    /// The listener's port inside, if the policy asks for one.
+    #[must_use]
+    pub fn port(&self) -> Option<u16> {
+        self.policy.listener.then_some(LISTENER_PORT)
+    }
+
+    /// Executes the payload. Needs a tokio runtime with I/O and time.
+    pub fn start(mut self, stdio: Stdio) -> Result<Payload, SandboxError> {
+        let act = |act| move |source| SandboxError::Control { act, source };
+        let (theirs, ours) =
+            Streams::make(stdio, &self.policy).map_err(act("make the payload's standard streams"))?;
+        let launched = self.launched.take().ok_or(SandboxError::Protocol)?;
+        let fds: Vec<BorrowedFd<'_>> = theirs.iter().map(|fd| fd.as_fd()).collect();
+        let told = send(&launched.control, &Down::Go, &fds);
+        drop(theirs);
+        let init = self.init.try_clone().map_err(act("keep the pid descriptor"))?;
+        let parts = PayloadParts {
+            launched,
+            init,
+            stdin: ours.stdin,
+            stdout: ours.stdout,
+            stderr: ours.stderr,
+            limits: self.policy.limits.clone(),
+        };
+        let payload = Payload::new(parts)?;
+        told.map_err(act("tell PID 1 to go"))?;
+        Ok(payload)
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        if let Some(mut launched) = self.launched.take() {
+            launched.control.shutdown(std::net::Shutdown::Both).ok();
+            launched.child.wait().ok();
+        }
+    }
+}
+
+impl StubProgram {
+    pub(super) fn path(&self) -> Result<PathBuf, SandboxError> {
+        match self {
+            Self::At(path) => Ok(path.clone()),
+            Self::BesideMe => {
+                let me = std::env::current_exe().map_err(SandboxError::Myself)?;
+                let beside = me.with_file_name(STUB);
+                let above = me.parent().and_then(|folder| folder.parent()).map(|folder| folder.join(STUB));
+                let in_tests = me.parent().is_some_and(|folder| folder.ends_with("deps"));
+                Ok(above.filter(|_| in_tests && !beside.exists()).unwrap_or(beside))
+            }
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Streams {
+    stdin: Option<OwnedFd>,
+    stdout: Option<OwnedFd>,
+    stderr: Option<OwnedFd>,
+}
+
+impl Streams {
+    /// The payload's three ends, and the owner's.
+    fn make(stdio: Stdio, policy: &SandboxPolicy) -> io::Result<([OwnedFd; 3], Self)> {
+        let own = |fd: BorrowedFd<'_>| fd.try_clone_to_owned();
+        if stdio == Stdio::Inherit {
+            // Only their descriptors are taken; nothing is read or written here.
+            let three = [own(stdin().as_fd())?, own(stdout().as_fd())?, own(stderr().as_fd())?];
+            return Ok((three, Self::default()));
+        }
+        let (out_read, out_write) = io::pipe()?;
+        let (err_read, err_write) = io::pipe()?;
+        let (input, feed) = if stdio == Stdio::Piped {
+            let (read, write) = io::pipe()?;
+            (OwnedFd::from(read), Some(OwnedFd::from(write)))
+        } else {
+            (OwnedFd::from(std::fs::File::open("/dev/null")?), None)
+        };
+        if policy.uid.own {
+            // So that `/dev/stderr` and its like can be opened inside: a pipe belongs to whoever made it.
+            let (uid, gid) =
+                (Some(Uid::from_raw(policy.uid.host_uid)), Some(Gid::from_raw(policy.uid.host_gid)));
+            for pipe in [feed.as_ref().map(AsFd::as_fd), Some(out_write.as_fd()), Some(err_write.as_fd())] {
+                pipe.map(|pipe| rustix::fs::fchown(pipe, uid, gid)).transpose()?;
+            }
+        }
+        let ours = Self { stdin: feed, stdout: Some(out_read.into()), stderr: Some(err_read.into()) };
+        Ok(([input, out_write.into(), err_write.into()], ours))
+    }
+}
+
+type Standing = (OwnedFd, Option<TcpListener>, Vec<LayerRow>);
+
+fn converse(control: &UnixStream, order: &Order) -> Result<Standing, SandboxError> {
+    let act = |act| move |source| SandboxError::Control { act, source };
+    control.set_read_timeout(Some(PATIENCE)).map_err(act("set a timeout"))?;
+    let want_listener = matches!(order, Order::Establish { policy, .. } if policy.listener);
+    send(control, order, &[]).map_err(act("hand the policy to the stub"))?;
+    let init = match hear(control)? {
+        (Answer::Born, mut fds) => fds.pop().ok_or(SandboxError::Protocol)?,
+        (Answer::Refused(refusal), _) => return Err(refusal.into()),
+        _ => return Err(SandboxError::Protocol),
+    };
+    match hear(control)? {
+        (Answer::Established { layers }, mut fds) => {
+            let listener = fds.pop().map(TcpListener::from);
+            if listener.is_some() != want_listener {
+                return Err(SandboxError::Protocol);
+            }
+            control.set_read_timeout(None).map_err(act("clear a timeout"))?;
+            Ok((init, listener, layers))
+        }
+        (Answer::Refused(refusal), _) => Err(refusal.into()),
+        _ => Err(SandboxError::Protocol),
+    }
+}
+
+/// The next answer of a stub.
+pub(super) fn hear(control: &UnixStream) -> Result<(Answer, Vec<OwnedFd>), SandboxError> {
+    receive(control)
+        .map_err(|source| SandboxError::Control { act: "hear from the stub", source })?
+        .ok_or_else(|| SandboxError::Silent(String::new()))
+}
+
+/// Ends a stub that will not become a sandbox; says how it ended where that is all there is to say.
+fn end_with(launched: &mut Launched, error: SandboxError) -> SandboxError {
+    launched.control.shutdown(std::net::Shutdown::Both).ok();
+    if !matches!(error, SandboxError::Refused { .. } | SandboxError::Silent(_)) {
+        launched.child.kill().ok();
+    }
+    match (launched.child.wait(), error) {
+        (Ok(status), SandboxError::Silent(_)) => SandboxError::Silent(status.to_string()),
+        (_, error) => error,
+    }
+}
+
+impl From<Refusal> for SandboxError {
+    fn from(refusal: Refusal) -> Self {
+        let source = match refusal.errno {
+            0 => io::Error::other("not as it must be"),
+            errno => io::Error::from_raw_os_error(errno),
+        };
+        Self::Refused { layer: refusal.layer, act: refusal.act, source }
+    }
+}

@@ -1,0 +1,223 @@
+//! The layers that a process puts on itself, and what the kernel says of them afterwards.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use landlock::{
+    ABI, Access as _, AccessFs, BitFlags, CompatLevel, Compatible as _, PathBeneath, PathFd, Ruleset,
+    RulesetAttr as _, RulesetCreatedAttr as _, RulesetError, RulesetStatus, Scope,
+};
+use rustix::thread::{CapabilitiesSecureBits, CapabilitySet, CapabilitySets};
+
+use super::calls;
+use super::order::{Refusal, refused};
+use super::policy::SandboxPolicy;
+use super::run::limits;
+use super::sys;
+use crate::evidence::LayerRow;
+use crate::workspace::TreeForm;
+
+fn row(layer: &str, requested: impl Into<String>, enforced: impl Into<String>, ok: bool) -> LayerRow {
+    LayerRow { layer: layer.to_owned(), requested: requested.into(), enforced: enforced.into(), ok }
+}
+
+/// What can be reached, in words; that it stands is shown by the pivot having succeeded.
+pub(super) fn root_row(policy: &SandboxPolicy) -> LayerRow {
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").map(|text| text.lines().count());
+    let requested = format!("a tmpfs with the system read-only, work tree {}", policy.tree_form());
+    match mounts {
+        Ok(count) => row("root", requested, format!("pivoted; {count} mounts"), true),
+        Err(error) => row("root", requested, format!("cannot read mountinfo: {error}"), false),
+    }
+}
+
+/// Who the payload is.
+pub(super) fn identity_row(policy: &SandboxPolicy) -> LayerRow {
+    let map = |name: &str| {
+        std::fs::read_to_string(format!("/proc/self/{name}")).unwrap_or_else(|error| error.to_string())
+    };
+    let words = |text: String| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let (uid, gid) = (words(map("uid_map")), words(map("gid_map")));
+    let inside = policy.uid.inside;
+    let me = nix::unistd::getresuid();
+    let is_inside =
+        me.is_ok_and(|ids| [ids.real, ids.effective, ids.saved].iter().all(|id| id.as_raw() == inside));
+    let starts = |map: &str| map.starts_with(&format!("{inside} ")) && map.ends_with(" 1");
+    let ok = is_inside && starts(&uid) && starts(&gid);
+    let whose = if policy.uid.own { "a host uid of its own" } else { "the caller's host uid" };
+    row(
+        "identity",
+        format!("uid {inside} inside, {whose} ({})", policy.uid.host_uid),
+        format!("uid_map {uid}; gid_map {gid}"),
+        ok,
+    )
+}
+
+/// Gives up every capability, and the ways to have any again.
+pub(super) fn drop_capabilities() -> Result<(), Refusal> {
+    let fail = |act: &'static str| refused("capabilities", act);
+    for capability in 0_u32..64 {
+        if !sys::drop_bounding(capability).map_err(refused("capabilities", "empty the bounding set"))? {
+            break;
+        }
+    }
+    let bits = CapabilitiesSecureBits::NO_ROOT
+        | CapabilitiesSecureBits::NO_ROOT_LOCKED
+        | CapabilitiesSecureBits::NO_SETUID_FIXUP
+        | CapabilitiesSecureBits::NO_SETUID_FIXUP_LOCKED
+        | CapabilitiesSecureBits::KEEP_CAPS_LOCKED
+        | CapabilitiesSecureBits::NO_CAP_AMBIENT_RAISE
+        | CapabilitiesSecureBits::NO_CAP_AMBIENT_RAISE_LOCKED;
+    rustix::thread::set_capabilities_secure_bits(bits).map_err(fail("lock the securebits"))?;
+    rustix::thread::clear_ambient_capability_set().map_err(fail("clear the ambient set"))?;
+    let none = CapabilitySets {
+        effective: CapabilitySet::empty(),
+        permitted: CapabilitySet::empty(),
+        inheritable: CapabilitySet::empty(),
+    };
+    rustix::thread::set_capabilities(None, none).map_err(fail("clear the capability sets"))
+}
+
+/// The newest Landlock ABI known here, by number.
+fn abi(number: u32) -> Option<ABI> {
+    Some(match number {
+        0 => return None,
+        1 => ABI::V1,
+        2 => ABI::V2,
+        3 => ABI::V3,
+        4 => ABI::V4,
+        5 => ABI::V5,
+        6 => ABI::V6,
+        7 => ABI::V7,
+        8 => ABI::V8,
+        _ => ABI::V9,
+    })
+}
+
+/// First ABI with scopes for abstract unix sockets and signals.
+const SCOPES_SINCE: u32 = 6;
+
+/// Restricts the file system once more, by Landlock: everything that this kernel can restrict is, and anything
+/// short of full enforcement is an error.
+pub(super) fn landlock(policy: &SandboxPolicy) -> Result<LayerRow, Refusal> {
+    let number = sys::landlock_abi();
+    let floor = policy.landlock_floor.max(1);
+    let Some(abi) = abi(number).filter(|_| number >= floor) else {
+        return Err(Refusal::new("landlock", format!("ABI {number} where at least {floor} is demanded")));
+    };
+    let status = restrict(policy, abi, number >= SCOPES_SINCE)
+        .map_err(|error| Refusal::new("landlock", format!("restrict: {error}")))?;
+    if status != RulesetStatus::FullyEnforced {
+        return Err(Refusal::new("landlock", "full enforcement"));
+    }
+    let rights = AccessFs::from_all(abi).iter().count();
+    let scopes = if number >= SCOPES_SINCE { "abstract sockets and signals scoped" } else { "no scopes" };
+    let requested = format!("ABI {floor} or newer, hard");
+    Ok(row("landlock", requested, format!("ABI {number}, fully; {rights} rights; {scopes}"), true))
+}
+
+fn restrict(policy: &SandboxPolicy, abi: ABI, scopes: bool) -> Result<RulesetStatus, RulesetError> {
+    let everything = AccessFs::from_all(abi);
+    let mut rules =
+        Ruleset::default().set_compatibility(CompatLevel::HardRequirement).handle_access(everything)?;
+    if scopes {
+        rules = rules.scope(Scope::from_all(abi))?;
+    }
+    let device = AccessFs::from_file(abi) & !BitFlags::from(AccessFs::Execute) | AccessFs::ReadDir;
+    let mut rules = rules.create()?;
+    let mut allow = |path: &Path, rights: BitFlags<AccessFs>| -> Result<(), RulesetError> {
+        // A path that is not there gets no rule, which is the stricter side.
+        let Ok(place) = PathFd::new(path) else { return Ok(()) };
+        let rights = if path.is_dir() { rights } else { rights & AccessFs::from_file(abi) };
+        (&mut rules).add_rule(PathBeneath::new(place, rights)).map(|_| ())
+    };
+    allow(Path::new("/"), AccessFs::from_read(abi))?;
+    allow(Path::new("/dev"), device)?;
+    for path in writable(policy) {
+        allow(&path, everything)?;
+    }
+    Ok(rules.restrict_self()?.ruleset)
+}
+
+/// Places inside that may be written to.
+fn writable(policy: &SandboxPolicy) -> Vec<PathBuf> {
+    let own = ["/tmp", "/dev/shm"].map(PathBuf::from);
+    let tree = policy.tree.iter().filter(|tree| !matches!(tree.form, TreeForm::ReadOnly { .. }));
+    own.into_iter()
+        .chain(tree.map(|tree| tree.at.clone()))
+        .chain(policy.writable.iter().map(|bind| bind.to.clone()))
+        .collect()
+}
+
+/// Puts the system-call filter on, and shows that a user namespace cannot be entered any more.
+pub(super) fn filter_calls() -> Result<LayerRow, Refusal> {
+    let counts = calls::install().map_err(|error| Refusal::new("seccomp", error.to_string()))?;
+    let nested = nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWUSER);
+    if nested != Err(nix::errno::Errno::EPERM) {
+        return Err(Refusal::new("seccomp", "refuse a nested user namespace"));
+    }
+    let enforced =
+        format!("{} calls allowed, {} named and refused, the rest unknown", counts.allowed, counts.refused);
+    Ok(row("seccomp", "allow list; nested user namespaces refused", enforced, true))
+}
+
+/// What `/proc/self/status` and the kernel's getters say of this process, which the payload inherits.
+pub(super) fn read_back(policy: &SandboxPolicy) -> Result<Vec<LayerRow>, Refusal> {
+    let status =
+        std::fs::read_to_string("/proc/self/status").map_err(refused("status", "read /proc/self/status"))?;
+    let field = |name: &str| -> String {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        line.map_or_else(|| "not told".to_owned(), |value| value.trim().to_owned())
+    };
+    let caps = ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"].map(field);
+    let no_caps = caps.iter().all(|set| set.len() == 16 && set.bytes().all(|digit| digit == b'0'));
+    let bits = rustix::thread::capabilities_secure_bits().map(|bits| bits.bits());
+    let (nnp, seccomp, filters) = (field("NoNewPrivs"), field("Seccomp"), field("Seccomp_filters"));
+    let mut rows = vec![
+        row(
+            "capabilities",
+            "none in any set, securebits locked",
+            format!("all sets {}; securebits {bits:?}", caps.join(" ")),
+            no_caps && bits == Ok(0b1110_1111),
+        ),
+        row("no_new_privs", "1", nnp.clone(), nnp == "1"),
+        row("seccomp.mode", "2", format!("{seccomp}, {filters} filters"), seccomp == "2"),
+        network_row(policy)?,
+    ];
+    let processes = if policy.uid.own { "" } else { "; processes not bound (the uid is the caller's)" };
+    let bounds: Vec<String> =
+        limits(policy).iter().map(|(name, value)| format!("{name:?} {value}")).collect();
+    let bounds = format!("{}{processes}", bounds.join(", "));
+    rows.push(row(
+        "rlimits",
+        bounds.clone(),
+        format!("set before execve or it does not start: {bounds}"),
+        true,
+    ));
+    Ok(rows)
+}
+
+/// The interfaces that exist, as the kernel lists them.
+fn network_row(policy: &SandboxPolicy) -> Result<LayerRow, Refusal> {
+    let read = |name| std::fs::read_to_string(format!("/proc/self/net/{name}"));
+    let devices = read("dev").map_err(refused("network", "read /proc/self/net/dev"))?;
+    let names: Vec<&str> =
+        devices.lines().skip(2).filter_map(|line| line.split(':').next()).map(str::trim).collect();
+    let routes =
+        read("route").map(|text| text.lines().skip(1).count()).map_err(refused("network", "read routes"))?;
+    let door = if policy.listener { ", one listener handed out" } else { "" };
+    let ok = routes == 0 && names.contains(&"lo");
+    let enforced = format!("interfaces {}, {routes} routes{door}", names.join(" "));
+    Ok(row("network", format!("loopback only{door}"), enforced, ok))
+}
+
+/// For the probe: the ABI by number.
+pub(super) fn landlock_abi() -> u32 {
+    sys::landlock_abi()
+}
+
+impl From<calls::FilterError> for io::Error {
+    fn from(error: calls::FilterError) -> Self {
+        Self::other(error)
+    }
+}

@@ -1,0 +1,67 @@
+//! What the harness and the stub say to each other before a payload runs.
+
+use serde::{Deserialize, Serialize};
+
+use super::policy::SandboxPolicy;
+use crate::evidence::LayerRow;
+
+/// The first frame, from the harness.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Order {
+    /// Become this sandbox.
+    Establish {
+        /// The harness's pid: the stub ends if its parent is another.
+        parent: i32,
+        /// What to become.
+        policy: Box<SandboxPolicy>,
+    },
+    /// Try each namespace on its own and say which can be entered.
+    TryNamespaces,
+}
+
+/// The stub's answers, in this order: `Born` with PID 1's pid descriptor, then `Established` (with the
+/// listener, if one was asked for). `Refused` may stand instead of either.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Answer {
+    /// PID 1 exists.
+    Born,
+    /// Every layer is in force; PID 1 waits for the word to go.
+    Established {
+        /// One row a layer, as read back from the kernel.
+        layers: Vec<LayerRow>,
+    },
+    /// A step failed; nothing runs.
+    Refused(Refusal),
+    /// The namespaces that could be entered.
+    Namespaces(Vec<String>),
+}
+
+/// The step that failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Refusal {
+    /// Which layer: `namespaces`, `root`, `tree`, `landlock`, …
+    pub layer: String,
+    /// Which act.
+    pub act: String,
+    /// errno, 0 when there is none.
+    pub errno: i32,
+}
+
+impl Refusal {
+    pub(super) fn new(layer: &str, act: impl Into<String>) -> Self {
+        Self { layer: layer.to_owned(), act: act.into(), errno: 0 }
+    }
+}
+
+/// For `map_err`: names the layer and the act, keeps the error number.
+pub(super) fn refused<E: Into<std::io::Error>>(
+    layer: &'static str,
+    act: impl Into<String>,
+) -> impl FnOnce(E) -> Refusal {
+    move |error| {
+        let errno = error.into().raw_os_error().unwrap_or(0);
+        Refusal { layer: layer.to_owned(), act: act.into(), errno }
+    }
+}

@@ -1,0 +1,238 @@
+//! What this host can enforce, found out by doing it.
+//!
+//! A probe establishes a real sandbox with a work tree and looks at what stands. Where that fails, smaller ones
+//! tell which layer is missing, and [`doctor`] says what a person can do about it.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use super::establish::{Sandbox, SandboxError, StubProgram, hear};
+use super::layers::landlock_abi;
+use super::order::{Answer, Order};
+use super::policy::{Purpose, SandboxPolicy};
+use super::stub::NAMESPACES;
+use crate::eligibility::HostFacts;
+use crate::process::{send, spawn_stub};
+use crate::vocab::Limits;
+use crate::workspace::{INSIDE_UID, LAST_SLOT, RunUid, TreeForm, TreeMount, Upper};
+
+/// Why the host could not be probed (as opposed to: it lacks something).
+#[derive(Debug, thiserror::Error)]
+pub enum ProbeError {
+    /// The stub is missing or does not answer.
+    #[error("cannot probe this host: {0}")]
+    Stub(#[source] SandboxError),
+    /// Who runs the harness could not be read.
+    #[error("cannot read who runs this process: {0}")]
+    Identity(#[source] std::io::Error),
+}
+
+/// One line of `cto doctor`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DoctorRow {
+    /// `namespaces`, `landlock`, `seccomp`, `overlay`, `identity`, …
+    pub layer: String,
+    /// Whether it can be enforced here.
+    pub ok: bool,
+    /// What was found.
+    pub detail: String,
+    /// What to do about it; empty when nothing is to be done.
+    pub remedy: String,
+}
+
+/// What this kernel enforces, with the stub beside the running executable.
+pub fn probe() -> Result<HostFacts, ProbeError> {
+    probe_with(&StubProgram::BesideMe)
+}
+
+/// The same with a stub from elsewhere.
+pub fn probe_with(stub: &StubProgram) -> Result<HostFacts, ProbeError> {
+    Ok(look(stub)?.facts)
+}
+
+/// Rows for every layer, with remedies.
+#[must_use]
+pub fn doctor() -> Vec<DoctorRow> {
+    match look(&StubProgram::BesideMe) {
+        Ok(seen) => rows(&seen),
+        Err(error) => vec![DoctorRow {
+            layer: "stub".to_owned(),
+            ok: false,
+            detail: error.to_string(),
+            remedy: "install `cto-stub` beside `cto` (`cargo build --bins` makes both)".to_owned(),
+        }],
+    }
+}
+
+struct Seen {
+    facts: HostFacts,
+    own_uid: bool,
+    /// What the full sandbox failed with.
+    failure: Option<SandboxError>,
+    /// What it failed with when an overlay was asked for.
+    overlay_failure: Option<SandboxError>,
+}
+
+fn look(stub: &StubProgram) -> Result<Seen, ProbeError> {
+    let uid = probing_uid()?;
+    let landlock_abi = landlock_abi();
+    let mut facts = HostFacts {
+        namespaces: BTreeSet::new(),
+        seccomp: false,
+        landlock_abi,
+        overlay: false,
+        hard_memory: false,
+        hard_processes: false,
+    };
+    let (failure, overlay_failure) = match establish(stub, uid, true) {
+        Ok(()) => (None, None),
+        Err(with) => match establish(stub, uid, false) {
+            Ok(()) => (None, Some(with)),
+            Err(without) => (Some(without), Some(with)),
+        },
+    };
+    facts.overlay = overlay_failure.is_none();
+    if failure.is_none() {
+        facts.namespaces = NAMESPACES.iter().map(|(name, _)| (*name).to_owned()).collect();
+        facts.seccomp = true;
+        facts.hard_processes = uid.own;
+    } else {
+        facts.namespaces = try_namespaces(stub).map_err(ProbeError::Stub)?;
+        // Asking for the mode fails only where the kernel has no seccomp at all.
+        facts.seccomp = rustix::thread::secure_computing_mode().is_ok();
+    }
+    Ok(Seen { facts, own_uid: uid.own, failure, overlay_failure })
+}
+
+/// The last uid of the range that runs use, so that a probe never shares a run's; else the caller's.
+fn probing_uid() -> Result<RunUid, ProbeError> {
+    use std::os::unix::fs::MetadataExt as _;
+    let me = std::fs::metadata("/proc/self").map_err(ProbeError::Identity)?;
+    let maps = std::fs::read_to_string("/proc/self/uid_map").map_err(ProbeError::Identity)?;
+    let wide = maps.lines().any(|line| {
+        let fields: Vec<u64> = line.split_whitespace().filter_map(|field| field.parse().ok()).collect();
+        matches!(fields.as_slice(), [first, _, length] if *first <= PROBE_UID.into() && u64::from(PROBE_UID) - first < *length)
+    });
+    let own = me.uid() == 0 && wide;
+    if own {
+        return Ok(RunUid { inside: INSIDE_UID, host_uid: PROBE_UID, host_gid: PROBE_UID, own });
+    }
+    Ok(RunUid { inside: INSIDE_UID, host_uid: me.uid(), host_gid: me.gid(), own })
+}
+
+/// Runs take the lowest free slot, so the last one is free unless 65,536 run at once.
+const PROBE_UID: u32 = LAST_SLOT;
+
+fn establish(stub: &StubProgram, uid: RunUid, overlay: bool) -> Result<(), SandboxError> {
+    let limits = Limits {
+        wall_seconds: 5,
+        idle_seconds: 5,
+        cpu_seconds: 5,
+        output_bytes: 4096,
+        processes: 16,
+        open_files: 64,
+        file_bytes: 4096,
+        changed_files: 1,
+        tmp_bytes: 1 << 20,
+        shm_bytes: 1 << 20,
+        grace_seconds: 1,
+    };
+    let mut policy = SandboxPolicy::new(Purpose::Probe, vec!["/nothing".to_owned()], uid, limits);
+    if overlay {
+        let upper = Upper::Tmpfs { bytes: 1 << 20, inodes: 64 };
+        let form = TreeForm::Overlay { lowers: vec![PathBuf::from("/usr")], upper };
+        policy = policy.in_tree(TreeMount { at: Path::new("/workspace").to_owned(), form });
+    }
+    Sandbox::establish_with(policy, stub).map(drop)
+}
+
+fn try_namespaces(stub: &StubProgram) -> Result<BTreeSet<String>, SandboxError> {
+    let mut launched = spawn_stub(&stub.path()?)?;
+    let told = send(&launched.control, &Order::TryNamespaces, &[]);
+    let answer = told
+        .map_err(|source| SandboxError::Control { act: "ask the stub", source })
+        .and_then(|()| hear(&launched.control));
+    launched.child.wait().map_err(|source| SandboxError::Control { act: "wait for the stub", source })?;
+    match answer? {
+        (Answer::Namespaces(names), _) => Ok(names.into_iter().collect()),
+        _ => Err(SandboxError::Protocol),
+    }
+}
+
+fn rows(seen: &Seen) -> Vec<DoctorRow> {
+    let facts = &seen.facts;
+    let row = |layer: &str, ok: bool, detail: String, remedy: &str| DoctorRow {
+        layer: layer.to_owned(),
+        ok,
+        detail,
+        remedy: if ok { String::new() } else { remedy.to_owned() },
+    };
+    let missing: Vec<&str> =
+        NAMESPACES.iter().map(|(name, _)| *name).filter(|name| !facts.namespaces.contains(*name)).collect();
+    let namespaces =
+        if missing.is_empty() { "all seven".to_owned() } else { format!("missing: {}", missing.join(", ")) };
+    let failed = |failure: &Option<SandboxError>| {
+        failure.as_ref().map_or_else(|| "works".to_owned(), ToString::to_string)
+    };
+    vec![
+        row("namespaces", missing.is_empty(), namespaces, &namespace_remedy()),
+        row(
+            "landlock",
+            facts.landlock_abi >= 1,
+            format!("ABI {}", facts.landlock_abi),
+            "use a kernel of 5.13 or newer with `landlock` in the boot parameter `lsm=`",
+        ),
+        row(
+            "seccomp",
+            facts.seccomp,
+            if facts.seccomp { "filters" } else { "none" }.to_owned(),
+            "use a kernel with CONFIG_SECCOMP_FILTER",
+        ),
+        row("sandbox", seen.failure.is_none(), failed(&seen.failure), failure_remedy(seen.failure.as_ref())),
+        row(
+            "overlay",
+            facts.overlay,
+            failed(&seen.overlay_failure),
+            "runs use a private copy of the tree instead; for overlay, use a kernel of 5.11 or newer and keep state and cache off overlayfs",
+        ),
+        row(
+            "identity",
+            true,
+            if seen.own_uid {
+                "every run gets a host uid of its own"
+            } else {
+                "runs have the caller's host uid; the number of processes is not held"
+            }
+            .to_owned(),
+            "",
+        ),
+    ]
+}
+
+/// Which switch of this host stands against user namespaces.
+fn namespace_remedy() -> String {
+    let reads =
+        |path: &str, value: &str| std::fs::read_to_string(path).is_ok_and(|text| text.trim() == value);
+    if reads("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1") {
+        return "AppArmor restricts user namespaces: give `cto-stub` a profile with `userns,` (or `sysctl kernel.apparmor_restrict_unprivileged_userns=0`)".to_owned();
+    }
+    if reads("/proc/sys/user/max_user_namespaces", "0") {
+        return "user namespaces are switched off: `sysctl user.max_user_namespaces=10000`".to_owned();
+    }
+    if reads("/proc/sys/kernel/unprivileged_userns_clone", "0") {
+        return "user namespaces are for root only: `sysctl kernel.unprivileged_userns_clone=1`".to_owned();
+    }
+    "in a container, allow user namespaces and unmask /proc (`--security-opt seccomp=unconfined --security-opt systempaths=unconfined`)".to_owned()
+}
+
+fn failure_remedy(failure: Option<&SandboxError>) -> &'static str {
+    match failure {
+        Some(SandboxError::Refused { act, .. }) if act.contains("/proc") => {
+            "this container hides parts of /proc: start it with `--security-opt systempaths=unconfined`"
+        }
+        Some(SandboxError::Refused { layer, .. }) if layer == "network" => {
+            "loopback cannot be brought up: allow `cto-stub` capabilities in user namespaces (AppArmor profile with `userns,`)"
+        }
+        _ => "see the layer named in the message",
+    }
+}

@@ -1,0 +1,202 @@
+//! PID 1's second half: executes the payload when told to, reaps, reports, and ends.
+
+use std::convert::Infallible;
+use std::ffi::CString;
+use std::io::{PipeReader, PipeWriter, Read as _, Write as _};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::time::Instant;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage, setrlimit};
+use nix::sys::signal::{SigSet, Signal, kill, killpg};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::unistd::{Pid, execve};
+use rustix::process::{WaitOptions, wait};
+
+use super::init::stub_is_gone;
+use super::policy::{INSIDE_PATH, SandboxPolicy};
+use super::sys;
+use crate::process::{Down, Up, receive, send};
+
+/// Every process but PID 1 and the caller.
+const EVERYBODY: Pid = Pid::from_raw(-1);
+
+/// Runs the payload to its end; the value is PID 1's exit code, which nobody reads.
+pub(super) fn payload(control: &UnixStream, gate: &PipeReader, policy: &SandboxPolicy) -> i32 {
+    let Ok(Some((Down::Go, stdio))) = receive::<Down>(control) else { return 1 };
+    let started = Instant::now();
+    let begun = begin(stdio, policy);
+    let said = match &begun {
+        Ok(_) => send(control, &Up::Started, &[]),
+        Err((act, errno)) => send(control, &Up::NotStarted { act: act.clone(), errno: *errno as i32 }, &[]),
+    };
+    match (begun, said) {
+        (Ok((pid, signals)), Ok(())) => supervise(control, gate, pid, &signals, started),
+        _ => 1,
+    }
+}
+
+type Failed = (String, Errno);
+
+/// Forks the payload and waits until it was executed.
+fn begin(stdio: Vec<OwnedFd>, policy: &SandboxPolicy) -> Result<(Pid, SignalFd), Failed> {
+    let failed = |act: &str| {
+        let act = act.to_owned();
+        move |errno| (act, errno)
+    };
+    let mut children = SigSet::empty();
+    children.add(Signal::SIGCHLD);
+    children.thread_block().map_err(failed("block SIGCHLD"))?;
+    let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
+    let signals = SignalFd::with_flags(&children, flags).map_err(failed("watch children"))?;
+    let (mut outcome, report) = std::io::pipe().map_err(|_| ("make a pipe".to_owned(), Errno::last()))?;
+    match sys::fork().map_err(failed("fork"))? {
+        None => {
+            drop(outcome);
+            become_payload(&stdio, policy, report)
+        }
+        Some(pid) => {
+            drop((report, stdio));
+            let mut text = String::new();
+            // The payload's end of this pipe is closed by execve; anything before that is the failure.
+            outcome.read_to_string(&mut text).map_err(|_| ("read the outcome".to_owned(), Errno::EIO))?;
+            match text.split_once(' ') {
+                None => Ok((pid, signals)),
+                Some((errno, act)) => {
+                    let errno = errno.parse().map_or(Errno::EIO, Errno::from_raw);
+                    Err((act.to_owned(), errno))
+                }
+            }
+        }
+    }
+}
+
+/// In the payload's process: the last preparations, then execve.
+fn become_payload(stdio: &[OwnedFd], policy: &SandboxPolicy, mut report: PipeWriter) -> ! {
+    let Err((act, errno)) = prepare_and_execute(stdio, policy);
+    // PID 1 waits for this text or for the end of the pipe; both tell it.
+    report.write_all(format!("{} {act}", errno as i32).as_bytes()).ok();
+    std::process::exit(127)
+}
+
+fn prepare_and_execute(stdio: &[OwnedFd], policy: &SandboxPolicy) -> Result<Infallible, Failed> {
+    let failed = |act: &str| {
+        let act = act.to_owned();
+        move |errno| (act, errno)
+    };
+    let [input, output, errors] = stdio else {
+        return Err(("take the standard descriptors".to_owned(), Errno::EBADF));
+    };
+    nix::unistd::setsid().map_err(failed("setsid"))?;
+    nix::unistd::dup2_stdin(input).map_err(failed("take standard input"))?;
+    nix::unistd::dup2_stdout(output).map_err(failed("take standard output"))?;
+    nix::unistd::dup2_stderr(errors).map_err(failed("take standard error"))?;
+    sys::close_from(3, true).map_err(|_| ("close other descriptors".to_owned(), Errno::last()))?;
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
+    sys::default_signals().map_err(failed("reset signals"))?;
+    SigSet::empty().thread_set_mask().map_err(failed("unblock signals"))?;
+    nix::unistd::chdir(&policy.cwd).map_err(failed(&format!("enter {}", policy.cwd.display())))?;
+    for (resource, value) in limits(policy) {
+        lower(resource, value).map_err(failed(&format!("limit {resource:?}")))?;
+    }
+    execute(policy)
+}
+
+/// Resource limits of every process inside.
+pub(super) fn limits(policy: &SandboxPolicy) -> Vec<(Resource, u64)> {
+    let limits = &policy.limits;
+    let mut all = vec![
+        (Resource::RLIMIT_CORE, 0),
+        (Resource::RLIMIT_NOFILE, limits.open_files),
+        (Resource::RLIMIT_FSIZE, limits.file_bytes),
+        (Resource::RLIMIT_CPU, limits.cpu_seconds),
+    ];
+    if policy.uid.own {
+        // PID 1 has the same uid and counts.
+        all.push((Resource::RLIMIT_NPROC, limits.processes.saturating_add(1)));
+    }
+    all
+}
+
+/// Sets both bounds; never above what the caller itself has.
+fn lower(resource: Resource, value: u64) -> nix::Result<()> {
+    let (_, hard) = getrlimit(resource)?;
+    // At the hard bound of CPU time the kernel kills without naming the reason; the soft one comes first.
+    let last = if resource == Resource::RLIMIT_CPU { value.saturating_add(1) } else { value };
+    setrlimit(resource, value.min(hard), last.min(hard))
+}
+
+fn execute(policy: &SandboxPolicy) -> Result<Infallible, Failed> {
+    let text = |text: &str| CString::new(text).map_err(|_| ("pass arguments".to_owned(), Errno::EINVAL));
+    let argv = policy.argv.iter().map(|arg| text(arg)).collect::<Result<Vec<_>, _>>()?;
+    let env = policy.env.iter().map(|(name, value)| text(&format!("{name}={value}")));
+    let env = env.collect::<Result<Vec<_>, _>>()?;
+    let name = policy.argv.first().map_or("", String::as_str);
+    let path = policy.env.get("PATH").map_or(INSIDE_PATH, String::as_str);
+    let tries: Vec<String> = if name.contains('/') {
+        vec![name.to_owned()]
+    } else {
+        path.split(':').filter(|dir| dir.starts_with('/')).map(|dir| format!("{dir}/{name}")).collect()
+    };
+    let mut worst = Errno::ENOENT;
+    for program in tries {
+        let Err(errno) = execve(&text(&program)?, &argv, &env);
+        match errno {
+            Errno::ENOENT | Errno::ENOTDIR => {}
+            Errno::EACCES => worst = errno,
+            _ => return Err((format!("execute {program}"), errno)),
+        }
+    }
+    Err((format!("execute {name}"), worst))
+}
+
+/// Reaps until the payload ends; passes signals on; ends at once when harness or stub is gone.
+fn supervise(control: &UnixStream, gate: &PipeReader, pid: Pid, signals: &SignalFd, started: Instant) -> i32 {
+    loop {
+        let mut fds = [
+            PollFd::new(control.as_fd(), PollFlags::POLLIN),
+            PollFd::new(signals.as_fd(), PollFlags::POLLIN),
+            PollFd::new(gate.as_fd(), PollFlags::empty()),
+        ];
+        match poll(&mut fds, PollTimeout::NONE) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(_) => return 1,
+        }
+        let [heard, child] = [0, 1]
+            .map(|at: usize| fds.get(at).and_then(PollFd::revents).is_some_and(|events| !events.is_empty()));
+        if stub_is_gone(gate.as_fd()) {
+            return 1;
+        }
+        if child {
+            while matches!(signals.read_signal(), Ok(Some(_))) {}
+            if let Some(end) = reap(pid, started) {
+                return i32::from(send(control, &end, &[]).is_err());
+            }
+        }
+        if heard {
+            // A signal that finds nobody has found everybody dead already.
+            match receive::<Down>(control) {
+                Ok(Some((Down::Terminate, _))) => drop(kill(EVERYBODY, Signal::SIGTERM)),
+                Ok(Some((Down::Interrupt, _))) => drop(killpg(pid, Signal::SIGINT)),
+                Ok(Some((Down::Go, _)) | None) | Err(_) => return 1,
+            }
+        }
+    }
+}
+
+/// Collects every child that ended; the payload's own end becomes the report.
+fn reap(payload: Pid, started: Instant) -> Option<Up> {
+    loop {
+        let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) else { return None };
+        if pid.as_raw_pid() != payload.as_raw() {
+            continue;
+        }
+        let (code, signal) = (status.exit_status(), status.terminating_signal());
+        let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let usage = getrusage(UsageWho::RUSAGE_CHILDREN).ok();
+        let max_rss_kib = usage.and_then(|usage| u64::try_from(usage.max_rss()).ok()).unwrap_or(0);
+        return Some(Up::Exited { code, signal, micros, max_rss_kib });
+    }
+}

@@ -1,0 +1,179 @@
+//! Everything that a sandbox's root is made of, opened before the namespaces are entered.
+//!
+//! Each source becomes a detached copy of its mount tree, already read-only, nosuid and nodev where it has to
+//! be. This is done with the caller's identity, because the payload's may not reach the places (a state folder
+//! is 0700), and as root of the namespace that owns the mounts: a path in another mount namespace cannot be
+//! cloned, but a detached tree can be attached anywhere.
+
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, FileType};
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_flag,
+    fsconfig_set_string, fsmount, fsopen, open_tree,
+};
+
+use super::order::{Refusal, refused};
+use super::policy::{Bind, SandboxPolicy};
+use super::sys;
+use crate::workspace::{TreeForm, Upper};
+
+pub(super) const RDONLY: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_RDONLY;
+pub(super) const NOSUID: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID;
+pub(super) const NODEV: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NODEV;
+pub(super) const NOEXEC: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOEXEC;
+
+/// Directories of the host that every sandbox sees, or the links that stand in their place.
+const SYSTEM: [&str; 7] = ["/usr", "/bin", "/sbin", "/lib", "/lib64", "/lib32", "/libx32"];
+/// What of `/etc` programs need and anybody may know.
+const ETC: [&str; 11] = [
+    "/etc/ld.so.cache",
+    "/etc/ld.so.conf",
+    "/etc/ld.so.conf.d",
+    "/etc/alternatives",
+    "/etc/localtime",
+    "/etc/ssl/certs",
+    "/etc/ssl/openssl.cnf",
+    "/etc/ssl/cert.pem",
+    "/etc/pki/tls/certs",
+    "/etc/pki/ca-trust/extracted",
+    "/etc/services",
+];
+/// The devices that every sandbox has.
+const DEVICES: [&str; 6] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty"];
+
+/// A detached mount, and where it belongs.
+#[derive(Debug)]
+pub(super) struct Piece {
+    pub(super) mount: OwnedFd,
+    pub(super) to: PathBuf,
+    pub(super) is_dir: bool,
+}
+
+/// The layers of the work tree.
+#[derive(Debug)]
+pub(super) enum TreeSource {
+    /// Lowers, uppermost first, and the directory with `upper` and `work` (`None`: a tmpfs is made for it).
+    Overlay { lowers: Vec<OwnedFd>, upper: Option<OwnedFd> },
+    /// Layers without an upper.
+    Layers(Vec<OwnedFd>),
+    /// One mount as it is.
+    Plain(OwnedFd),
+}
+
+/// Everything, in the order in which it is laid.
+#[derive(Debug)]
+pub(super) struct Sources {
+    /// Links at the top or in `/etc`: (path inside, target).
+    pub(super) links: Vec<(PathBuf, PathBuf)>,
+    /// System directories, parts of `/etc`, devices.
+    pub(super) system: Vec<Piece>,
+    /// The new terminal file system.
+    pub(super) devpts: OwnedFd,
+    /// The work tree.
+    pub(super) tree: Option<TreeSource>,
+    /// Binds by policy: writable, then read-only.
+    pub(super) binds: Vec<Piece>,
+    /// Single files, laid last.
+    pub(super) files: Vec<Piece>,
+}
+
+impl Sources {
+    /// Opens everything that `policy` names.
+    pub(super) fn open(policy: &SandboxPolicy) -> Result<Self, Refusal> {
+        let mut links = Vec::new();
+        let mut system = Vec::new();
+        for path in SYSTEM.iter().chain(&ETC).map(Path::new) {
+            let Ok(found) = path.symlink_metadata() else { continue };
+            if found.is_symlink() {
+                let target =
+                    std::fs::read_link(path).map_err(refused("root", format!("read {}", path.display())))?;
+                links.push((path.to_owned(), target));
+            } else {
+                system.push(piece(path, path, RDONLY | NOSUID | NODEV)?);
+            }
+        }
+        for path in DEVICES.map(Path::new) {
+            system.push(piece(path, path, NOSUID | NOEXEC)?);
+        }
+        let open = |list: &[Bind], flags| -> Result<Vec<Piece>, Refusal> {
+            list.iter().map(|bind| piece(&bind.from, &bind.to, flags)).collect()
+        };
+        let mut binds = open(&policy.writable, NOSUID | NODEV)?;
+        binds.extend(open(&policy.read_only, RDONLY | NOSUID | NODEV)?);
+        let files = open(&policy.files, RDONLY | NOSUID | NODEV)?;
+        Ok(Self { links, system, devpts: devpts()?, tree: tree(policy)?, binds, files })
+    }
+}
+
+fn tree(policy: &SandboxPolicy) -> Result<Option<TreeSource>, Refusal> {
+    let Some(tree) = &policy.tree else { return Ok(None) };
+    let layer = |path: &PathBuf, flags| {
+        clone_mount(path, flags).map_err(refused("tree", format!("open {}", path.display())))
+    };
+    let lowers = |lowers: &[PathBuf]| -> Result<Vec<OwnedFd>, Refusal> {
+        lowers.iter().map(|path| layer(path, RDONLY | NOSUID | NODEV)).collect()
+    };
+    Ok(Some(match &tree.form {
+        TreeForm::Overlay { lowers: below, upper } => TreeSource::Overlay {
+            lowers: lowers(below)?,
+            upper: match upper {
+                Upper::Disk { dir } => Some(layer(dir, NOSUID | NODEV)?),
+                Upper::Tmpfs { .. } => None,
+            },
+        },
+        TreeForm::ReadOnly { lowers: below } => match below.as_slice() {
+            [one] => TreeSource::Plain(layer(one, RDONLY | NOSUID | NODEV)?),
+            several => TreeSource::Layers(lowers(several)?),
+        },
+        TreeForm::Private { dir } => TreeSource::Plain(layer(dir, NOSUID | NODEV)?),
+    }))
+}
+
+fn piece(from: &Path, to: &Path, flags: MountAttrFlags) -> Result<Piece, Refusal> {
+    let act = || format!("open {}", from.display());
+    let mount = clone_mount(from, flags).map_err(refused("root", act()))?;
+    let kind = FileType::from_raw_mode(rustix::fs::fstat(&mount).map_err(refused("root", act()))?.st_mode);
+    if kind == FileType::Symlink {
+        return Err(Refusal::new("root", format!("{}: is a symbolic link", act())));
+    }
+    Ok(Piece { mount, to: to.to_owned(), is_dir: kind == FileType::Directory })
+}
+
+/// A detached, private copy of the mounts at `path`, with `flags` on all of them.
+fn clone_mount(path: &Path, flags: MountAttrFlags) -> io::Result<OwnedFd> {
+    let how = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_RECURSIVE
+        | OpenTreeFlags::AT_SYMLINK_NOFOLLOW;
+    let mount = open_tree(CWD, path, how)?;
+    sys::mount_setattr(mount.as_fd(), u64::from(flags.bits()), true)?;
+    Ok(mount)
+}
+
+/// A terminal file system of its own. It is made here because its root node needs uid 0 mapped, which the
+/// sandbox's own namespace does not have.
+fn devpts() -> Result<OwnedFd, Refusal> {
+    filesystem("devpts", &[("ptmxmode", "0666"), ("mode", "0620")], &[], NOSUID | NOEXEC)
+        .map_err(refused("root", "make a devpts"))
+}
+
+/// A new, detached file system.
+pub(super) fn filesystem(
+    kind: &str,
+    options: &[(&str, &str)],
+    switches: &[&str],
+    flags: MountAttrFlags,
+) -> rustix::io::Result<OwnedFd> {
+    let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
+    for (name, value) in options {
+        fsconfig_set_string(context.as_fd(), *name, *value)?;
+    }
+    for name in switches {
+        fsconfig_set_flag(context.as_fd(), *name)?;
+    }
+    fsconfig_create(context.as_fd())?;
+    fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, flags)
+}

@@ -1,0 +1,162 @@
+//! The stub's first half: outside of the sandbox, it makes PID 1 and outlives it.
+//!
+//! It is started by the harness with an empty environment and one descriptor. It opens everything that only
+//! the caller's identity can reach, makes the namespaces, writes the id maps, and then waits: it ends when, and
+//! only when, PID 1 and everything inside is dead. If the harness dies, the kernel kills it, and through it all.
+
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::net::UnixStream;
+
+use nix::sched::CloneFlags;
+use nix::sys::signal::Signal;
+use nix::unistd::{Pid, Uid, getegid, geteuid, getppid};
+
+use super::init;
+use super::order::{Answer, Order, Refusal, refused};
+use super::policy::SandboxPolicy;
+use super::sources::Sources;
+use super::sys::{self, Made};
+use crate::process::{receive, send};
+use crate::workspace::RunUid;
+
+/// The namespaces of a sandbox, by the names under `/proc/self/ns`.
+pub(super) const NAMESPACES: [(&str, CloneFlags); 7] = [
+    ("user", CloneFlags::CLONE_NEWUSER),
+    ("mnt", CloneFlags::CLONE_NEWNS),
+    ("pid", CloneFlags::CLONE_NEWPID),
+    ("net", CloneFlags::CLONE_NEWNET),
+    ("ipc", CloneFlags::CLONE_NEWIPC),
+    ("uts", CloneFlags::CLONE_NEWUTS),
+    ("cgroup", CloneFlags::CLONE_NEWCGROUP),
+];
+
+/// How eagerly the kernel's out-of-memory killer picks the sandbox, -1000 to 1000.
+const OOM_SCORE: &str = "500";
+
+/// The program `cto-stub`: takes one order on its standard input, never returns to anything else.
+#[must_use]
+pub fn main() -> std::process::ExitCode {
+    // INVARIANT: nothing but 0, 1 and 2 is open from here on, whatever the harness's parents leaked.
+    if sys::close_from(3, false).is_err() {
+        return std::process::ExitCode::FAILURE;
+    }
+    let Ok(control) = std::io::stdin().as_fd().try_clone_to_owned().map(UnixStream::from) else {
+        return std::process::ExitCode::FAILURE;
+    };
+    let done = match receive::<Order>(&control) {
+        Ok(Some((Order::Establish { parent, policy }, _))) => establish(&control, parent, &policy),
+        Ok(Some((Order::TryNamespaces, _))) => {
+            send(&control, &Answer::Namespaces(try_namespaces()), &[]).map_err(refused("control", "answer"))
+        }
+        Ok(None) | Err(_) => return std::process::ExitCode::FAILURE,
+    };
+    match done {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(refusal) => {
+            // If even this cannot be said, the closed channel says it.
+            send(&control, &Answer::Refused(refusal), &[]).ok();
+            std::process::ExitCode::FAILURE
+        }
+    }
+}
+
+fn establish(control: &UnixStream, parent: i32, policy: &SandboxPolicy) -> Result<(), Refusal> {
+    nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)
+        .map_err(refused("control", "set the parent-death signal"))?;
+    if getppid() != Pid::from_raw(parent) {
+        return Err(Refusal::new("control", "the harness is gone"));
+    }
+    // Ctrl-C on a terminal is for the harness, which ends the sandbox in order.
+    nix::unistd::setsid().map_err(refused("control", "setsid"))?;
+    // Best effort: where it is refused, the sandbox is picked as any other process.
+    std::fs::write("/proc/self/oom_score_adj", OOM_SCORE).ok();
+    if policy.uid.own {
+        nix::unistd::setgroups(&[]).map_err(refused("identity", "give up supplementary groups"))?;
+    } else {
+        become_root_of_a_namespace()?;
+    }
+    let before = init::namespace_ids().map_err(refused("namespaces", "read /proc/self/ns"))?;
+    let sources = Sources::open(policy)?;
+    let (gate, release) = std::io::pipe().map_err(refused("control", "make a pipe"))?;
+    let all = NAMESPACES.iter().fold(CloneFlags::empty(), |all, (_, flag)| all | *flag);
+    match sys::clone_into(all).map_err(refused("namespaces", "clone into new namespaces"))? {
+        Made::Child => {
+            drop(release);
+            init::run(control, &gate, sources, policy, &before)
+        }
+        Made::Parent(pid, pidfd) => {
+            drop((gate, sources));
+            let mapped =
+                write_maps(&format!("/proc/{pid}"), policy.uid.inside, policy.uid.host_uid, policy.uid);
+            let told = mapped.and_then(|()| {
+                send(control, &Answer::Born, &[pidfd.as_fd()])
+                    .map_err(refused("control", "hand out the pidfd"))
+            });
+            finish(pid, &pidfd, told, release)
+        }
+    }
+}
+
+/// Releases PID 1, or ends it if it cannot be released; then waits for its end.
+fn finish(
+    pid: Pid,
+    pidfd: &OwnedFd,
+    told: Result<(), Refusal>,
+    release: std::io::PipeWriter,
+) -> Result<(), Refusal> {
+    use std::io::Write as _;
+    let mut release = release;
+    let released = told.and_then(|()| release.write_all(b"!").map_err(refused("control", "release PID 1")));
+    if released.is_err() {
+        rustix::process::pidfd_send_signal(pidfd, rustix::process::Signal::KILL).ok();
+    }
+    // INVARIANT: `release` stays open until PID 1 is reaped; its closing tells PID 1 that the stub is gone.
+    while nix::sys::wait::waitpid(pid, None) == Err(nix::errno::Errno::EINTR) {}
+    drop(release);
+    released
+}
+
+/// An ordinary user (or a root with no second uid) first becomes root of a namespace of his own: there he may
+/// clone mounts, make a devpts and write the inner map, and from there on both paths are one.
+fn become_root_of_a_namespace() -> Result<(), Refusal> {
+    let (uid, gid) = (geteuid().as_raw(), getegid().as_raw());
+    nix::sched::unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS)
+        .map_err(refused("namespaces", "unshare user and mount namespace"))?;
+    let own = RunUid { inside: 0, host_uid: uid, host_gid: gid, own: false };
+    write_maps("/proc/self", 0, uid, own)?;
+    // The ids did not change, only their names; the kernel's parent-death signal still stands.
+    rustix::mount::mount_change(
+        "/",
+        rustix::mount::MountPropagationFlags::PRIVATE | rustix::mount::MountPropagationFlags::REC,
+    )
+    .map_err(refused("namespaces", "make mounts private"))
+}
+
+/// Maps exactly one uid and one gid. `outside` is seen from the parent namespace.
+fn write_maps(process: &str, inside: u32, outside: u32, uid: RunUid) -> Result<(), Refusal> {
+    // In the namespace where the caller is root of himself, his own id is 0.
+    let inner = !uid.own && inside != 0;
+    let outer = if inner { [0, 0] } else { [outside, uid.host_gid] };
+    let [of_user, of_group] = outer;
+    let write = |file: &str, text: String| {
+        std::fs::write(format!("{process}/{file}"), text)
+            .map_err(refused("identity", format!("write {file}")))
+    };
+    write("setgroups", "deny".to_owned())?;
+    write("uid_map", format!("{inside} {of_user} 1\n"))?;
+    write("gid_map", format!("{inside} {of_group} 1\n"))
+}
+
+/// Enters each namespace in a process of its own that ends at once.
+fn try_namespaces() -> Vec<String> {
+    let tried = NAMESPACES.iter().filter(|(_, flag)| {
+        // Anything but a user namespace needs one first, unless the caller is root.
+        let with_user = if Uid::effective().is_root() { *flag } else { *flag | CloneFlags::CLONE_NEWUSER };
+        match sys::clone_into(with_user) {
+            Ok(Made::Child) => std::process::exit(0),
+            Ok(Made::Parent(pid, _)) => nix::sys::wait::waitpid(pid, None).is_ok(),
+            Err(_) => false,
+        }
+    });
+    tried.map(|(name, _)| (*name).to_owned()).collect()
+}
