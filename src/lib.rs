@@ -24,3 +24,5 @@ pub mod workspace;
 pub mod process;
 
 pub mod sandbox;
+
+pub mod broker;
