@@ -26,3 +26,5 @@ pub mod process;
 pub mod sandbox;
 
 pub mod broker;
+
+pub mod engine;

@@ -1,0 +1,227 @@
+//! The seam: what an engine is asked for, and what it may answer.
+//!
+//! An adapter is a state machine over bytes. It performs no I/O and reads no clock, so every one of its answers can
+//! be replayed from a recorded transcript. It decides nothing: an event that it emits is a claim, whatever it says.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::contract::TaskContract;
+use crate::event::{Draft, EventKind};
+use crate::evidence::EngineOutcome;
+use crate::vocab::shown_bytes;
+
+/// The contract's tree, as every engine finds it inside.
+pub const WORKSPACE: &str = "/workspace";
+/// Where the engine's program lies inside.
+pub const PROGRAM: &str = "/engine/program";
+
+/// Everything an adapter gets to plan with.
+#[derive(Debug, Clone, Copy)]
+pub struct PlanInput<'a> {
+    /// What was asked.
+    pub contract: &'a TaskContract,
+    /// The script sealed with the contract (engine `fixture` only).
+    pub script: Option<&'a [u8]>,
+    /// The model, a bound fact of the decision.
+    pub model: Option<&'a str>,
+    /// Absolute path of the program inside the sandbox.
+    pub program: &'a str,
+    /// Port of the listener on 127.0.0.1 inside, for engines that need one.
+    pub listener_port: u16,
+    /// Environment that the commands of the engine need (toolchains); holds no secret.
+    pub environment: &'a BTreeMap<String, String>,
+}
+
+/// How to start an engine: plain data that the harness carries out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LaunchPlan {
+    /// What is executed; the first is the program's path inside.
+    pub argv: Vec<String>,
+    /// The whole environment.
+    pub env: BTreeMap<String, String>,
+    /// Absolute path inside.
+    pub cwd: String,
+    /// A writable folder of the run's own, gone afterwards.
+    pub home: Option<PrivateHome>,
+    /// Single read-only files.
+    pub files: Vec<SealedFile>,
+    /// Whether the sandbox must hand out a listener for the broker.
+    pub needs_listener: bool,
+}
+
+/// A writable folder of the run's own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PrivateHome {
+    /// Absolute path inside.
+    pub at: String,
+    /// Folders made in it before the start, relative, parents first.
+    pub folders: Vec<String>,
+    /// Files laid into it before the start: relative path and bytes.
+    pub files: Vec<(String, Vec<u8>)>,
+}
+
+/// A read-only file handed in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SealedFile {
+    /// Absolute path inside.
+    pub at: String,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// One of the two output streams of an engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// What an adapter asks the harness to do next.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Step {
+    /// Record this claim. The harness sets source and basis, bounds it, and makes its text visible.
+    Event(Draft),
+    /// Write these bytes to the engine's standard input.
+    Send(Vec<u8>),
+    /// The engine asked for leave and the sandbox bounds what it asked for: send this answer and record
+    /// `approval.granted` by policy.
+    Grant {
+        /// The answer, a whole line.
+        answer: Vec<u8>,
+        /// What was asked, in the engine's words.
+        asked: Value,
+    },
+    /// The engine named its thread.
+    ThreadId(String),
+    /// Close the engine's standard input.
+    CloseInput,
+    /// The engine's work is over; what remains is to see it end.
+    Done,
+}
+
+/// How an adapter read the engine's end, and what the engine said. Claims, all of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdapterOutcome {
+    /// How it ended.
+    pub outcome: EngineOutcome,
+    /// The engine's own words for a failure, or its last message.
+    pub message: Option<String>,
+    /// What it says it did.
+    pub claims: Claims,
+}
+
+/// What an engine says it did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Claims {
+    /// Commands with the exit codes it says it saw; at most [`Claims::MOST`].
+    pub commands: Vec<CommandClaim>,
+    /// Paths it says it changed, relative to the work tree where they lie in it; at most [`Claims::MOST`].
+    pub files: Vec<String>,
+    /// Other things it says are so; at most [`Claims::MOST`].
+    pub statements: Vec<String>,
+    /// Input tokens.
+    pub input_tokens: Option<u64>,
+    /// Output tokens.
+    pub output_tokens: Option<u64>,
+    /// How many claims were left out because there were too many.
+    pub left_out: u64,
+}
+
+/// A command that the engine says it ran.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandClaim {
+    /// What it says it ran.
+    pub command: String,
+    /// The exit code that it says it saw.
+    pub exit_code: Option<i64>,
+}
+
+impl Claims {
+    /// Claims of one kind that are kept; an engine cannot grow the harness beyond this.
+    pub const MOST: usize = 1_000;
+
+    /// Keeps a command, or counts it as left out.
+    pub fn command(&mut self, command: String, exit_code: Option<i64>) {
+        if self.commands.len() < Self::MOST {
+            self.commands.push(CommandClaim { command, exit_code });
+        } else {
+            self.left_out = self.left_out.saturating_add(1);
+        }
+    }
+
+    /// Keeps a changed path once, or counts it as left out.
+    pub fn file(&mut self, path: &str) {
+        let relative = path.strip_prefix("/workspace/").unwrap_or(path);
+        if self.files.iter().any(|known| known == relative) {
+            return;
+        }
+        if self.files.len() < Self::MOST {
+            self.files.push(relative.to_owned());
+        } else {
+            self.left_out = self.left_out.saturating_add(1);
+        }
+    }
+
+    /// Keeps a statement, or counts it as left out.
+    pub fn statement(&mut self, text: String) {
+        if self.statements.len() < Self::MOST {
+            self.statements.push(text);
+        } else {
+            self.left_out = self.left_out.saturating_add(1);
+        }
+    }
+}
+
+/// Why an adapter cannot make a plan.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AdapterError {
+    /// The engine has no adapter in this version.
+    #[error("the engine `{0}` has no adapter in this version")]
+    NoAdapter(String),
+    /// The decision carries no model.
+    #[error("the engine `{0}` needs a model, and the decision names none")]
+    NoModel(String),
+    /// A text that would be written into the engine's configuration holds what cannot be written there.
+    #[error("`{what}` cannot be written into the engine's configuration: {why}")]
+    Unwritable {
+        /// Which.
+        what: String,
+        /// Why.
+        why: String,
+    },
+}
+
+/// Translates between the harness and one engine. Pure: no file, no network, no clock.
+pub trait Adapter: Send {
+    /// How to start the engine for this contract.
+    fn plan(&mut self, input: &PlanInput<'_>) -> Result<LaunchPlan, AdapterError>;
+    /// What is said first, right after the start.
+    fn opening(&mut self) -> Vec<Step>;
+    /// One line of output without its newline; possibly cut, possibly not UTF-8, possibly hostile.
+    fn on_line(&mut self, stream: Stream, line: &[u8]) -> Vec<Step>;
+    /// The whole tree is dead: `exited:<code>` or `signal:<number>`. What is still open is settled here.
+    fn on_exit(&mut self, exit: &str) -> Vec<Step>;
+    /// The harness wants the engine to stop; what to say to it before the signals.
+    fn interrupt(&mut self) -> Vec<Step>;
+    /// What came of it. Asked after [`Adapter::on_exit`].
+    fn outcome(&self) -> AdapterOutcome;
+}
+
+/// Bytes of an unknown line that are shown in its event; the raw log has all of it.
+const SHOWN_BYTES: usize = 2_000;
+
+/// A line that an adapter does not know, kept as it came (cut for the event, whole in the raw log).
+pub(super) fn unrecognized(stream: Stream, line: &[u8]) -> Step {
+    let name = match stream {
+        Stream::Stdout => "stdout",
+        Stream::Stderr => "stderr",
+    };
+    let head = line.get(..SHOWN_BYTES).unwrap_or(line);
+    let data = json!({"stream": name, "bytes": line.len(), "line": shown_bytes(head)});
+    Step::Event(Draft::claimed(EventKind::RawUnrecognized, data))
+}

@@ -1,0 +1,193 @@
+//! Which engines are registered: three embedded manifests, and more from a directory.
+//!
+//! The embedded ones cannot be replaced. An installed manifest that cannot be read is an error, not an absence:
+//! a decision must name every registered engine.
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use super::adapter::{Adapter, AdapterError};
+use super::manifest::{AdapterKind, EngineManifest, ManifestError};
+use super::{codex, fixture};
+use crate::vocab::EngineId;
+
+const EMBEDDED: [(&str, &str); 3] = [
+    ("case", include_str!("../../engines/case/engine.toml")),
+    ("codex", include_str!("../../engines/codex/engine.toml")),
+    ("fixture", include_str!("../../engines/fixture/engine.toml")),
+];
+
+/// Bytes of an installed manifest that are read; a longer one is refused.
+const MANIFEST_BYTES: u64 = 64 * 1024;
+/// Installed engines; more are refused, since each appears in every decision.
+const MOST_INSTALLED: usize = 64;
+
+/// The registered engines, by id.
+#[derive(Debug, Clone)]
+pub struct Catalog(BTreeMap<EngineId, EngineManifest>);
+
+/// Why the catalog could not be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogError {
+    /// A manifest is not one.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// A file or folder could not be read.
+    #[error("`{path}` could not be read: {source}")]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Something there is not a folder with a regular, small `engine.toml`.
+    #[error("`{path}` is not an engine: {why}")]
+    NotAnEngine {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        why: &'static str,
+    },
+    /// An installed engine has the id of an embedded one.
+    #[error("`{path}` calls itself `{id}`, which is built in and cannot be replaced; remove the folder")]
+    Taken {
+        /// Which.
+        path: PathBuf,
+        /// The id.
+        id: EngineId,
+    },
+}
+
+impl Catalog {
+    /// The embedded engines, and those in `installed` (`DIR/<id>/engine.toml`) when that folder exists.
+    pub fn load(installed: Option<&Path>) -> Result<Self, CatalogError> {
+        let mut engines = BTreeMap::new();
+        for (folder, text) in EMBEDDED {
+            let manifest = EngineManifest::parse(folder, text, false)?;
+            engines.insert(manifest.id.clone(), manifest);
+        }
+        let mut catalog = Self(engines);
+        if let Some(dir) = installed {
+            catalog.add_installed(dir)?;
+        }
+        Ok(catalog)
+    }
+
+    fn add_installed(&mut self, dir: &Path) -> Result<(), CatalogError> {
+        let read = |path: &Path| {
+            let path = path.to_owned();
+            move |source| CatalogError::Read { path, source }
+        };
+        let entries = match std::fs::read_dir(dir) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(read(dir)(error)),
+        };
+        for (count, entry) in entries.enumerate() {
+            let path = entry.map_err(read(dir))?.path();
+            let refuse = |why| CatalogError::NotAnEngine { path: path.clone(), why };
+            if count >= MOST_INSTALLED {
+                return Err(refuse("there are too many installed engines (at most 64)"));
+            }
+            let folder = path
+                .file_name()
+                .and_then(|name| name.to_str())
+                .ok_or_else(|| refuse("its name is not UTF-8"))?;
+            if !std::fs::symlink_metadata(&path).map_err(read(&path))?.is_dir() {
+                return Err(refuse("it is not a folder"));
+            }
+            let file = path.join("engine.toml");
+            let found = std::fs::symlink_metadata(&file).map_err(read(&file))?;
+            if !found.is_file() || found.len() > MANIFEST_BYTES {
+                return Err(refuse("its engine.toml is not a regular file of at most 64 KiB"));
+            }
+            let mut text = String::new();
+            let opened = std::fs::File::open(&file).map_err(read(&file))?;
+            opened.take(MANIFEST_BYTES).read_to_string(&mut text).map_err(read(&file))?;
+            let manifest = EngineManifest::parse(folder, &text, true)?;
+            if self.0.contains_key(&manifest.id) {
+                return Err(CatalogError::Taken { id: manifest.id, path });
+            }
+            self.0.insert(manifest.id.clone(), manifest);
+        }
+        Ok(())
+    }
+
+    /// One engine.
+    #[must_use]
+    pub fn get(&self, id: &EngineId) -> Option<&EngineManifest> {
+        self.0.get(id)
+    }
+
+    /// Every engine, by id.
+    pub fn iter(&self) -> impl Iterator<Item = &EngineManifest> {
+        self.0.values()
+    }
+}
+
+impl EngineManifest {
+    /// A fresh adapter for this engine. `Err` for those that have none: `case`, and every installed module so far.
+    pub fn load_adapter(&self) -> Result<Box<dyn Adapter>, AdapterError> {
+        match (self.gated, self.adapter) {
+            (false, AdapterKind::FixturePlayer) => Ok(Box::new(fixture::FixtureAdapter::new())),
+            (false, AdapterKind::CodexAppServer) => Ok(Box::new(codex::CodexAdapter::new())),
+            (true, _) | (false, AdapterKind::None) => Err(AdapterError::NoAdapter(self.id.to_string())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(text: &str) -> EngineId {
+        EngineId::parse(text).unwrap()
+    }
+
+    #[test]
+    fn the_three_embedded_engines_are_there_and_case_cannot_be_loaded() {
+        let catalog = Catalog::load(None).unwrap();
+        let ids: Vec<_> = catalog.iter().map(|manifest| manifest.id.to_string()).collect();
+        assert_eq!(ids, ["case", "codex", "fixture"]);
+        let case = catalog.get(&id("case")).unwrap();
+        assert!(case.gated);
+        assert!(case.load_adapter().is_err());
+        assert!(catalog.get(&id("codex")).unwrap().load_adapter().is_ok());
+        assert!(catalog.get(&id("fixture")).unwrap().load_adapter().is_ok());
+    }
+
+    #[test]
+    fn installed_engines_are_always_gated_and_never_shadow() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = EMBEDDED[2].1.replace("id = \"fixture\"", "id = \"mine\"");
+        std::fs::create_dir(dir.path().join("mine")).unwrap();
+        std::fs::write(dir.path().join("mine/engine.toml"), &text).unwrap();
+        let catalog = Catalog::load(Some(dir.path())).unwrap();
+        let mine = catalog.get(&id("mine")).unwrap();
+        assert!(mine.gated, "`gated = false` in an installed manifest must not count");
+        assert!(mine.load_adapter().is_err());
+
+        std::fs::create_dir(dir.path().join("codex")).unwrap();
+        std::fs::write(dir.path().join("codex/engine.toml"), EMBEDDED[1].1).unwrap();
+        assert!(matches!(Catalog::load(Some(dir.path())), Err(CatalogError::Taken { .. })));
+    }
+
+    #[test]
+    fn a_manifest_is_strict_and_its_digest_covers_every_byte() {
+        let text = EMBEDDED[2].1;
+        assert!(EngineManifest::parse("fixture", &format!("surprise = 1\n{text}"), false).is_err());
+        assert!(EngineManifest::parse("other", text, false).is_err());
+        let one = EngineManifest::parse("fixture", text, false).unwrap();
+        let two = EngineManifest::parse("fixture", &format!("{text}\n"), false).unwrap();
+        assert_ne!(one.digest, two.digest);
+    }
+
+    #[test]
+    fn a_missing_folder_is_fine_and_a_broken_one_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(Catalog::load(Some(&dir.path().join("none"))).is_ok());
+        std::fs::write(dir.path().join("stray"), "").unwrap();
+        assert!(matches!(Catalog::load(Some(dir.path())), Err(CatalogError::NotAnEngine { .. })));
+    }
+}

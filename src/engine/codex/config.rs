@@ -1,0 +1,123 @@
+//! The configuration that codex finds in its private home: quiet, keyless, and pointed at the broker.
+//!
+//! Each setting is there for something that was measured: without them codex looks up hosts of its own, waits for a
+//! network without end, or copies its environment into files. There is no `env_key`, so it sends no key at all.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::engine::adapter::{AdapterError, PlanInput};
+
+/// The private home; not below the folder for temporary files, where codex refuses to work.
+pub(super) const HOME: &str = "/codex-home";
+/// Folder for temporary files (databases included), within the home.
+pub(super) const TMP: &str = "/codex-home/tmp";
+/// Retries of one request, and of one stream; without a bound codex waits for ever.
+const RETRIES: u32 = 2;
+/// Milliseconds of silence in a stream before codex gives it up.
+const STREAM_SILENCE_MS: u32 = 240_000;
+
+#[derive(Serialize)]
+struct Config<'a> {
+    model: &'a str,
+    model_provider: &'static str,
+    check_for_update_on_startup: bool,
+    web_search: &'static str,
+    sandbox_mode: &'static str,
+    // A login shell would reset PATH to the system's and lose the toolchains.
+    allow_login_shell: bool,
+    analytics: Enabled,
+    otel: Otel,
+    features: BTreeMap<&'static str, bool>,
+    shell_environment_policy: ShellEnvironment<'a>,
+    model_providers: BTreeMap<&'static str, Provider>,
+    history: History,
+}
+
+#[derive(Serialize)]
+struct Enabled {
+    enabled: bool,
+}
+
+#[derive(Serialize)]
+struct Otel {
+    metrics_exporter: &'static str,
+}
+
+/// What stays off: downloads, remote tools, and copies of the environment in files.
+const FEATURES_OFF: [&str; 4] = ["apps", "plugins", "shell_snapshot", "unbounded_connection_retries"];
+
+#[derive(Serialize)]
+struct ShellEnvironment<'a> {
+    inherit: &'static str,
+    set: BTreeMap<&'a str, &'a str>,
+}
+
+#[derive(Serialize)]
+struct Provider {
+    name: &'static str,
+    base_url: String,
+    wire_api: &'static str,
+    request_max_retries: u32,
+    stream_max_retries: u32,
+    stream_idle_timeout_ms: u32,
+}
+
+#[derive(Serialize)]
+struct History {
+    persistence: &'static str,
+}
+
+/// `config.toml` for this run.
+pub(super) fn config_toml(input: &PlanInput<'_>, model: &str) -> Result<String, AdapterError> {
+    let provider = Provider {
+        name: "harness",
+        base_url: format!("http://127.0.0.1:{}/v1", input.listener_port),
+        wire_api: "responses",
+        request_max_retries: RETRIES,
+        stream_max_retries: RETRIES,
+        stream_idle_timeout_ms: STREAM_SILENCE_MS,
+    };
+    let config = Config {
+        model,
+        model_provider: "harness",
+        check_for_update_on_startup: false,
+        web_search: "disabled",
+        sandbox_mode: "danger-full-access",
+        allow_login_shell: false,
+        analytics: Enabled { enabled: false },
+        otel: Otel { metrics_exporter: "none" },
+        features: FEATURES_OFF.map(|name| (name, false)).into(),
+        shell_environment_policy: ShellEnvironment { inherit: "none", set: commands_environment(input) },
+        model_providers: BTreeMap::from([("harness", provider)]),
+        history: History { persistence: "none" },
+    };
+    toml::to_string(&config)
+        .map_err(|error| AdapterError::Unwritable { what: "config.toml".into(), why: error.to_string() })
+}
+
+/// What the model's commands find in their environment: the toolchains' variables, and what every program expects.
+fn commands_environment<'a>(input: &PlanInput<'a>) -> BTreeMap<&'a str, &'a str> {
+    let mut set = BTreeMap::from([("HOME", "/tmp"), ("LANG", "C.UTF-8"), ("PATH", PATH), ("TMPDIR", "/tmp")]);
+    set.extend(input.environment.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    set
+}
+
+/// Where programs are found when no toolchain says otherwise.
+const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+
+/// The environment of codex itself.
+pub(super) fn environment(input: &PlanInput<'_>) -> BTreeMap<String, String> {
+    let path = input.environment.get("PATH").map_or(PATH, String::as_str);
+    [
+        ("CODEX_HOME", HOME),
+        ("HOME", "/codex-home/home"),
+        ("LANG", "C.UTF-8"),
+        ("NO_COLOR", "1"),
+        ("PATH", path),
+        ("TMPDIR", TMP),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into()
+}

@@ -1,0 +1,79 @@
+//! The messages that are sent to `codex app-server`: one JSON object a line, without a `jsonrpc` member.
+
+use serde_json::{Value, json};
+
+use crate::contract::TaskContract;
+use crate::engine::adapter::{Step, WORKSPACE};
+
+/// Request ids of ours, one for each kind, since each is sent once.
+pub(super) const INITIALIZE: u64 = 0;
+pub(super) const THREAD_START: u64 = 1;
+pub(super) const TURN_START: u64 = 2;
+pub(super) const INTERRUPT: u64 = 3;
+
+pub(super) fn line(message: &Value) -> Vec<u8> {
+    let mut bytes = message.to_string().into_bytes();
+    bytes.push(b'\n');
+    bytes
+}
+
+fn send(message: &Value) -> Step {
+    Step::Send(line(message))
+}
+
+pub(super) fn initialize() -> Step {
+    send(&json!({"id": INITIALIZE, "method": "initialize", "params": {
+        "clientInfo": {"name": "cto_harness", "title": "CTO Harness", "version": env!("CARGO_PKG_VERSION")},
+        "capabilities": {"experimentalApi": true}}}))
+}
+
+pub(super) fn initialized() -> Step {
+    send(&json!({"method": "initialized"}))
+}
+
+/// `untrusted` makes it ask before every command and patch, so that each grant is on record; its own sandbox cannot
+/// work inside ours.
+pub(super) fn thread_start() -> Step {
+    send(&json!({"id": THREAD_START, "method": "thread/start", "params": {"cwd": WORKSPACE,
+        "approvalPolicy": "untrusted", "sandbox": "danger-full-access", "experimentalRawEvents": true}}))
+}
+
+pub(super) fn turn_start(thread: &str, text: &str) -> Step {
+    send(&json!({"id": TURN_START, "method": "turn/start", "params": {"threadId": thread,
+        "input": [{"type": "text", "text": text}]}}))
+}
+
+pub(super) fn interrupt(thread: &str, turn: &str) -> Step {
+    send(
+        &json!({"id": INTERRUPT, "method": "turn/interrupt", "params": {"threadId": thread, "turnId": turn}}),
+    )
+}
+
+/// What was asked is granted.
+pub(super) fn accept(id: &Value) -> Vec<u8> {
+    line(&json!({"id": id, "result": {"decision": "accept"}}))
+}
+
+/// What was asked is not something that this harness answers.
+pub(super) fn refuse(id: &Value) -> Step {
+    send(&json!({"id": id, "error": {"code": -32601, "message": "not offered by this client"}}))
+}
+
+/// The contract as the engine is told it. The bounds are told so that it need not run into them; they hold anyway.
+pub(super) fn task_text(contract: &TaskContract) -> String {
+    let mut text =
+        format!("{}\n\n{}\n\nBounds, enforced from outside:\n", contract.title, contract.instructions);
+    text.push_str(&format_list("- only these paths may change", contract.allowed_paths.iter().flatten()));
+    let forbidden = contract.forbidden_actions.iter().flatten().map(ToString::to_string).collect::<Vec<_>>();
+    text.push_str(&format_list("- forbidden", forbidden.iter()));
+    let checks: Vec<String> =
+        contract.verification_commands.iter().map(|check| check.argv.join(" ")).collect();
+    text.push_str(&format_list("- afterwards these are run on the result", checks.iter()));
+    text.push_str("- there is no network; do not commit; leave the change in the work tree\n");
+    text
+}
+
+fn format_list<'a>(what: &str, items: impl Iterator<Item = &'a String>) -> String {
+    let items: Vec<&str> = items.map(String::as_str).collect();
+    if items.is_empty() { format!("{what}: none\n") } else { format!("{what}: {}\n", items.join(", ")) }
+}

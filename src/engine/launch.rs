@@ -1,0 +1,131 @@
+//! From a permit to a finished engine: the only place where an engine is started.
+//!
+//! ```text
+//! ExecutionPermit ─launch→ RunningEngine ─drive→ FinishedEngine
+//! ```
+//! Launching spends the permit. The workspace goes in, and only a finished engine (whose whole process tree is dead)
+//! gives it back, so a patch cannot be taken and nothing can be verified while anything still writes.
+
+use super::adapter::{Adapter, PROGRAM};
+use super::observed::EngineObservations;
+use super::program::StoredProgram;
+use crate::broker::{Broker, BrokerError, Notices, Route};
+use crate::eligibility::{ExecutionPermit, SpentPermit};
+use crate::event::SinkError;
+use crate::process::{Payload, ProcessError};
+use crate::sandbox::{Sandbox, SandboxError, SandboxPolicy, Stdio};
+use crate::vocab::Digest;
+use crate::workspace::Workspace;
+
+/// Why an engine could not be started or followed to its end. Its processes are dead when this is returned.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The stored program is not the one that was decided on.
+    #[error("the permit is for the program {permitted}, and {stored} was to be started")]
+    OtherProgram {
+        /// The permit's.
+        permitted: Digest,
+        /// The store's.
+        stored: Digest,
+    },
+    /// The sandbox was established for something else.
+    #[error("the sandbox does not fit the permit: {0}")]
+    OtherSandbox(&'static str),
+    /// The payload could not be started.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
+    /// The payload could not be controlled.
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+    /// The broker could not be started.
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+    /// The event log could not be written.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+    /// The raw log could not be written.
+    #[error("the engine's raw log could not be written: {0}")]
+    Raw(#[source] std::io::Error),
+}
+
+/// An engine at work. Dropped, its whole tree is killed.
+#[must_use = "an engine that is not driven is killed"]
+pub struct RunningEngine {
+    pub(super) permit: SpentPermit,
+    pub(super) payload: Payload,
+    pub(super) workspace: Workspace,
+    pub(super) adapter: Box<dyn Adapter>,
+    pub(super) broker: Option<(Broker, Notices)>,
+}
+
+/// An engine that has ended: its tree is dead and was seen to be.
+#[derive(Debug)]
+pub struct FinishedEngine {
+    pub(super) permit: SpentPermit,
+    pub(super) workspace: Workspace,
+    /// What was seen of it, and what it said.
+    pub observed: EngineObservations,
+}
+
+/// Starts the engine that the permit is for.
+///
+/// `program` is the stored program that the sandbox has at [`PROGRAM`]. Where the sandbox handed out a listener, a
+/// broker serves it; without a `route` that broker refuses everything, and so records every attempt.
+pub fn launch(
+    permit: ExecutionPermit,
+    mut sandbox: Sandbox,
+    workspace: Workspace,
+    adapter: Box<dyn Adapter>,
+    program: &StoredProgram,
+    route: Option<Route>,
+) -> Result<RunningEngine, EngineError> {
+    fits(&permit, sandbox.policy(), program)?;
+    let broker = match (sandbox.take_listener(), route) {
+        (Some(listener), route) => Some(Broker::serve(listener, route)?),
+        (None, Some(_)) => {
+            return Err(EngineError::OtherSandbox("the engine needs a listener and it has none"));
+        }
+        (None, None) => None,
+    };
+    let payload = sandbox.start(Stdio::Piped)?;
+    Ok(RunningEngine { permit: permit.spend(), payload, workspace, adapter, broker })
+}
+
+/// Whether what is about to start is what was decided on.
+fn fits(
+    permit: &ExecutionPermit,
+    policy: &SandboxPolicy,
+    program: &StoredProgram,
+) -> Result<(), EngineError> {
+    if permit.program() != program.digest {
+        return Err(EngineError::OtherProgram { permitted: permit.program(), stored: program.digest });
+    }
+    let laid = policy.files.iter().any(|bind| bind.from == program.path && bind.to.as_os_str() == PROGRAM);
+    if !laid || policy.argv.first().is_none_or(|first| first != PROGRAM) {
+        return Err(EngineError::OtherSandbox("it does not start the stored program"));
+    }
+    if policy.limits != *permit.limits() {
+        return Err(EngineError::OtherSandbox("its limits are not the permitted ones"));
+    }
+    Ok(())
+}
+
+impl FinishedEngine {
+    /// The tree as the engine left it.
+    #[must_use]
+    pub fn workspace(&self) -> &Workspace {
+        &self.workspace
+    }
+
+    /// The terms under which it ran.
+    #[must_use]
+    pub fn permit(&self) -> &SpentPermit {
+        &self.permit
+    }
+
+    /// Gives the workspace up, to be removed.
+    #[must_use]
+    pub fn into_workspace(self) -> Workspace {
+        self.workspace
+    }
+}

@@ -1,0 +1,149 @@
+//! What an engine is: its manifest, strict TOML, embedded or installed.
+//!
+//! A manifest grants nothing. An installed one is always gated, whatever it writes; a gated engine starts `unproven`.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::vocab::{Digest, EngineId};
+
+/// A registered engine, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineManifest {
+    /// Its id.
+    pub id: EngineId,
+    /// Name for people.
+    pub display: String,
+    /// Whether it must prove itself.
+    pub gated: bool,
+    /// Which adapter speaks to it.
+    pub adapter: AdapterKind,
+    /// Whether running it can cost money.
+    pub spends: bool,
+    /// Where its program is found.
+    pub program: ProgramRule,
+    /// Its model when nobody names one.
+    pub default_model: Option<String>,
+    /// Whether it needs a model.
+    pub has_models: bool,
+    /// Digest of the manifest's bytes together with the adapter's version.
+    pub digest: Digest,
+}
+
+/// The adapters that are compiled in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum AdapterKind {
+    /// `cto-player` and its JSON lines.
+    FixturePlayer,
+    /// `codex app-server` over stdio.
+    CodexAppServer,
+    /// None: the engine is known and cannot be loaded.
+    None,
+}
+
+impl AdapterKind {
+    /// Changes whenever the adapter's behaviour does; part of the adapter digest, which is a bound fact.
+    #[must_use]
+    pub const fn version(self) -> &'static str {
+        match self {
+            Self::FixturePlayer => "fixture-player/1",
+            Self::CodexAppServer => "codex-app-server/1",
+            Self::None => "none",
+        }
+    }
+}
+
+/// Where an engine's program is found.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProgramRule {
+    /// Where to look.
+    pub discover: Discover,
+    /// Its file name.
+    pub name: String,
+    /// What it must be.
+    pub form: ProgramForm,
+}
+
+/// Where to look for a program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Discover {
+    /// Beside the running executable.
+    Beside,
+    /// Only where the configuration says.
+    Configured,
+    /// Where the configuration says, else in `PATH`.
+    ConfiguredOrPath,
+}
+
+/// What a program must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProgramForm {
+    /// An ELF executable; a script is refused.
+    Native,
+}
+
+/// Why a manifest is not one.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    /// Not this format; the text has line and column.
+    #[error("the engine manifest `{name}` cannot be read: {source}")]
+    Parse {
+        /// Which.
+        name: String,
+        /// Why.
+        source: Box<toml::de::Error>,
+    },
+    /// The manifest's id is not the name of its folder.
+    #[error("the engine manifest in `{folder}` calls itself `{id}`: folder and id must be the same")]
+    OtherName {
+        /// The folder.
+        folder: String,
+        /// The id.
+        id: EngineId,
+    },
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wire {
+    id: EngineId,
+    display: String,
+    gated: bool,
+    adapter: AdapterKind,
+    spends: bool,
+    program: ProgramRule,
+    models: Option<WireModels>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WireModels {
+    default: Option<String>,
+}
+
+impl EngineManifest {
+    /// Reads a manifest. `folder` is the name of the folder it lies in; `installed` ones are always gated.
+    pub fn parse(folder: &str, text: &str, installed: bool) -> Result<Self, ManifestError> {
+        let wire: Wire = toml::from_str(text)
+            .map_err(|source| ManifestError::Parse { name: folder.to_owned(), source: Box::new(source) })?;
+        if wire.id.as_str() != folder {
+            return Err(ManifestError::OtherName { folder: folder.to_owned(), id: wire.id });
+        }
+        let digest = Digest::of(&[text.as_bytes(), b"\0", wire.adapter.version().as_bytes()].concat());
+        Ok(Self {
+            id: wire.id,
+            display: wire.display,
+            gated: wire.gated || installed,
+            adapter: wire.adapter,
+            spends: wire.spends,
+            program: wire.program,
+            has_models: wire.models.is_some(),
+            default_model: wire.models.and_then(|models| models.default),
+            digest,
+        })
+    }
+}

@@ -1,0 +1,34 @@
+//! Who does the work: which engines are registered, how each is started, and what its output means.
+//!
+//! One seam for all of them. A manifest says what an engine is; an [`Adapter`] turns the contract into a
+//! [`LaunchPlan`] and the engine's lines into normalized events; [`launch`] is the only way to start one, and
+//! spends the permit. Adapters get no file, no network and no clock, and nothing they say decides anything: limits,
+//! exit status and refused requests are measured by the sandbox, the kernel and the broker.
+
+mod adapter;
+mod catalog;
+mod claim;
+pub mod codex;
+mod drive;
+mod find;
+pub mod fixture;
+mod launch;
+mod lay_out;
+mod manifest;
+mod observed;
+mod program;
+mod raw_log;
+
+pub use adapter::{
+    Adapter, AdapterError, AdapterOutcome, Claims, CommandClaim, LaunchPlan, PROGRAM, PlanInput, PrivateHome,
+    SealedFile, Step, Stream, WORKSPACE,
+};
+pub use catalog::{Catalog, CatalogError};
+pub use drive::StopSignal;
+pub use find::find_program;
+pub use launch::{EngineError, FinishedEngine, RunningEngine, launch};
+pub use lay_out::{LayOutError, Provision};
+pub use manifest::{AdapterKind, Discover, EngineManifest, ManifestError};
+pub use observed::{EngineCounts, EngineObservations, LimitHit};
+pub use program::{ProgramError, ProgramStore, StoredProgram};
+pub use raw_log::{RawLog, RawStream};
