@@ -28,3 +28,5 @@ pub mod sandbox;
 pub mod broker;
 
 pub mod engine;
+
+pub mod verification;
