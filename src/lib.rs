@@ -30,3 +30,5 @@ pub mod broker;
 pub mod engine;
 
 pub mod verification;
+
+pub mod inspection;

@@ -1,0 +1,139 @@
+//! Forbidden actions: what stops each, whether an attempt can be seen here, and the attempts that were seen.
+//!
+//! What stops an act is a missing route, credential or right. Until the kernel itself is asked, "seen" means: in
+//! the patch, at the listener, in the engine's throw-away repository, or in how the process tree ended. A row
+//! that says `observable: false` promises that the act could not succeed, not that nobody tried.
+
+use crate::contract::actions::Observed;
+use crate::contract::{Action, TaskContract};
+use crate::evidence::ActionRow;
+use crate::vocab::{ActionId, shown};
+
+/// Attempts kept for each action.
+const ATTEMPTS_KEPT: usize = 20;
+
+/// What was seen besides the patch. `None` means that nobody could look, which is not the same as "nothing".
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ActionObservations {
+    /// Forbidden actions that the patch shows, from [`super::inspect_patch`].
+    pub in_patch: Vec<(ActionId, String)>,
+    /// Requests that reached the listener and were refused, one text each (method, host, path).
+    pub refused_requests: Option<Vec<String>>,
+    /// Those of them that were a push, as the broker judged the whole request.
+    pub pushes: Vec<String>,
+    /// Commits that the engine made in its throw-away repository, one text each.
+    pub commits: Option<Vec<String>>,
+    /// Merge commits among them.
+    pub merges: Option<Vec<String>>,
+    /// Branches of the throw-away repository that no longer contain its first commit.
+    pub rewritten: Option<Vec<String>>,
+    /// Processes that were still alive when the engine's first process had ended.
+    pub left_behind: Option<Vec<String>>,
+}
+
+/// One row for each action that the contract forbids, in the contract's order.
+#[must_use]
+pub fn actions(contract: &TaskContract, observed: &ActionObservations) -> Vec<ActionRow> {
+    contract.forbidden_actions.iter().flatten().map(|action| row(action, observed)).collect()
+}
+
+/// Every forbidden action that was attempted, for the events: action and what shows it.
+pub fn attempts(rows: &[ActionRow]) -> impl Iterator<Item = (&str, &str)> {
+    rows.iter().flat_map(|row| row.attempts.iter().map(|attempt| (row.action.as_str(), attempt.as_str())))
+}
+
+fn row(id: &ActionId, observed: &ActionObservations) -> ActionRow {
+    let seen = seen(id, observed);
+    let in_patch = observed.in_patch.iter().filter(|(found, _)| found == id).map(|(_, what)| what.clone());
+    let (enforced_by, observable) = match Action::parse(id) {
+        // Commits, merges and left-over processes can be seen without the kernel's help, where somebody looked.
+        Ok(Action::Named(rule)) if rule.observed_in == Some(Observed::Patch) => (rule.enforced_by, true),
+        Ok(Action::Named(rule)) => (rule.enforced_by, seen.is_some()),
+        Ok(action) => (action.enforced_by(), action.observable()),
+        Err(_) => ("nothing: this version does not know the action", false),
+    };
+    let mut attempts: Vec<String> =
+        seen.into_iter().flatten().chain(in_patch).map(|text| shown(&text)).collect();
+    attempts.dedup();
+    attempts.truncate(ATTEMPTS_KEPT);
+    ActionRow { action: shown(id.as_str()), enforced_by: enforced_by.to_owned(), observable, attempts }
+}
+
+/// What was seen besides the patch; `None` where nobody could look.
+fn seen(id: &ActionId, observed: &ActionObservations) -> Option<Vec<String>> {
+    match id.as_str() {
+        "git.push" => {
+            let requests = observed.refused_requests.as_ref()?;
+            let named =
+                requests.iter().filter(|request| is_git_push(request) && !observed.pushes.contains(request));
+            Some(observed.pushes.iter().chain(named).cloned().collect())
+        }
+        "network.egress" => observed.refused_requests.clone(),
+        "git.merge" => observed.merges.clone(),
+        "git.commit" => observed.commits.clone(),
+        "git.history-rewrite" => observed.rewritten.clone(),
+        "process.daemonize" => observed.left_behind.clone(),
+        _ => None,
+    }
+}
+
+/// Git's own words for a push over HTTP (gitprotocol-http).
+fn is_git_push(request: &str) -> bool {
+    request.contains("git-receive-pack")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::verdict_tests::contract;
+    use super::*;
+
+    fn forbidding(ids: &[&str]) -> TaskContract {
+        let ids = ids.iter().map(|id| ActionId::parse(*id).unwrap()).collect();
+        TaskContract { forbidden_actions: Some(ids), ..contract() }
+    }
+
+    #[test]
+    fn what_nobody_could_see_is_not_called_seen() {
+        let all =
+            ["git.push", "git.merge", "git.commit", "git.history-rewrite", "network.egress", "secrets.read"];
+        let rows = actions(&forbidding(&all), &ActionObservations::default());
+        assert_eq!(rows.len(), all.len());
+        assert!(rows.iter().all(|row| !row.observable && row.attempts.is_empty()));
+    }
+
+    #[test]
+    fn a_push_over_the_listener_is_an_attempt_of_both_rules() {
+        let observed = ActionObservations {
+            refused_requests: Some(vec![
+                "POST /repo.git/git-receive-pack".to_owned(),
+                "GET http://exfil.test/".to_owned(),
+            ]),
+            ..ActionObservations::default()
+        };
+        let rows = actions(&forbidding(&["git.push", "network.egress", "deploy"]), &observed);
+        let counts: Vec<_> = rows.iter().map(|row| (row.observable, row.attempts.len())).collect();
+        assert_eq!(counts, [(true, 1), (true, 2), (false, 0)]);
+        assert_eq!(attempts(&rows).count(), 3);
+    }
+
+    #[test]
+    fn attempts_in_the_patch_belong_to_their_own_rule() {
+        let rule = ActionId::parse("path:infra/**").unwrap();
+        let observed =
+            ActionObservations { in_patch: vec![(rule, "infra/main.tf".to_owned())], ..Default::default() };
+        let rows = actions(&forbidding(&["path:infra/**", "path:docs/**"]), &observed);
+        let counts: Vec<_> = rows.iter().map(|row| row.attempts.len()).collect();
+        assert_eq!(counts, [1, 0]);
+    }
+
+    #[test]
+    fn attempts_are_bounded_and_made_visible() {
+        let observed = ActionObservations {
+            commits: Some((0..50).map(|n| format!("{n}\u{1b}[2J")).collect()),
+            ..ActionObservations::default()
+        };
+        let rows = actions(&forbidding(&["git.commit"]), &observed);
+        assert_eq!(rows[0].attempts.len(), ATTEMPTS_KEPT);
+        assert!(rows[0].attempts[0].contains("\\u{1b}"));
+    }
+}

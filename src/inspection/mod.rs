@@ -1,0 +1,19 @@
+//! Is the change acceptable? Paths, actions, checks, secrets, and the verdict over everything observed.
+//!
+//! [`conclude`] is the only place where a verdict comes from; it is pure, so `cto verify` derives it again from
+//! `report.json` alone. Everything else here turns observations into the rows it reads. Nothing here writes,
+//! runs or asks the kernel anything.
+
+mod actions;
+mod expectations;
+mod patch;
+pub mod secrets;
+mod verdict;
+
+pub use actions::{ActionObservations, actions, attempts};
+pub use expectations::expectations;
+pub use patch::{AddedLine, ChangeView, PatchInspection, inspect_changes, inspect_patch};
+pub use verdict::{Conclusion, conclude};
+
+#[cfg(test)]
+mod verdict_tests;
