@@ -32,3 +32,5 @@ pub mod engine;
 pub mod verification;
 
 pub mod inspection;
+
+pub mod verify;

@@ -1,0 +1,96 @@
+//! Approvals that a decision counted, held against the approvers of the trust file.
+
+use std::collections::BTreeSet;
+
+use super::outcome::Check;
+use super::{BundleContents, json};
+use crate::approval::SignedApproval;
+use crate::eligibility::{ApprovalAnswer, ApprovalFacts, Grantor};
+use crate::evidence::APPROVALS_DIR;
+use crate::home::Trust;
+use crate::vocab::PublicKey;
+
+const NAME: &str = "approvals";
+
+/// One row. An approval by somebody whom the trust file does not name is untrusted, not failed.
+pub(super) fn check(contents: &BundleContents, trust: &Trust, sealer: Option<&PublicKey>) -> Check {
+    let approvals = match read(contents) {
+        Ok(approvals) => approvals,
+        Err(wrong) => return Check::failed(NAME, wrong),
+    };
+    let Some(decision) = &contents.decision else {
+        return Check::not_done(NAME, "there is no decision to hold them against");
+    };
+    let counted: Vec<&ApprovalFacts> = decision
+        .facts
+        .approvals
+        .iter()
+        .filter(|fact| {
+            fact.refused.is_empty()
+                && fact.answer == ApprovalAnswer::Grant
+                && fact.granted_by == Grantor::Human
+        })
+        .collect();
+    if !decision.eligible() || !decision.approval_required {
+        return Check::ok(NAME, "none was needed for what was decided");
+    }
+    let mut unknown = BTreeSet::new();
+    for fact in &counted {
+        let Some(approval) = approvals.iter().find(|approval| is_of(approval, fact)) else {
+            return Check::failed(
+                NAME,
+                format!("the approval {} by `{}` is not in the bundle", fact.id, fact.by),
+            );
+        };
+        if sealer.is_some_and(|key| key.key_id() == approval.key) {
+            return Check::failed(NAME, format!("the approval {} is signed with the sealing key", fact.id));
+        }
+        let known = trust.approver.iter().filter(|one| one.name == fact.by.as_str());
+        let key = known.map(|one| &one.key).find(|key| key.key_id() == approval.key);
+        match key {
+            Some(key) if approval.signed_by(key) => {}
+            Some(_) => {
+                return Check::failed(
+                    NAME,
+                    format!("the signature of `{}` on {} does not hold", fact.by, fact.id),
+                );
+            }
+            None => {
+                unknown.insert(fact.by.to_string());
+            }
+        }
+    }
+    if !unknown.is_empty() {
+        let names: Vec<String> = unknown.into_iter().collect();
+        return Check::untrusted(
+            NAME,
+            format!("the trust file names no such approver: {}", names.join(", ")),
+        );
+    }
+    let expected = decision.request_digest;
+    if counted.iter().any(|fact| fact.request_digest != expected) {
+        return Check::failed(NAME, "an approval is for another request");
+    }
+    Check::ok(NAME, format!("{} by approvers of the trust file", counted.len()))
+}
+
+/// Every file below `approvals/`, read strictly.
+fn read(contents: &BundleContents) -> Result<Vec<SignedApproval>, String> {
+    let names = contents.sums.keys().filter(|name| name.starts_with(APPROVALS_DIR));
+    names
+        .map(|name| {
+            let bytes = contents.files.get(name).ok_or_else(|| format!("`{name}` is too large"))?;
+            json::strict(bytes).map_err(|error| format!("`{name}` is not a signed approval: {error}"))
+        })
+        .collect()
+}
+
+fn is_of(approval: &SignedApproval, fact: &ApprovalFacts) -> bool {
+    approval.request_id == fact.id
+        && approval.by == fact.by
+        && approval.request_digest == fact.request_digest
+        && approval.mode == fact.mode
+        && approval.risk == fact.risk
+        && approval.expires_at == fact.expires_at
+        && approval.answer == fact.answer
+}
