@@ -34,3 +34,9 @@ pub mod verification;
 pub mod inspection;
 
 pub mod verify;
+
+pub mod store;
+
+pub mod audit;
+
+pub mod run;

@@ -1,0 +1,237 @@
+//! The story: one sealed contract to one sealed bundle.
+//!
+//! A run reads from top to bottom: contract → facts → decision → (approval → decision again) → permit →
+//! workspace → sandbox → engine → patch → verification in a second sandbox → inspection → verdict → sealed
+//! bundle. A run that is refused, fails, is cancelled or breaks seals a bundle too; an error value means only
+//! that something could not be asked for or could not be recorded.
+
+mod approve;
+mod bundles;
+mod claims;
+mod cutoff;
+mod engines;
+mod execute;
+mod gather;
+mod input;
+mod judge;
+mod leftovers;
+mod line;
+mod publish;
+pub mod recheck;
+mod recording;
+mod report;
+mod request;
+mod stop;
+mod target;
+
+use std::sync::Arc;
+
+pub use leftovers::clean_up;
+pub use request::{ContractInput, Observer, Progress, RunError, RunOutcome, RunRequest, Step};
+
+use serde_json::json;
+
+use crate::audit::{Act, Audit};
+use crate::eligibility::{Decision, DecisionDocument, Facts, Observed, decide};
+use crate::event::{Draft, EventKind, EventSink as _};
+use crate::evidence::{DECISION, Redactor, SealStatement};
+use crate::home::Home;
+use crate::inspection::secrets::Scanner;
+use crate::vocab::{EngineId, RunId, Timestamp};
+
+use execute::Tools;
+use gather::{Seen, Settings};
+use input::Asked;
+use recording::{RecordError, Recording, Stopwatch};
+use report::Told;
+use stop::Stop;
+
+/// Name and version of this program, as it stands in evidence.
+pub const HARNESS: &str = concat!("cto-harness ", env!("CARGO_PKG_VERSION"));
+
+/// Runs what `request` names and seals what came of it.
+pub fn run(home: &Home, request: &RunRequest, observer: &mut dyn Observer) -> Result<RunOutcome, RunError> {
+    let event_loop = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    event_loop.map_err(RecordError::Loop)?.block_on(tell(home, request, observer))
+}
+
+/// Decides what `request` names, and starts nothing. The document is what a run would seal.
+pub fn decide_only(home: &Home, request: &RunRequest) -> Result<DecisionDocument, RunError> {
+    let settings = Settings::read(home)?;
+    let asked = Asked::seal(request, &settings.ceilings)?;
+    let scene = Scene::look(home, request, settings, asked, RunId::new())?;
+    let audit = Audit::new(home.state(), scene.account());
+    audit.act(Act::Decide, None, scene.asked.contract.digest().to_string()).map_err(RecordError::from)?;
+    Ok(scene.decide(home)?.document().clone())
+}
+
+/// Everything that is known before the decision.
+struct Scene {
+    settings: Settings,
+    asked: Asked,
+    seen: Seen,
+    facts: Facts,
+    run_id: RunId,
+}
+
+impl Scene {
+    fn look(
+        home: &Home,
+        request: &RunRequest,
+        settings: Settings,
+        asked: Asked,
+        run_id: RunId,
+    ) -> Result<Self, RecordError> {
+        let bundles = bundles::place(&request.cwd, request.out.as_deref());
+        let seen = Seen::look(home, &settings, &asked, &bundles)?;
+        let facts = gather::facts(&settings, &asked, request.engine.as_ref(), &seen, home.caller_uid()?)?;
+        Ok(Self { settings, asked, seen, facts, run_id })
+    }
+
+    fn account(&self) -> &str {
+        &self.facts.requester.account
+    }
+
+    /// The model that the decision names for an engine.
+    fn model(&self, engine: &EngineId) -> Option<String> {
+        self.facts.engines.get(engine)?.model.clone()
+    }
+
+    /// What the root of the bundle says beyond its report.
+    fn statement(&self, document: &DecisionDocument) -> SealStatement {
+        let programs = self.facts.engines.iter().filter_map(|(id, facts)| match &facts.program {
+            Observed::Seen(program) => Some((id.to_string(), program.digest)),
+            Observed::Absent(_) | Observed::Error(_) => None,
+        });
+        let base = self.seen.source.base();
+        SealStatement {
+            policy: document.policy_digest,
+            gate_set: document.gate_set,
+            base_commit: base.map(|base| base.commit.clone()),
+            base_tree: base.map(|base| base.tree.clone()),
+            programs: programs.collect(),
+            harness: HARNESS.to_owned(),
+            sealed_at: Timestamp::now(),
+        }
+    }
+
+    /// Decides; where approvals are on record for exactly this request, they join the facts first.
+    fn decide(&self, home: &Home) -> Result<Decision, RecordError> {
+        let first = decide(&self.asked.contract, &self.facts);
+        let found = approve::on_record(home, self, first.document())?;
+        if found.is_empty() {
+            return Ok(first.stamped(Timestamp::now(), HARNESS));
+        }
+        let facts = Facts { approvals: found, ..self.facts.clone() };
+        Ok(decide(&self.asked.contract, &facts).stamped(Timestamp::now(), HARNESS))
+    }
+}
+
+async fn tell(
+    home: &Home,
+    request: &RunRequest,
+    observer: &mut dyn Observer,
+) -> Result<RunOutcome, RunError> {
+    let settings = Settings::read(home)?;
+    let asked = Asked::seal(request, &settings.ceilings)?;
+    let stop = Stop::listen().map_err(RecordError::Loop)?;
+    clean_up(home)?;
+
+    let watch = Stopwatch::begin(Step::Facts, observer);
+    let mut scene = Scene::look(home, request, settings, asked, RunId::new())?;
+    watch.end("", observer);
+    let scanner = Arc::new(Scanner::embedded().map_err(|error| RecordError::Program(error.to_string()))?);
+    let redact: Redactor = scanner.clone();
+    let mut recording = Recording::begin(home, &scene, request, redact, observer)?;
+    let mut told = Told::new(Timestamp::now());
+
+    recording.begin_step(Step::Decision);
+    recording.announce(Act::Decide, scene.asked.contract.digest().to_string())?;
+    let mut decision = scene.decide(home)?;
+    if decision.document().waits_only_for_approval() {
+        approve::ask(home, &scene, decision.document(), &mut recording)?;
+        if request.wait {
+            decision = approve::wait(home, request, &mut scene, decision, &stop, &mut recording).await?;
+        }
+    }
+    let document = decision.document().clone();
+    emit(home, &document, &mut recording)?;
+    match decision.permit(Timestamp::now()) {
+        Err(refused) => told.refuse(&document, &refused),
+        Ok(permit) => {
+            let tools = Tools { home, scene: &scene, scanner: &scanner, stop: &stop };
+            if let Err(cut) = execute::execute(permit, &tools, &mut recording, &mut told).await {
+                told.cut_off(cut)?;
+            }
+        }
+    }
+    conclude(home, &scene, &document, told, &stop, recording)
+}
+
+/// Puts the decision and the answers it saw into the evidence.
+fn emit(home: &Home, document: &DecisionDocument, recording: &mut Recording<'_>) -> Result<(), RecordError> {
+    let mut text = serde_json::to_vec_pretty(document)?;
+    text.push(b'\n');
+    recording.bundle().write(DECISION, &text)?;
+    approve::attach(home, document, recording)?;
+    let data = json!({
+        "decision_id": document.decision_id, "selected_backend": document.selected_backend,
+        "passed": document.passed_gates.len(), "missing": document.missing_gates.len(),
+    });
+    recording.append(Draft::observed(EventKind::DecisionEmitted, data))?;
+    recording.end_step(match document.missing_gates.len() {
+        0 => format!("{} gates passed", document.passed_gates.len()),
+        refused => format!("{refused} gates did not pass"),
+    })
+}
+
+/// The verdict, the seal, and what the harness leaves behind: nothing but the bundle and the record.
+fn conclude(
+    home: &Home,
+    scene: &Scene,
+    document: &DecisionDocument,
+    mut told: Told,
+    stop: &Stop,
+    mut recording: Recording<'_>,
+) -> Result<RunOutcome, RunError> {
+    recording.begin_step(Step::Seal);
+    let withheld = recording.bundle().withheld().map_err(RecordError::from)?;
+    told.withheld(&withheld);
+    let patch = told.patch.take();
+    let report = told.report(recording.run_id().clone(), scene.asked.contract.task(), document);
+    let data = json!({"verdict": report.verdict, "reasons": report.reasons.iter().map(|r| &r.code).collect::<Vec<_>>()});
+    recording.append(Draft::observed(EventKind::VerdictReached, data)).map_err(RecordError::from)?;
+    recording
+        .append(Draft::observed(EventKind::RunFinished, json!({"stage": report.sections.stage_reached})))
+        .map_err(RecordError::from)?;
+    let work = recording.work();
+    let pending = recording.pending().filter(|_| !document.eligible());
+    let sealed = recording.seal(report, scene.statement(document))?;
+    leftovers::remove_tree(&work)?;
+    let published = publish::branch(home, scene, &sealed.report, patch.as_ref());
+    Ok(RunOutcome {
+        run_id: scene.run_id.clone(),
+        verdict: sealed.report.verdict,
+        reasons: sealed.report.reasons,
+        bundle: sealed.path,
+        decision_id: document.decision_id,
+        pending,
+        branch: published.branch,
+        publish_problem: published.problem,
+        interrupted: stop.said().is_some(),
+    })
+}
+
+/// The OS account with `uid`, as `uid:name`; the name is left out when nobody knows it.
+fn account(uid: u32) -> String {
+    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let name = passwd.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse::<u32>().ok()? == uid).then_some(name)
+    });
+    match name {
+        Some(name) => format!("{uid}:{name}"),
+        None => uid.to_string(),
+    }
+}

@@ -1,0 +1,46 @@
+//! Why a run stopped before its end: a reason that is sealed, or something that could not be recorded.
+
+use super::recording::RecordError;
+use crate::event::SinkError;
+use crate::evidence::BundleError;
+use crate::vocab::Reason;
+
+/// A run that stops early.
+#[derive(Debug)]
+pub(super) enum CutOff {
+    /// It is sealed with this reason.
+    Sealed(Reason),
+    /// It cannot be recorded, so there is no outcome.
+    Unrecorded(RecordError),
+}
+
+impl CutOff {
+    /// A stage that could not be carried out: what `code` names is missing, so nothing is proven.
+    pub(super) fn at(code: &'static str, sentence: impl std::fmt::Display, remedy: &str) -> Self {
+        Self::Sealed(Reason::observed(format!("internal.{code}"), sentence.to_string(), remedy))
+    }
+
+    /// Somebody said stop.
+    pub(super) fn cancelled(signal: &str) -> Self {
+        let sentence = format!("The run was cancelled by {signal}.");
+        Self::Sealed(Reason::observed("cancelled", sentence, "Run it again when you want its result."))
+    }
+}
+
+impl From<RecordError> for CutOff {
+    fn from(error: RecordError) -> Self {
+        Self::Unrecorded(error)
+    }
+}
+
+impl From<SinkError> for CutOff {
+    fn from(error: SinkError) -> Self {
+        Self::Unrecorded(error.into())
+    }
+}
+
+impl From<BundleError> for CutOff {
+    fn from(error: BundleError) -> Self {
+        Self::Unrecorded(error.into())
+    }
+}

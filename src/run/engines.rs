@@ -1,0 +1,103 @@
+//! The registered engines as facts, with the stored program that each would run.
+//!
+//! Every registered engine is looked at, because every decision names every one of them.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::broker::Upstream;
+use crate::contract::TaskContract;
+use crate::eligibility::{EngineFacts, Observed, ProgramFacts, SpendFacts};
+use crate::engine::{
+    Catalog, CatalogError, EngineManifest, ProgramError, ProgramStore, StoredProgram, find_program,
+};
+use crate::home::{Config, Home};
+use crate::vocab::{EngineId, Stage};
+
+/// The engines that were looked at.
+#[derive(Debug)]
+pub(super) struct Engines {
+    catalog: Catalog,
+    rows: BTreeMap<EngineId, (EngineFacts, Option<StoredProgram>)>,
+}
+
+impl Engines {
+    /// Looks at every registered engine. `beside` is the folder of the running executable.
+    pub(super) fn look(
+        home: &Home,
+        config: &Config,
+        contract: &TaskContract,
+        beside: &Path,
+    ) -> Result<Self, CatalogError> {
+        let catalog = Catalog::load(Some(&home.engines_dir()))?;
+        let store = ProgramStore::at(home.programs_dir());
+        let mut rows = BTreeMap::new();
+        for manifest in catalog.iter() {
+            let program = program(manifest, config, beside, &store);
+            let stored = program.as_ref().ok().cloned();
+            rows.insert(manifest.id.clone(), (facts(manifest, config, contract, program), stored));
+        }
+        Ok(Self { catalog, rows })
+    }
+
+    /// What the gates see.
+    pub(super) fn facts(&self) -> BTreeMap<EngineId, EngineFacts> {
+        self.rows.iter().map(|(id, (facts, _))| (id.clone(), facts.clone())).collect()
+    }
+
+    /// The manifest and the stored program of one engine, if it has both.
+    pub(super) fn get(&self, id: &EngineId) -> Option<(&EngineManifest, &StoredProgram)> {
+        Some((self.catalog.get(id)?, self.rows.get(id)?.1.as_ref()?))
+    }
+}
+
+fn program(
+    manifest: &EngineManifest,
+    config: &Config,
+    beside: &Path,
+    store: &ProgramStore,
+) -> Result<StoredProgram, ProgramError> {
+    let configured = config.engine(&manifest.id).program;
+    let source = find_program(manifest, configured.as_deref(), beside, std::env::var_os("PATH").as_deref())?;
+    store.admit(&source)
+}
+
+fn facts(
+    manifest: &EngineManifest,
+    config: &Config,
+    contract: &TaskContract,
+    program: Result<StoredProgram, ProgramError>,
+) -> EngineFacts {
+    let configured = config.engine(&manifest.id);
+    let asked = contract.engine.as_ref().filter(|choice| choice.id == manifest.id);
+    let model =
+        asked.and_then(|choice| choice.model.clone()).or(configured.model).or(manifest.default_model.clone());
+    let spend = match &configured.endpoint {
+        _ if !manifest.spends => SpendFacts::Free,
+        None => SpendFacts::NoEndpoint,
+        // An upstream is a loopback address by construction.
+        Some(endpoint) if configured.unpriced && Upstream::parse(endpoint).is_ok() => {
+            SpendFacts::UnpricedLoopback
+        }
+        Some(_) => SpendFacts::Unbounded,
+    };
+    let none = |what: &str| format!("no {what} for `{}` is on record", manifest.id);
+    EngineFacts {
+        gated: manifest.gated,
+        adapter: manifest.digest,
+        program: match program {
+            Ok(stored) => Observed::Seen(ProgramFacts { digest: stored.digest, version: stored.version }),
+            Err(ProgramError::NotFound { looked, remedy, .. }) => {
+                Observed::Absent(format!("{looked}; {remedy}"))
+            }
+            Err(error) => Observed::Error(error.to_string()),
+        },
+        model: if manifest.has_models { model } else { None },
+        spend,
+        enabled: false,
+        stage: Stage::Unproven,
+        conformance: Observed::Absent(none("conformance")),
+        admission: Observed::Absent(none("admission")),
+        licence: Observed::Absent(none("licence")),
+    }
+}

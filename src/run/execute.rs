@@ -1,0 +1,215 @@
+//! From a permit to what was observed: workspace, sandbox, engine, patch, verification, inspection.
+//!
+//! Each stage's answer goes into the sections the moment it is known, so a run that breaks in the middle still
+//! tells everything up to there.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::cutoff::CutOff;
+use super::judge;
+use super::recording::Recording;
+use super::report::Told;
+use super::stop::Stop;
+use super::{Scene, Step, approve};
+use crate::audit::Act;
+use crate::broker::{ModelKey, Route, Upstream};
+use crate::eligibility::{ExecutionPermit, Observed, landlock_floor};
+use crate::engine::{self, Adapter, FinishedEngine, PROGRAM, PlanInput, RawStream, StoredProgram};
+use crate::event::{Draft, EventKind, EventSink as _};
+use crate::home::Home;
+use crate::inspection::secrets::Scanner;
+use crate::sandbox::{Bind, LISTENER_PORT, Sandbox, SandboxPolicy};
+use crate::workspace::{Patch, Placement, RunUid, Workspace};
+
+const HOST: &str =
+    "Run `cto doctor`: it shows what this host can enforce, with the remedy for what it cannot.";
+const AGAIN: &str = "Run again; if it happens again, the events tell how far the run came.";
+
+/// What a run needs at hand while it executes.
+pub(super) struct Tools<'a> {
+    pub(super) home: &'a Home,
+    pub(super) scene: &'a Scene,
+    pub(super) scanner: &'a Arc<Scanner>,
+    pub(super) stop: &'a Stop,
+}
+
+/// Everything after the permit, up to what inspection found. `told` holds what is known however this ends.
+pub(super) async fn execute(
+    permit: ExecutionPermit,
+    tools: &Tools<'_>,
+    recording: &mut Recording<'_>,
+    told: &mut Told,
+) -> Result<(), CutOff> {
+    approve::spend(tools.home, &permit, tools.scene, recording)?;
+    let lease = RunUid::claim(tools.home.state()).map_err(|e| CutOff::at("identity", e, HOST))?;
+    told.limits(permit.limits(), lease.uid().own);
+    let base =
+        tools.scene.seen.source.base().ok_or_else(|| CutOff::at("base", "The base is not there.", AGAIN))?;
+    let placement = placement(tools, recording, lease.uid());
+
+    told.reached(Step::Workspace);
+    recording.begin_step(Step::Workspace);
+    let workspace = Workspace::prepare(&permit, base, placement.clone()).map_err(|error| {
+        CutOff::at("workspace", error, "Free disk space, or remove the cache folder, and run again.")
+    })?;
+    let data = json!({"form": workspace.form(), "base_commit": base.commit, "base_tree": base.tree});
+    recording.append(Draft::observed(EventKind::WorkspacePrepared, data))?;
+    recording.end_step(workspace.form())?;
+
+    let finished = work(permit, tools, workspace, &lease.uid(), recording, told).await?;
+    let patch = collect(&finished, recording, told)?;
+    judge::verify_and_inspect(&finished, &patch, base, &placement, tools, recording, told).await?;
+    told.patch = Some(patch);
+    if let Some(signal) = tools.stop.said() {
+        return Err(CutOff::cancelled(signal));
+    }
+    Ok(())
+}
+
+fn placement(tools: &Tools<'_>, recording: &Recording<'_>, uid: RunUid) -> Placement {
+    let inputs = tools.scene.asked.contract.task().inputs.iter();
+    Placement {
+        cache_dir: tools.home.cache().to_owned(),
+        run_dir: recording.work(),
+        uid,
+        overlay: matches!(&tools.scene.facts.host, Observed::Seen(host) if host.overlay),
+        mounted: inputs.map(|input| input.to.clone()).collect(),
+    }
+}
+
+/// Sandbox and engine: the permit is spent here.
+async fn work(
+    permit: ExecutionPermit,
+    tools: &Tools<'_>,
+    workspace: Workspace,
+    uid: &RunUid,
+    recording: &mut Recording<'_>,
+    told: &mut Told,
+) -> Result<FinishedEngine, CutOff> {
+    let engines = &tools.scene.seen.engines;
+    let (manifest, program) = engines
+        .get(permit.engine())
+        .ok_or_else(|| CutOff::at("engine", "The engine's program is gone.", AGAIN))?;
+    let mut adapter = manifest.load_adapter().map_err(|e| CutOff::at("adapter", e, AGAIN))?;
+
+    told.reached(Step::Sandbox);
+    recording.begin_step(Step::Sandbox);
+    let policy = policy(&permit, tools, &workspace, *uid, adapter.as_mut(), program, recording)?;
+    let route = route(&permit, tools)?;
+    recording.bundle().write(
+        "backend/sandbox-policy.json",
+        &serde_json::to_vec_pretty(&policy).map_err(super::recording::RecordError::from)?,
+    )?;
+    let sandbox = Sandbox::establish(policy).await.map_err(|e| CutOff::at("sandbox", e, HOST))?;
+    let section = sandbox.section();
+    recording.append(Draft::observed(EventKind::SandboxEstablished, json!({"layers": section.layers})))?;
+    recording.end_step(format!("{} layers", section.layers.len()))?;
+    told.sections.sandbox = Some(section);
+
+    told.reached(Step::Engine);
+    recording.begin_step(Step::Engine);
+    recording.announce(Act::LaunchEngine, format!("{} {}", permit.engine(), program.digest))?;
+    for stream in RawStream::ALL {
+        recording.bundle().open_raw(stream.name())?;
+    }
+    let data = json!({"engine": permit.engine(), "program": program.digest, "model": tools.scene.model(permit.engine())});
+    recording.append(Draft::observed(EventKind::EngineStarted, data))?;
+    let model = tools.scene.model(permit.engine());
+    let running = engine::launch(permit, sandbox, workspace, adapter, program, route)
+        .map_err(|error| CutOff::at("launch", error, AGAIN))?;
+    let (mut events, raw) = recording.sinks();
+    let finished = running
+        .drive(&mut events, raw, tools.stop.receiver())
+        .await
+        .map_err(|error| CutOff::at("engine", error, AGAIN))?;
+    told.engine(manifest, program, model, &finished.observed);
+    let note = finished.observed.exit.clone();
+    recording.end_step(note)?;
+    Ok(finished)
+}
+
+fn policy(
+    permit: &ExecutionPermit,
+    tools: &Tools<'_>,
+    workspace: &Workspace,
+    uid: RunUid,
+    adapter: &mut dyn Adapter,
+    program: &StoredProgram,
+    recording: &Recording<'_>,
+) -> Result<SandboxPolicy, CutOff> {
+    let asked = &tools.scene.asked.contract;
+    let provisions = &tools.scene.seen.provisions;
+    let environment = provisions.env();
+    let model = tools.scene.model(permit.engine());
+    let plan = adapter
+        .plan(&PlanInput {
+            contract: asked.task(),
+            script: asked.attachments().script.as_deref(),
+            model: model.as_deref(),
+            program: PROGRAM,
+            listener_port: LISTENER_PORT,
+            environment: &environment,
+        })
+        .map_err(|error| CutOff::at("plan", error, AGAIN))?;
+    let laid = plan
+        .lay_out(&recording.work(), program, (uid.host_uid, uid.host_gid))
+        .map_err(|error| CutOff::at("plan", error, AGAIN))?;
+    let tree = workspace.mount();
+    let read_only =
+        provisions.read_only(&tree.at).into_iter().map(|bind| Bind::new(bind.from, bind.to)).collect();
+    let mut policy = SandboxPolicy::for_engine(tree, plan.argv, uid, permit.limits().clone());
+    policy.read_only = read_only;
+    policy.writable = laid.writable.into_iter().map(|(from, to)| Bind::new(from, to)).collect();
+    policy.files = laid.files.into_iter().map(|(from, to)| Bind::new(from, to)).collect();
+    policy.env = plan.env;
+    policy.cwd = plan.cwd.into();
+    policy.landlock_floor = landlock_floor(permit.risk());
+    Ok(policy)
+}
+
+/// Where model requests go; `None` for engines that have no model. The key is read here and nowhere else.
+fn route(permit: &ExecutionPermit, tools: &Tools<'_>) -> Result<Option<Route>, CutOff> {
+    let Some(model) = tools.scene.model(permit.engine()) else { return Ok(None) };
+    let configured = tools.scene.settings.config.engine(permit.engine());
+    let remedy = "See `[engines.codex]` in config.toml.";
+    let endpoint = configured
+        .endpoint
+        .as_deref()
+        .ok_or_else(|| CutOff::at("endpoint", "No endpoint is set.", remedy))?;
+    let upstream = Upstream::parse(endpoint).map_err(|error| CutOff::at("endpoint", error, remedy))?;
+    let key = match &configured.key {
+        None => None,
+        Some(source) => {
+            let text = source.read().map_err(|error| CutOff::at("key", error, remedy))?;
+            tools.scanner.learn(text.as_bytes());
+            Some(ModelKey::from(text))
+        }
+    };
+    Ok(Some(Route { upstream, key, model }))
+}
+
+/// What changed, read from outside after everything that could write is dead.
+fn collect(
+    finished: &FinishedEngine,
+    recording: &mut Recording<'_>,
+    told: &mut Told,
+) -> Result<Patch, CutOff> {
+    told.reached(Step::Patch);
+    recording.begin_step(Step::Patch);
+    let patch = finished.workspace().patch().map_err(|error| CutOff::at("patch", error, AGAIN))?;
+    for file in patch.section.files.iter().take(1000) {
+        let data = json!({"path": file.path, "change": file.change, "size": file.size});
+        recording.append(Draft::observed(EventKind::FileChanged, data))?;
+    }
+    let section = &patch.section;
+    recording.end_step(format!(
+        "{} files, +{} −{}",
+        section.files.len(),
+        section.added_lines,
+        section.removed_lines
+    ))?;
+    told.sections.patch = Some(section.clone());
+    Ok(patch)
+}

@@ -1,0 +1,252 @@
+//! Facts: everything the gates look at, observed once and written down as plain data.
+//!
+//! Each observation stands alone: one that fails is recorded as an error or an absence, never left out, and
+//! never a reason to stop looking at the rest. Nothing here decides.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::RunError;
+use super::engines::Engines;
+use super::input::Asked;
+use super::recording::RecordError;
+use super::target::Source;
+use crate::approval::{Against, ApprovalFolder, FolderError, Principals, PrincipalsError, check_approvals};
+use crate::contract::{AuthorityKind, Ceilings, CheckPatterns, TaskContract};
+use crate::eligibility::{
+    ApprovalFacts, AuthorityFacts, Criticality, DecisionDocument, Facts, GATE_SET, HostFacts, Observed,
+    Ownership, RegistryFacts, Requester,
+};
+use crate::home::{Config, Home, RegisteredCriticality, RegisteredOwnership, Registry};
+use crate::verification::{Described, Provisions, SearchPlaces};
+use crate::vocab::{Digest, EngineId, PublicKey, RunId, Timestamp};
+
+/// The configuration that decides, read once for a run.
+#[derive(Debug)]
+pub(super) struct Settings {
+    pub(super) config: Config,
+    pub(super) registry: Registry,
+    pub(super) ceilings: Ceilings,
+    pub(super) principals: Option<(Principals, u32)>,
+}
+
+/// What the policy digest covers: everything that decides, except the file of principals.
+#[derive(Serialize)]
+struct PolicyInputs<'a> {
+    domain: &'static str,
+    gate_set: u32,
+    check_patterns: Digest,
+    secret_rules: Digest,
+    config: &'a Config,
+    registry: &'a Registry,
+    ceilings: &'a Ceilings,
+}
+
+impl Settings {
+    /// Reads and checks the configuration.
+    pub(super) fn read(home: &Home) -> Result<Self, RunError> {
+        let config = home.load_config()?;
+        let mut ceilings = Ceilings::standard();
+        for (name, value) in &config.ceilings {
+            ceilings = ceilings.with(*name, *value);
+        }
+        let principals = match home.load_principals()? {
+            Some(owned) => {
+                Some((Principals::parse(&owned.text).map_err(|e| unusable(home, &e))?, owned.owner_uid))
+            }
+            None => None,
+        };
+        Ok(Self { config, registry: home.load_registry()?, ceilings, principals })
+    }
+
+    fn policy_digest(&self) -> Result<Digest, serde_json::Error> {
+        Digest::of_json(&PolicyInputs {
+            domain: "cto-policy-v1",
+            gate_set: GATE_SET,
+            check_patterns: CheckPatterns::embedded().digest(),
+            secret_rules: crate::inspection::secrets::rules_digest(),
+            config: &self.config,
+            registry: &self.registry,
+            ceilings: &self.ceilings,
+        })
+    }
+}
+
+fn unusable(home: &Home, error: &PrincipalsError) -> RunError {
+    RunError::Configuration(format!("{}: {error}", home.principals_path().display()))
+}
+
+/// Everything the gates look at, without approvals: those are looked for once the request digest is known.
+pub(super) fn facts(
+    settings: &Settings,
+    asked: &Asked,
+    named_engine: Option<&EngineId>,
+    seen: &Seen,
+    uid: u32,
+) -> Result<Facts, serde_json::Error> {
+    let contract = asked.contract.task();
+    Ok(Facts {
+        named_engine: named_engine.cloned(),
+        target: seen.source.facts(),
+        registry: registry(settings, seen.source.identity()),
+        authority: authority(contract, asked.folder.as_deref(), &seen.source),
+        engines: seen.engines.facts(),
+        host: seen.host.clone(),
+        provisions: seen.described.iter().map(described).collect(),
+        policy: settings.policy_digest()?,
+        ceilings: settings.ceilings.limits.clone(),
+        requester: requester(settings, uid),
+        approvals: Vec::new(),
+        gathered_at: Timestamp::now(),
+    })
+}
+
+/// What was seen besides the configuration, with what the later stages need of it.
+#[derive(Debug)]
+pub(super) struct Seen {
+    pub(super) source: Source,
+    pub(super) engines: Engines,
+    pub(super) provisions: Provisions,
+    described: Vec<Described>,
+    /// The harness's own folders: nothing handed in may hold, or lie in, one of them.
+    pub(super) kept_out: Vec<PathBuf>,
+    pub(super) host: Observed<HostFacts>,
+}
+
+impl Seen {
+    /// Looks at everything that `asked` touches. `bundles` is where evidence goes.
+    pub(super) fn look(
+        home: &Home,
+        settings: &Settings,
+        asked: &Asked,
+        bundles: &Path,
+    ) -> Result<Self, RecordError> {
+        let contract = asked.contract.task();
+        let exe = std::env::current_exe().map_err(|error| RecordError::Program(error.to_string()))?;
+        let beside = exe.parent().unwrap_or(Path::new("/"));
+        let kept_out = vec![
+            home.config().to_owned(),
+            home.state().to_owned(),
+            home.cache().to_owned(),
+            bundles.to_owned(),
+        ];
+        // The probe waits for a whole sandbox to stand; what is looked at meanwhile is files.
+        std::thread::scope(|scope| {
+            let probing = scope.spawn(crate::sandbox::probe);
+            let (provisions, described) = Provisions::describe(
+                contract,
+                &settings.config.toolchains,
+                &SearchPlaces::of_this_process(),
+                &kept_out,
+            );
+            let source = Source::look(home, &settings.registry, asked, &never_dirt(asked, bundles));
+            let engines = Engines::look(home, &settings.config, contract, beside)
+                .map_err(|error| RecordError::Program(error.to_string()))?;
+            let host = match probing.join() {
+                Ok(Ok(facts)) => Observed::Seen(facts),
+                Ok(Err(error)) => Observed::Error(error.to_string()),
+                Err(_) => Observed::Error("the probe of this host died".to_owned()),
+            };
+            Ok(Self { source, engines, provisions, described, kept_out, host })
+        })
+    }
+}
+
+fn described((name, answer): &Described) -> (String, Observed<Digest>) {
+    let observed = match answer {
+        Ok(digest) => Observed::Seen(*digest),
+        Err(problem) if problem.is_absent() => {
+            Observed::Absent(format!("{} ({})", problem.sentence, problem.remedy))
+        }
+        Err(problem) => Observed::Error(format!("{} ({})", problem.sentence, problem.remedy)),
+    };
+    (name.clone(), observed)
+}
+
+fn registry(settings: &Settings, identity: Option<&Path>) -> Observed<RegistryFacts> {
+    let Some(path) = identity else {
+        return Observed::Absent("the target is not known, so neither is its entry".into());
+    };
+    match settings.registry.by_path(path) {
+        Some(entry) => Observed::Seen(RegistryFacts {
+            ownership: match entry.ownership {
+                RegisteredOwnership::Sandbox => Ownership::Sandbox,
+                RegisteredOwnership::Owned => Ownership::Owned,
+            },
+            owner: entry.owner.clone(),
+            criticality: entry.criticality.map(|c| match c {
+                RegisteredCriticality::Noncritical => Criticality::Noncritical,
+                RegisteredCriticality::Critical => Criticality::Critical,
+            }),
+        }),
+        None => Observed::Absent(format!("no entry for {} in repos.toml", path.display())),
+    }
+}
+
+fn authority(contract: &TaskContract, folder: Option<&Path>, source: &Source) -> Observed<AuthorityFacts> {
+    /// Bytes of the largest planning file.
+    const PLAN_BYTES: u64 = 8 * 1024 * 1024;
+    let basis = &contract.authority_basis;
+    if basis.kind != AuthorityKind::LocalPlanning {
+        return Observed::Seen(AuthorityFacts { digest: Digest::of(basis.reference.as_bytes()) });
+    }
+    if let Some(folder) = folder {
+        let read = crate::beneath::Dir::open_root(folder)
+            .and_then(|dir| dir.read_file(&basis.reference, PLAN_BYTES));
+        match read {
+            Ok(bytes) => return Observed::Seen(AuthorityFacts { digest: Digest::of(&bytes) }),
+            Err(error) if error.is_absent() => {}
+            Err(error) => return Observed::Error(error.to_string()),
+        }
+    }
+    match source.read_base_file(&basis.reference, PLAN_BYTES) {
+        Some(Ok(bytes)) => Observed::Seen(AuthorityFacts { digest: Digest::of(&bytes) }),
+        Some(Err(why)) => Observed::Error(why),
+        None => Observed::Absent(format!(
+            "no regular file `{}` beside the contract or in the base tree",
+            basis.reference
+        )),
+    }
+}
+
+/// Who asks, as the kernel tells it.
+fn requester(settings: &Settings, uid: u32) -> Requester {
+    let account = super::account(uid);
+    let principal =
+        settings.principals.as_ref().and_then(|(p, _)| p.by_account(&account)).map(|p| p.name.clone());
+    // An unknown owner counts as the caller himself: it must not pass for somebody else's.
+    let owns_principals = settings.principals.as_ref().is_none_or(|(_, owner)| *owner == uid);
+    Requester { account, principal, owns_principals, is_root: uid == 0 }
+}
+
+/// The approvals on record for what `document` asks, each with every reason why it does not count.
+pub(super) fn approvals(
+    folder: &ApprovalFolder,
+    settings: &Settings,
+    document: &DecisionDocument,
+    run: &RunId,
+    sealing_key: &PublicKey,
+    contract: &TaskContract,
+) -> Result<Vec<ApprovalFacts>, FolderError> {
+    let (Some((principals, _)), Some(mode)) = (&settings.principals, contract.mutation_mode) else {
+        return Ok(Vec::new());
+    };
+    let found = folder.answers_for(document.request_digest)?;
+    let against = Against {
+        principals,
+        requester: &document.facts.requester,
+        request_digest: document.request_digest,
+        mode,
+        risk: contract.risk_class,
+        run,
+        sealing_key,
+        now: Timestamp::now(),
+    };
+    Ok(check_approvals(&found.answers, &against))
+}
+
+/// Paths below the target that never count as dirt: the contract, and folders that bundles go to.
+fn never_dirt(asked: &Asked, bundles: &Path) -> Vec<PathBuf> {
+    asked.file.iter().cloned().chain([bundles.to_owned()]).collect()
+}

@@ -1,0 +1,180 @@
+//! Did it work, and is it acceptable: verification in a second sandbox, then inspection of everything seen.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::json;
+
+use super::Step;
+use super::claims;
+use super::cutoff::CutOff;
+use super::execute::Tools;
+use super::recording::{RecordError, Recording};
+use super::report::Told;
+use crate::audit::Act;
+use crate::eligibility::{Observed, landlock_floor};
+use crate::engine::{FinishedEngine, RawStream};
+use crate::event::{Draft, EventKind, EventSink as _};
+use crate::evidence::{PATCH, PatchSection};
+use crate::inspection::{ActionObservations, PatchInspection, actions, attempts, inspect_patch};
+use crate::verification::{
+    ProvisionProblem, Provisions, ReadyTree, SearchPlaces, Tree, Verification, Verified, verification_files,
+    verify,
+};
+use crate::vocab::{Digest, LimitName, Timestamp, shown_bytes};
+use crate::workspace::{Base, Patch, Placement, VerificationTree, remove_remains};
+
+const AGAIN: &str = "Run again; if it happens again, the events tell how far the run came.";
+const LOG: &str = "test.log";
+
+/// Verifies and inspects what `finished` left, and writes patch and log.
+pub(super) async fn verify_and_inspect(
+    finished: &FinishedEngine,
+    patch: &Patch,
+    base: &Base,
+    placement: &Placement,
+    tools: &Tools<'_>,
+    recording: &mut Recording<'_>,
+    told: &mut Told,
+) -> Result<(), CutOff> {
+    let verified = second_sandbox(finished, patch, base, placement, tools, recording, told).await?;
+
+    told.reached(Step::Inspection);
+    recording.begin_step(Step::Inspection);
+    let contract = tools.scene.asked.contract.task();
+    let inspection = inspect_patch(contract, patch, tools.scanner);
+    write_patch(patch, &inspection, recording, told)?;
+    recording.bundle().write(LOG, &verified.log)?;
+    if !verified.redacted.is_empty() {
+        told.secret_in(LOG, &verified.redacted);
+    }
+    if inspection.too_many_files {
+        told.limit_reached(LimitName::ChangedFiles, Timestamp::now(), "patch");
+    }
+    let observed = ActionObservations {
+        in_patch: inspection.attempts.clone(),
+        refused_requests: Some(finished.observed.refused.clone()),
+        pushes: finished.observed.pushes.clone(),
+        ..ActionObservations::default()
+    };
+    told.sections.actions = actions(contract, &observed);
+    for (action, what) in attempts(&told.sections.actions) {
+        recording
+            .append(Draft::observed(EventKind::ActionAttempted, json!({"action": action, "what": what})))?;
+    }
+    told.sections.findings.extend(inspection.findings);
+    told.sections.changes_to_checks = inspection.changes_to_checks;
+    told.sections.claims = claims::against(&finished.observed.claims, patch, &verified.section);
+    told.sections.verification = Some(verified.section);
+    let names = artifact_names(recording.bundle().files().keys());
+    told.expectations(contract, &names);
+    recording.end_step(format!("{} findings", told.sections.findings.len()))?;
+    Ok(())
+}
+
+async fn second_sandbox(
+    finished: &FinishedEngine,
+    patch: &Patch,
+    base: &Base,
+    placement: &Placement,
+    tools: &Tools<'_>,
+    recording: &mut Recording<'_>,
+    told: &mut Told,
+) -> Result<Verified, CutOff> {
+    told.reached(Step::Verification);
+    recording.begin_step(Step::Verification);
+    recording.announce(Act::Verify, patch.section.digest.to_string())?;
+    let contract = tools.scene.asked.contract.task();
+    let attached = tools.scene.asked.contract.attachments();
+    let files = verification_files(contract, attached, base)
+        .map_err(|problem| CutOff::at("verification-file", problem.sentence, &problem.remedy))?;
+    let trees = |tree: Tree| {
+        let patch = (tree == Tree::Result).then_some(patch);
+        let laid = VerificationTree::prepare(base, patch, &files, placement);
+        laid.map(|laid| ReadyTree::of(&laid)).map_err(|error| error.to_string())
+    };
+    let again = provisions_again(tools);
+    let (mut events, _) = recording.sinks();
+    let verified = verify(
+        finished,
+        Verification {
+            contract,
+            provisions: again.as_ref().map_err(Clone::clone),
+            trees: &trees,
+            uid: placement.uid,
+            landlock_floor: landlock_floor(contract.risk_class),
+            events: &mut events,
+            redact: &**tools.scanner,
+            cancelled: tools.stop.cancelled(),
+        },
+    )
+    .await?;
+    remove_remains(&placement.run_dir).map_err(|error| CutOff::at("verification-tree", error, AGAIN))?;
+    for limit in &verified.reached {
+        told.limit_reached(limit.name, limit.at, &limit.during);
+    }
+    let passed =
+        verified.section.commands.iter().filter(|row| row.outcome == crate::evidence::CommandOutcome::Passed);
+    recording.end_step(format!("{} of {} passed", passed.count(), verified.section.commands.len()))?;
+    Ok(verified)
+}
+
+/// Toolchains and inputs, described once more: what changed since the decision is not used.
+fn provisions_again(tools: &Tools<'_>) -> Result<Provisions, ProvisionProblem> {
+    let contract = tools.scene.asked.contract.task();
+    let configured = &tools.scene.settings.config.toolchains;
+    let places = SearchPlaces::of_this_process();
+    let (provisions, described) =
+        Provisions::describe(contract, configured, &places, &tools.scene.seen.kept_out);
+    for (_, answer) in described {
+        answer?;
+    }
+    let decided: BTreeMap<String, Digest> = tools
+        .scene
+        .facts
+        .provisions
+        .iter()
+        .filter_map(|(name, seen)| match seen {
+            Observed::Seen(digest) => Some((name.clone(), *digest)),
+            Observed::Absent(_) | Observed::Error(_) => None,
+        })
+        .collect();
+    provisions.agree_with(&decided)?;
+    Ok(provisions)
+}
+
+/// Whether inspection found a secret in a binary file.
+fn in_binary(patch: &Patch, inspection: &PatchInspection) -> bool {
+    let secret = |path: &str| {
+        inspection.findings.iter().any(|finding| finding.code == "patch.secret" && finding.path == path)
+    };
+    patch.changes.iter().any(|change| change.binary && secret(&shown_bytes(&change.path)))
+}
+
+/// `patch.diff`, or its redacted copy; a tree that holds a secret is not re-derivable.
+fn write_patch(
+    patch: &Patch,
+    inspection: &PatchInspection,
+    recording: &mut Recording<'_>,
+    told: &mut Told,
+) -> Result<(), RecordError> {
+    if in_binary(patch, inspection) {
+        // The text of a binary part is compressed: it cannot be redacted, only withheld as a whole.
+        let note = b"# withheld: a secret is in a binary part of this patch\n";
+        recording.bundle().withhold(PATCH, patch.section.digest, note, vec!["binary".to_owned()])?;
+    } else {
+        recording.bundle().write(PATCH, &patch.text)?;
+    }
+    let withheld = recording.bundle().withheld()?.iter().any(|one| one.name == PATCH);
+    if withheld || inspection.has_secret {
+        told.sections.patch = Some(PatchSection { result_tree: None, ..patch.section.clone() });
+    }
+    Ok(())
+}
+
+/// Names that the sealed bundle will hold, for the expectations.
+fn artifact_names<'a>(written: impl Iterator<Item = &'a String>) -> BTreeSet<String> {
+    use crate::evidence::{CHECKPOINTS, CTRF, EVENTS, REPORT, ROOT, SARIF, SUMMARY, SUMS, TRACE};
+    let raw = RawStream::ALL.map(|stream| stream.name().to_owned());
+    let own = [CHECKPOINTS, CTRF, EVENTS, REPORT, ROOT, SARIF, SUMMARY, SUMS, TRACE].map(str::to_owned);
+    written.cloned().chain(raw).chain(own).collect()
+}

@@ -1,0 +1,41 @@
+//! An event as one line for people.
+
+use crate::event::Draft;
+use crate::vocab::shown;
+
+/// Characters of a line.
+const LINE: usize = 160;
+
+/// The keys of event data that say the most, in order.
+const TELLING: [&str; 12] = [
+    "text",
+    "message",
+    "command",
+    "path",
+    "tool",
+    "thread_id",
+    "check",
+    "outcome",
+    "verdict",
+    "name",
+    "reason",
+    "status",
+];
+
+/// A few words about an event, safe to show.
+pub(super) fn of(draft: &Draft) -> String {
+    let told: Vec<String> = TELLING
+        .iter()
+        .filter_map(|key| match draft.data.get(key)? {
+            serde_json::Value::String(text) => Some(text.clone()),
+            serde_json::Value::Array(list) => {
+                Some(list.iter().filter_map(|v| v.as_str()).collect::<Vec<_>>().join(" "))
+            }
+            serde_json::Value::Number(number) => Some(format!("{key} {number}")),
+            _ => None,
+        })
+        .take(2)
+        .collect();
+    let line = format!("{} {}", draft.kind.as_str(), told.join(" · "));
+    shown(&line.replace('\n', " ")).chars().take(LINE).collect()
+}

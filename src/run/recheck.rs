@@ -1,0 +1,217 @@
+//! What `cto verify` can only check with a repository or a sandbox: the trees, and the verification again.
+//!
+//! The bundle was read as hostile input before (`verify`); here its contract and patch are used the way a run
+//! uses its own. A replay happens only after a trusted signature, in the full sandbox.
+
+use std::path::Path;
+
+use tokio::sync::watch;
+
+use super::RunError;
+use super::recording::RecordError;
+use crate::contract::{Attachments, FileSource, SealedContract};
+use crate::eligibility::{Observed, landlock_floor};
+use crate::event::{Draft, EventSink, SinkError};
+use crate::evidence::{CommandRow, PATCH};
+use crate::home::Home;
+use crate::inspection::secrets::Scanner;
+use crate::verification::{
+    Provisions, ReadyTree, SearchPlaces, Tree, Verification, Verified, replay as run_again,
+    verification_files,
+};
+use crate::verify::{BundleContents, Check, Outcome, VerifyReport};
+use crate::vocab::Digest;
+use crate::workspace::{
+    Base, ObserveOptions, Patch, Placement, RunUid, VerificationTree, import_fixture, observe_target,
+    remove_remains,
+};
+
+const TREES: &str = "trees";
+const REPLAY: &str = "replay";
+
+/// What a bundle's change is made of, once it was derived again.
+#[derive(Debug)]
+pub struct Derived {
+    base: Base,
+    patch: Patch,
+}
+
+/// Derives base tree, patch and result tree again from the clone (or fixture) at `repo`, and adds the answer.
+pub fn trees(home: &Home, repo: &Path, report: &mut VerifyReport) -> Option<Derived> {
+    let contents = report.contents.as_ref()?;
+    let answer = derive(home, repo, contents);
+    let check = match &answer {
+        Ok(derived) => {
+            let tree = derived.patch.section.result_tree.as_ref().map_or("nothing", |tree| tree.as_str());
+            Check::ok(TREES, format!("commit {} and the patch give tree {tree}", derived.base.commit))
+        }
+        Err(Wrong::NotDone(why)) => Check::not_done(TREES, why),
+        Err(Wrong::Failed(why)) => Check::failed(TREES, why),
+    };
+    report.add(check);
+    answer.ok()
+}
+
+enum Wrong {
+    NotDone(String),
+    Failed(String),
+}
+
+fn failed(error: impl std::fmt::Display) -> Wrong {
+    Wrong::Failed(error.to_string())
+}
+
+fn derive(home: &Home, repo: &Path, contents: &BundleContents) -> Result<Derived, Wrong> {
+    let Some(recorded) = &contents.report.sections.patch else {
+        return Err(Wrong::NotDone("the run recorded no patch".to_owned()));
+    };
+    let base = base_in(home, repo, recorded.base_commit.as_str()).map_err(failed)?;
+    if base.commit != recorded.base_commit || base.tree != recorded.base_tree {
+        let found = format!("{} holds commit {} with tree {}", repo.display(), base.commit, base.tree);
+        return Err(Wrong::Failed(format!(
+            "{found}; the bundle says {} with tree {}",
+            recorded.base_commit, recorded.base_tree
+        )));
+    }
+    if contents.withheld(PATCH).is_some() || recorded.result_tree.is_none() {
+        return Err(Wrong::NotDone("the patch is withheld: its trees are not re-derivable".to_owned()));
+    }
+    let text = contents
+        .files
+        .get(PATCH)
+        .ok_or_else(|| Wrong::NotDone("the patch is too large to keep".to_owned()))?;
+    let patch = Patch::recorded(&base, text).map_err(failed)?;
+    let patch = patch.ok_or_else(|| Wrong::Failed("the patch does not apply to the base tree".to_owned()))?;
+    if patch.section.result_tree != recorded.result_tree {
+        return Err(Wrong::Failed("base and patch give another tree than the recorded one".to_owned()));
+    }
+    if patch.section.files != recorded.files {
+        return Err(Wrong::Failed("the patch changes other files than the report says".to_owned()));
+    }
+    Ok(Derived { base, patch })
+}
+
+/// The commit in a clone, or in a fixture's plain files.
+fn base_in(home: &Home, repo: &Path, commit: &str) -> Result<Base, crate::workspace::TargetProblem> {
+    let plain = if repo.join("contract.toml").is_file() { repo.join("repo") } else { repo.to_owned() };
+    if std::fs::symlink_metadata(plain.join(".git")).is_err() && !plain.join("objects").is_dir() {
+        return Ok(import_fixture(&plain, &home.cache().join("fixtures.git"))?.base());
+    }
+    let options = ObserveOptions { look_for_dirt: false, ignore_paths: Vec::new() };
+    observe_target(repo, commit, &options).map(|target| target.base)
+}
+
+/// Runs the recorded verification again on what [`trees`] derived, and adds the answer.
+pub fn replay(home: &Home, derived: Option<&Derived>, report: &mut VerifyReport) -> Result<(), RunError> {
+    let check = if report.outcome != Outcome::Verified {
+        Check::not_done(REPLAY, "only a bundle with a trusted signature that holds is run again")
+    } else if let (Some(derived), Some(contents)) = (derived, &report.contents) {
+        let event_loop = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let again = event_loop.map_err(RecordError::Loop)?.block_on(again(home, derived, contents));
+        match again {
+            Ok(check) => check,
+            Err(why) => Check::failed(REPLAY, why),
+        }
+    } else {
+        Check::not_done(REPLAY, "the trees were not derived: give --repo")
+    };
+    report.add(check);
+    Ok(())
+}
+
+async fn again(home: &Home, derived: &Derived, contents: &BundleContents) -> Result<Check, String> {
+    let Some(recorded) = &contents.report.sections.verification else {
+        return Ok(Check::not_done(REPLAY, "the run came to no verification"));
+    };
+    let contract = contents.contract.as_ref().ok_or("the contract is withheld")?;
+    let decision = contents.decision.as_ref().ok_or("the decision is withheld")?;
+    let decided: std::collections::BTreeMap<String, Digest> = decision
+        .facts
+        .provisions
+        .iter()
+        .filter_map(|(name, seen)| match seen {
+            Observed::Seen(digest) => Some((name.clone(), *digest)),
+            Observed::Absent(_) | Observed::Error(_) => None,
+        })
+        .collect();
+    let configured = home.load_config().map_err(|error| error.to_string())?.toolchains;
+    let own = [home.config().to_owned(), home.state().to_owned(), home.cache().to_owned()];
+    let (provisions, _) =
+        Provisions::describe(contract.task(), &configured, &SearchPlaces::of_this_process(), &own);
+    provisions.agree_with(&decided).map_err(|problem| problem.to_string())?;
+    let verified = carry_out(home, derived, contract, &attachments(contract, contents), &provisions).await?;
+    let (before, after) = (outcomes(&recorded.commands), outcomes(&verified.section.commands));
+    if before == after && verified.section.sandbox_ok {
+        return Ok(Check::ok(REPLAY, format!("{} commands came out as recorded", after.len())));
+    }
+    Err(format!("the commands came out as {after:?}; recorded is {before:?}"))
+}
+
+fn outcomes(rows: &[CommandRow]) -> Vec<String> {
+    rows.iter().map(|row| format!("{:?}", row.outcome).to_lowercase()).collect()
+}
+
+/// The sealed files of the contract, from the bundle's `inputs/`.
+fn attachments(contract: &SealedContract, contents: &BundleContents) -> Attachments {
+    let sealed = contract.task().verification_files.iter().filter_map(|file| match file.from {
+        FileSource::Sealed(digest) => {
+            let bytes = contents.files.get(&format!("inputs/{}", digest.hex()))?;
+            Some((file.path.clone(), bytes.clone()))
+        }
+        FileSource::Base => None,
+    });
+    Attachments { verification_files: sealed.collect(), script: None }
+}
+
+async fn carry_out(
+    home: &Home,
+    derived: &Derived,
+    contract: &SealedContract,
+    attached: &Attachments,
+    provisions: &Provisions,
+) -> Result<Verified, String> {
+    let text = |error: &dyn std::fmt::Display| error.to_string();
+    let task = contract.task();
+    let host = crate::sandbox::probe().map_err(|error| text(&error))?;
+    let lease = RunUid::claim(home.state()).map_err(|error| text(&error))?;
+    let run_dir =
+        tempfile::Builder::new().prefix("replay-").tempdir_in(home.state()).map_err(|error| text(&error))?;
+    let placement = Placement {
+        cache_dir: home.cache().to_owned(),
+        run_dir: run_dir.path().to_owned(),
+        uid: lease.uid(),
+        overlay: host.overlay,
+        mounted: task.inputs.iter().map(|input| input.to.clone()).collect(),
+    };
+    let files = verification_files(task, attached, &derived.base).map_err(|problem| text(&problem))?;
+    let trees = |tree: Tree| {
+        let patch = (tree == Tree::Result).then_some(&derived.patch);
+        let laid = VerificationTree::prepare(&derived.base, patch, &files, &placement);
+        laid.map(|laid| ReadyTree::of(&laid)).map_err(|error| error.to_string())
+    };
+    let scanner = Scanner::embedded().map_err(|error| text(&error))?;
+    let (_never, cancelled) = watch::channel(false);
+    let verified = run_again(Verification {
+        contract: task,
+        provisions: Ok(provisions),
+        trees: &trees,
+        uid: lease.uid(),
+        landlock_floor: landlock_floor(task.risk_class),
+        events: &mut Unrecorded,
+        redact: &scanner,
+        cancelled,
+    })
+    .await
+    .map_err(|error| text(&error))?;
+    remove_remains(run_dir.path()).map_err(|error| text(&error))?;
+    Ok(verified)
+}
+
+/// A replay is not evidence; its events go nowhere.
+struct Unrecorded;
+
+impl EventSink for Unrecorded {
+    fn append(&mut self, _: Draft) -> Result<(), SinkError> {
+        Ok(())
+    }
+}

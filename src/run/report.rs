@@ -1,0 +1,192 @@
+//! What the run observed so far, section by section, and the report that is made of it.
+//!
+//! Sections are only ever filled in from what a stage returned. What a stage never got to stays absent, and
+//! `inspection::conclude` knows what absence means.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Step;
+use super::cutoff::CutOff;
+use super::recording::RecordError;
+use crate::contract::TaskContract;
+use crate::eligibility::{DecisionDocument, PermitRefused, RefusedGate};
+use crate::engine::{EngineManifest, EngineObservations, StoredProgram};
+use crate::evidence::{
+    EngineSection, Finding, LimitReached, LimitRow, Report, Sections, Times, Usage, Withheld,
+};
+use crate::inspection::{conclude, expectations};
+use crate::vocab::{LimitName, Limits, Reason, RunId, Timestamp, Verdict, shown};
+use crate::workspace::Patch;
+
+/// What is told so far.
+pub(super) struct Told {
+    pub(super) sections: Sections,
+    /// The change itself, for the branch that may be made of it.
+    pub(super) patch: Option<Patch>,
+}
+
+impl Told {
+    /// Nothing happened yet.
+    pub(super) fn new(started: Timestamp) -> Self {
+        Self {
+            sections: Sections {
+                refused_gates: Vec::new(),
+                stage_reached: Step::Decision.as_str().to_owned(),
+                times: Times { started, finished: started },
+                engine: None,
+                sandbox: None,
+                limits: Vec::new(),
+                actions: Vec::new(),
+                patch: None,
+                verification: None,
+                findings: Vec::new(),
+                changes_to_checks: Vec::new(),
+                expectations: Vec::new(),
+                claims: Vec::new(),
+                usage: Usage::default(),
+                cut_off: None,
+            },
+            patch: None,
+        }
+    }
+
+    /// A step was reached.
+    pub(super) fn reached(&mut self, step: Step) {
+        step.as_str().clone_into(&mut self.sections.stage_reached);
+    }
+
+    /// The decision was no, or its permit could not be had any more.
+    pub(super) fn refuse(&mut self, document: &DecisionDocument, refused: &PermitRefused) {
+        self.sections.refused_gates = document.missing_gates.iter().map(RefusedGate::as_reason).collect();
+        if self.sections.refused_gates.is_empty() {
+            let remedy = "Run again: facts and approvals are looked at afresh.";
+            self.sections.refused_gates.push(Reason::observed("permit.refused", refused.to_string(), remedy));
+        }
+    }
+
+    /// The run stopped before its end. What could not be recorded is an error.
+    pub(super) fn cut_off(&mut self, cut: CutOff) -> Result<(), RecordError> {
+        match cut {
+            CutOff::Sealed(reason) => {
+                self.sections.cut_off = Some(reason);
+                Ok(())
+            }
+            CutOff::Unrecorded(error) => Err(error),
+        }
+    }
+
+    /// The limits of the run, one row each, with what holds it.
+    pub(super) fn limits(&mut self, limits: &Limits, own_uid: bool) {
+        use LimitName as N;
+        let processes =
+            if own_uid { "rlimit of the run's own uid" } else { "not held: the uid is the caller's" };
+        let rows = [
+            (N::WallSeconds, limits.wall_seconds, "watchdog"),
+            (N::IdleSeconds, limits.idle_seconds, "watchdog"),
+            (N::CpuSeconds, limits.cpu_seconds, "rlimit of each process"),
+            (N::OutputBytes, limits.output_bytes, "watchdog"),
+            (N::Processes, limits.processes, processes),
+            (N::OpenFiles, limits.open_files, "rlimit of each process"),
+            (N::FileBytes, limits.file_bytes, "rlimit of each process"),
+            (N::ChangedFiles, limits.changed_files, "patch inspection"),
+            (N::TmpBytes, limits.tmp_bytes, "tmpfs"),
+            (N::ShmBytes, limits.shm_bytes, "tmpfs"),
+            (N::GraceSeconds, limits.grace_seconds, "watchdog"),
+        ];
+        self.sections.limits = rows
+            .into_iter()
+            .map(|(name, value, held_by)| LimitRow {
+                name,
+                value,
+                held_by: held_by.to_owned(),
+                reached: None,
+            })
+            .collect();
+    }
+
+    /// A limit was reached during `during`.
+    pub(super) fn limit_reached(&mut self, name: LimitName, at: Timestamp, during: &str) {
+        let row = self.sections.limits.iter_mut().find(|row| row.name == name && row.reached.is_none());
+        if let Some(row) = row {
+            row.reached = Some(LimitReached { at, during: shown(during) });
+        }
+    }
+
+    /// The engine, as the kernel and the broker saw it end.
+    pub(super) fn engine(
+        &mut self,
+        manifest: &EngineManifest,
+        program: &StoredProgram,
+        model: Option<String>,
+        observed: &EngineObservations,
+    ) {
+        for hit in &observed.limits {
+            self.limit_reached(hit.name, hit.at, "engine");
+        }
+        self.sections.usage = Usage {
+            claimed_input_tokens: observed.claims.input_tokens,
+            claimed_output_tokens: observed.claims.output_tokens,
+            forwarded_calls: observed.counts.broker.forwarded,
+            refused_calls: observed.counts.broker.refused,
+        };
+        self.sections.engine = Some(EngineSection {
+            id: manifest.id.to_string(),
+            program: program.digest,
+            adapter: manifest.digest,
+            model,
+            thread_id: observed.thread_id.clone(),
+            exit: Some(observed.exit.clone()),
+            outcome: observed.outcome,
+            message: observed.message.clone(),
+        });
+    }
+
+    /// What the contract expects of the evidence, against what it will hold.
+    pub(super) fn expectations(&mut self, contract: &TaskContract, artifacts: &BTreeSet<String>) {
+        let (patch, verification) = (self.sections.patch.as_ref(), self.sections.verification.as_ref());
+        self.sections.expectations = expectations(contract, patch, verification, artifacts);
+    }
+
+    /// A secret was replaced in one file of the evidence.
+    pub(super) fn secret_in(&mut self, name: &str, rules: &[String]) {
+        self.sections.findings.push(Finding {
+            code: "evidence.secret".to_owned(),
+            path: name.to_owned(),
+            line: None,
+            sentence: format!("A secret ({}) was replaced by a mark in the evidence.", rules.join(", ")),
+            weight: Verdict::Blocked,
+        });
+    }
+
+    /// A secret that was replaced in something other than the patch blocks as well.
+    pub(super) fn withheld(&mut self, withheld: &[Withheld]) {
+        for one in withheld {
+            self.secret_in(&one.name, &one.rules);
+        }
+    }
+
+    /// The verdict over everything told, and the report.
+    pub(super) fn report(
+        mut self,
+        run_id: RunId,
+        task: &TaskContract,
+        document: &DecisionDocument,
+    ) -> Report {
+        self.sections.times.finished = Timestamp::now();
+        let conclusion = conclude(&self.sections);
+        Report {
+            report_version: "1".to_owned(),
+            run_id,
+            task_id: task.task_id.clone(),
+            contract_digest: document.contract_digest,
+            decision_id: document.decision_id,
+            risk_class: task.risk_class,
+            mutation_mode: task.mutation_mode,
+            verdict: conclusion.verdict,
+            reasons: conclusion.reasons,
+            sections: self.sections,
+            artifacts: BTreeMap::new(),
+            withheld: Vec::new(),
+        }
+    }
+}

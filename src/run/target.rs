@@ -1,0 +1,99 @@
+//! The repository that a run starts from: found, pinned, described.
+
+use std::path::{Path, PathBuf};
+
+use super::input::Asked;
+use crate::contract::TaskContract;
+use crate::eligibility::{Observed, TargetFacts};
+use crate::home::{Home, Registry};
+use crate::workspace::{
+    Base, ObserveOptions, TargetProblem, import_fixture, observe_target_cached, read_base_file,
+};
+
+/// The source of a run, as far as it could be found.
+#[derive(Debug)]
+pub(super) struct Source {
+    facts: Observed<TargetFacts>,
+    base: Option<Base>,
+    identity: Option<PathBuf>,
+}
+
+impl Source {
+    /// Looks at the target of `asked`. `never_dirt` are paths that do not count against a clean start.
+    pub(super) fn look(home: &Home, registry: &Registry, asked: &Asked, never_dirt: &[PathBuf]) -> Self {
+        let task = asked.contract.task();
+        if let Some(repo) = asked.fixture_repo() {
+            return Self::fixture(home, task, &repo);
+        }
+        let path = match locate(registry, &task.target_repository) {
+            Ok(path) => path,
+            Err(why) => return Self { facts: Observed::Absent(why), base: None, identity: None },
+        };
+        let options = ObserveOptions { look_for_dirt: task.clean_start, ignore_paths: never_dirt.to_vec() };
+        match observe_target_cached(&path, &task.base_ref, &options, home.cache()) {
+            Ok(found) => Self {
+                identity: Some(PathBuf::from(&found.facts.identity)),
+                base: Some(found.base),
+                facts: Observed::Seen(found.facts),
+            },
+            Err(problem) => Self { facts: said(&problem), base: None, identity: path.canonicalize().ok() },
+        }
+    }
+
+    fn fixture(home: &Home, task: &TaskContract, repo: &Path) -> Self {
+        if task.base_ref != "HEAD" {
+            let why =
+                format!("a fixture has one commit, `HEAD`, and the contract asks for `{}`", task.base_ref);
+            return Self { facts: Observed::Error(why), base: None, identity: Some(repo.to_owned()) };
+        }
+        match import_fixture(repo, &home.cache().join("fixtures.git")) {
+            Ok(imported) => Self {
+                facts: Observed::Seen(TargetFacts {
+                    identity: repo.display().to_string(),
+                    commit: imported.commit.clone(),
+                    tree: imported.tree.clone(),
+                    is_fixture: true,
+                    dirt: Some(Vec::new()),
+                    unreadable_forms: imported.unreadable_forms,
+                }),
+                base: Some(Base { git_dir: imported.git_dir, commit: imported.commit, tree: imported.tree }),
+                identity: Some(repo.to_owned()),
+            },
+            Err(problem) => Self { facts: said(&problem), base: None, identity: Some(repo.to_owned()) },
+        }
+    }
+
+    /// What the gates see.
+    pub(super) fn facts(&self) -> Observed<TargetFacts> {
+        self.facts.clone()
+    }
+
+    /// The repository's top, canonical.
+    pub(super) fn identity(&self) -> Option<&Path> {
+        self.identity.as_deref()
+    }
+
+    /// The pinned base.
+    pub(super) const fn base(&self) -> Option<&Base> {
+        self.base.as_ref()
+    }
+
+    /// A regular file of the base tree: `None` when there is none of that name.
+    pub(super) fn read_base_file(&self, path: &str, max: u64) -> Option<Result<Vec<u8>, String>> {
+        read_base_file(self.base.as_ref()?, path, max).map_err(|error| error.to_string()).transpose()
+    }
+}
+
+/// A URL stands for a registered clone; nothing is fetched.
+fn locate(registry: &Registry, target: &str) -> Result<PathBuf, String> {
+    if target.contains("://") || !target.starts_with('/') {
+        return registry.by_url(target).map(|entry| entry.path.clone()).ok_or_else(|| {
+            format!("the URL `{target}` is not registered; register its local clone with `cto repo add DIR --url {target} --ownership …`")
+        });
+    }
+    Ok(PathBuf::from(target))
+}
+
+fn said(problem: &TargetProblem) -> Observed<TargetFacts> {
+    Observed::Error(format!("{} ({})", problem.sentence, problem.remedy))
+}
