@@ -40,3 +40,5 @@ pub mod store;
 pub mod audit;
 
 pub mod run;
+
+pub mod cli;

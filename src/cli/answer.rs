@@ -1,0 +1,108 @@
+//! `cto approve|deny`: a principal's signed answer to a pending request.
+//!
+//! What can be seen to count for nothing is refused here with its reason; what counts is decided again, from the
+//! recorded answer alone, when the next run gathers its facts.
+
+use super::args::AnswerArgs;
+use super::keyfile;
+use super::output::{Line, Output, Tone};
+use super::principal;
+use super::problem::Problem;
+use super::{Exit, audited};
+use crate::approval::{ApprovalFolder, PendingRequest, Role, Spending, sign_approval};
+use crate::audit::Act;
+use crate::eligibility::ApprovalAnswer;
+use crate::home::Home;
+use crate::vocab::{ApprovalId, PrincipalName, SealingKey, Timestamp};
+
+/// Says yes.
+pub(super) fn approve(args: &AnswerArgs, output: &mut Output) -> Result<Exit, Problem> {
+    answer(args, ApprovalAnswer::Grant, output)
+}
+
+/// Says no.
+pub(super) fn deny(args: &AnswerArgs, output: &mut Output) -> Result<Exit, Problem> {
+    answer(args, ApprovalAnswer::Deny, output)
+}
+
+fn answer(args: &AnswerArgs, answer: ApprovalAnswer, output: &mut Output) -> Result<Exit, Problem> {
+    output.for_programs(args.json);
+    let id = ApprovalId::parse(&args.id)
+        .map_err(|error| Problem::usage(error.to_string(), "copy the id that the blocked run printed"))?;
+    let name = PrincipalName::parse(&args.principal)
+        .map_err(|error| Problem::usage(error.to_string(), "see `cto principal list`"))?;
+    let home = Home::open()?;
+    let folder = ApprovalFolder::open(&home.approvals_dir())?;
+    let request = folder.pending(&id)?.ok_or_else(|| {
+        Problem::usage(format!("no request {id} is on record here"), "see `cto runs` for what waits")
+    })?;
+    let key = keyfile::private(&args.key)?;
+    refuse_what_cannot_count(&home, &folder, &request, &name, &key)?;
+    let word = if answer == ApprovalAnswer::Grant { "approved" } else { "denied" };
+    audited::announce(&home, Act::RecordApproval, format!("{id} {word} by {name}"))?;
+    folder.answer(&sign_approval(&request, answer, &name, &key))?;
+    tell(&request, word, &name, output);
+    Ok(Exit::Pass)
+}
+
+fn refuse_what_cannot_count(
+    home: &Home,
+    folder: &ApprovalFolder,
+    request: &PendingRequest,
+    name: &PrincipalName,
+    key: &SealingKey,
+) -> Result<(), Problem> {
+    let principals = principal::load(home)?;
+    let signer = principals.find(name).ok_or_else(|| {
+        let remedy = "an operator adds one: cto principal add NAME --key FILE.pem --role approve";
+        Problem::usage(format!("`{name}` is not in the file of principals"), remedy)
+    })?;
+    let refuse = |sentence: String, remedy: &str| Err(Problem::usage(sentence, remedy));
+    if !signer.roles.contains(&Role::Approve) {
+        return refuse(format!("`{name}` has no role `approve`"), "ask a principal who has it");
+    }
+    if signer.key(key.public().key_id()).is_none() {
+        return refuse(format!("this is not a key of `{name}`"), "give the private half of a registered key");
+    }
+    let now = Timestamp::now();
+    if !signer.valid_at(now) {
+        return refuse(
+            format!("`{name}` is not valid now"),
+            "ask an operator to look at the file of principals",
+        );
+    }
+    if request.requester.as_ref() == Some(name) || signer.has_account(&request.requester_account) {
+        return refuse(
+            format!("`{name}` asked for this: nobody answers an own request"),
+            "ask another principal",
+        );
+    }
+    if request.expires_at <= now {
+        return refuse(
+            format!("the request ended at {}", request.expires_at),
+            "run the contract again for a new one",
+        );
+    }
+    if folder.spending(&request.request_id) != Spending::Unspent {
+        return refuse(
+            "the request was used by a run already".into(),
+            "run the contract again for a new one",
+        );
+    }
+    Ok(())
+}
+
+fn tell(request: &PendingRequest, word: &str, name: &PrincipalName, output: &mut Output) {
+    if output.is_for_programs() {
+        output.json(&serde_json::json!({"answer": word, "by": name, "request": request}));
+        return;
+    }
+    let tone = if word == "approved" { Tone::Good } else { Tone::Bad };
+    output.say(&Line::new().add(tone, word).plain(format!(" by {name}: ")).add(Tone::Strong, &request.title));
+    let what = format!("mode {}, risk {}, until {}", request.mode, request.risk, request.expires_at);
+    output.say(&Line::new().add(Tone::Quiet, what));
+    output.say(&Line::new().add(Tone::Quiet, format!("request {}", request.request_digest)));
+    if word == "approved" {
+        output.say(&Line::of("run the same contract again to use it (a run with --wait goes on by itself)"));
+    }
+}

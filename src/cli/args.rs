@@ -1,0 +1,374 @@
+//! The whole grammar of the command line on one page. Nothing here acts.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+const EXAMPLES: &str = "\
+Examples:
+  cto run fixtures/fix-failing-test          the whole flow on an artificial repository
+  cto decide task.toml                       may this run? every gate with its proof or remedy
+  cto run task.toml --engine codex           let the real engine work, inside the bounds of the contract
+  cto verify evidence/runs/run-0192…         is this evidence intact, and by whom?
+  cto doctor                                 what can this machine enforce?
+
+Exit codes: 0 pass · 1 fail or incomplete · 2 usage or invalid contract · 3 blocked or untrusted ·
+            4 could not record · 130 interrupted";
+
+/// Runs coding agents it does not trust, and proves what they did.
+#[derive(Debug, Parser)]
+#[command(name = "cto", version, about, after_help = EXAMPLES, max_term_width = 110)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub(super) verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Verb {
+    /// Carry out a task contract: decide, run the engine in a sandbox, verify, seal the evidence
+    Run(RunArgs),
+    /// Ask every gate whether a contract may run; starts nothing
+    Decide(DecideArgs),
+    /// Check evidence bundles: intact, by whom, and what can be derived again
+    Verify(VerifyArgs),
+    /// Approve a pending request with a principal's key
+    Approve(AnswerArgs),
+    /// Deny a pending request with a principal's key
+    Deny(AnswerArgs),
+    /// List the runs of this machine, newest first
+    Runs(ListArgs),
+    /// Show one run: verdict, reasons, checks, evidence, patch
+    Show(RunRef),
+    /// Show the normalized events of one run
+    Events(RunRef),
+    /// Show the raw engine output and the test log of one run
+    Logs(RunRef),
+    /// Show the patch of one run (exact bytes when not on a terminal)
+    Diff(RunRef),
+    /// Run one command in the same sandbox by hand; not evidence
+    Sandbox(SandboxArgs),
+    /// Register the repositories that may be targets
+    #[command(subcommand)]
+    Repo(RepoVerb),
+    /// Keep the file of principals: who may submit, approve, operate
+    #[command(subcommand)]
+    Principal(PrincipalVerb),
+    /// Show or rotate this machine's sealing key
+    #[command(subcommand)]
+    Key(KeyVerb),
+    /// The registered engines
+    #[command(subcommand)]
+    Engine(EngineVerb),
+    /// What this machine can enforce, with the remedy for what it cannot
+    Doctor(DoctorArgs),
+    /// Go on with an interrupted run (not yet)
+    #[command(hide = true)]
+    Resume(Later),
+    /// Cancel a running run (not yet)
+    #[command(hide = true)]
+    Cancel(Later),
+    /// Show what was spent (not yet)
+    #[command(hide = true)]
+    Spend(Later),
+    /// Staged proof of gated engines (not yet)
+    #[command(hide = true)]
+    Proof(Later),
+    /// Serve runs to others (not yet)
+    #[command(hide = true)]
+    Serve(Later),
+    /// Work for an orchestrator (not yet)
+    #[command(hide = true)]
+    Worker(Later),
+}
+
+/// A verb of a later version: takes anything, does nothing.
+#[derive(Debug, Args)]
+pub(super) struct Later {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    _rest: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cto run fixtures/fix-failing-test
+  cto run task.toml --engine codex --out /srv/evidence
+  generate-contract | cto run - --json")]
+pub(super) struct RunArgs {
+    /// A contract (.toml, .json), a fixture's folder, or `-` for JSON from standard input
+    pub(super) contract: PathBuf,
+    /// The engine to use; gated engines must be named here and in the contract
+    #[arg(long, value_name = "ID")]
+    pub(super) engine: Option<String>,
+    /// Folder for the bundle [default: evidence/runs/<run id>]
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: Option<PathBuf>,
+    /// Wait for a missing approval instead of ending `blocked`
+    #[arg(long)]
+    pub(super) wait: bool,
+    /// First line {"launch":…}, last line {"result":…}, nothing else on standard output
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DecideArgs {
+    /// A contract (.toml, .json), a fixture's folder, or `-` for JSON from standard input
+    pub(super) contract: PathBuf,
+    /// The engine to ask for
+    #[arg(long, value_name = "ID")]
+    pub(super) engine: Option<String>,
+    /// The decision document as one JSON object
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cto verify evidence/runs/run-0192…
+  cto verify BUNDLE --trust their-trust.toml --expect contract=sha256:…,base=<commit>,max-age=86400
+  cto verify --print-script > verify.sh && sh verify.sh PUBLIC_KEY.pem BUNDLE")]
+pub(super) struct VerifyArgs {
+    /// Bundle folders, or runs by the beginning of their id
+    #[arg(required_unless_present = "print_script", value_name = "BUNDLE")]
+    pub(super) bundles: Vec<PathBuf>,
+    /// Whose seals and approvals count [default: trust.toml of the configuration]
+    #[arg(long, value_name = "FILE")]
+    pub(super) trust: Option<PathBuf>,
+    /// What the bundle must be about: contract=DIGEST, base=COMMIT, result=TREE, max-age=SECONDS
+    #[arg(long, value_name = "NAME=VALUE", value_delimiter = ',')]
+    pub(super) expect: Vec<String>,
+    /// A clone of the target repository, to derive the trees again
+    #[arg(long, value_name = "DIR")]
+    pub(super) repo: Option<PathBuf>,
+    /// Run the verification commands again in the full sandbox (after a trusted signature only)
+    #[arg(long)]
+    pub(super) replay: bool,
+    /// Print verify.sh, which checks a bundle with nothing but a shell, coreutils and openssl
+    #[arg(long)]
+    pub(super) print_script: bool,
+    /// One JSON object a bundle
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  cto approve apr-… --as alice --key ~/.keys/alice.pem")]
+pub(super) struct AnswerArgs {
+    /// The request, as the blocked run printed it
+    pub(super) id: String,
+    /// The principal who answers
+    #[arg(long = "as", value_name = "NAME")]
+    pub(super) principal: String,
+    /// The principal's private key (Ed25519, PEM)
+    #[arg(long, value_name = "FILE")]
+    pub(super) key: PathBuf,
+    /// Answer as one JSON object
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ListArgs {
+    /// One JSON object a line
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RunRef {
+    /// A run by the beginning of its id, a bundle's folder, or `latest`
+    #[arg(default_value = "latest")]
+    pub(super) run: PathBuf,
+    /// The recorded document itself
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cto sandbox -- /bin/true
+  cto sandbox --workspace . --patch change.diff -- make test
+  cto sandbox --ro /opt/tool --env LANG=C --limit wall_seconds=60 -- /opt/tool/bin/run
+
+This is not evidence: no broker, no key, no bundle.")]
+pub(super) struct SandboxArgs {
+    /// A copy-on-write view of DIR at the same path; DIR itself stays as it is
+    #[arg(long, value_name = "DIR")]
+    pub(super) workspace: Option<PathBuf>,
+    /// Write what changed in the workspace as a patch
+    #[arg(long, value_name = "FILE", requires = "workspace")]
+    pub(super) patch: Option<PathBuf>,
+    /// A writable folder, at the same path
+    #[arg(long, value_name = "DIR")]
+    pub(super) rw: Vec<PathBuf>,
+    /// A read-only folder, at the same path
+    #[arg(long, value_name = "DIR")]
+    pub(super) ro: Vec<PathBuf>,
+    /// An environment variable
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub(super) env: Vec<String>,
+    /// A limit: its name, `=`, and a number
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub(super) limit: Vec<String>,
+    /// The command and its arguments
+    #[arg(last = true, required = true, value_name = "CMD")]
+    pub(super) command: Vec<OsString>,
+}
+
+/// Whose repository it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum OwnershipArg {
+    /// Made for trying things
+    Sandbox,
+    /// Somebody's
+    Owned,
+}
+
+/// How much depends on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum CriticalityArg {
+    /// Nothing that cannot wait
+    Noncritical,
+    /// People depend on it
+    Critical,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum RepoVerb {
+    /// Register a repository, or change its entry
+    Add(RepoAddArgs),
+    /// List the registered repositories
+    List(ListArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  cto repo add . --ownership sandbox --owner \"Ada Lovelace\"")]
+pub(super) struct RepoAddArgs {
+    /// The repository's top
+    pub(super) dir: PathBuf,
+    /// The URL that stands for it in contracts; nothing is fetched
+    #[arg(long)]
+    pub(super) url: Option<String>,
+    /// Whose repository it is
+    #[arg(long, value_enum)]
+    pub(super) ownership: OwnershipArg,
+    /// Who owns it, by name
+    #[arg(long, value_name = "NAME")]
+    pub(super) owner: Option<String>,
+    /// How much depends on it
+    #[arg(long, value_enum)]
+    pub(super) criticality: Option<CriticalityArg>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum PrincipalVerb {
+    /// List the principals
+    List(ListArgs),
+    /// Add a principal
+    Add(PrincipalAddArgs),
+    /// Remove a principal
+    Remove {
+        /// Whom
+        name: String,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  openssl genpkey -algorithm ed25519 -out alice.pem && openssl pkey -in alice.pem -pubout -out alice.pub.pem
+  cto principal add alice --key alice.pub.pem --role approve --account 1001:alice")]
+pub(super) struct PrincipalAddArgs {
+    /// The principal's name
+    pub(super) name: String,
+    /// The public key (Ed25519, PEM)
+    #[arg(long, value_name = "FILE.pem")]
+    pub(super) key: PathBuf,
+    /// What the principal may do: submit, approve, operate
+    #[arg(long, required = true)]
+    pub(super) role: Vec<String>,
+    /// An OS account of the principal's, `uid:name`
+    #[arg(long)]
+    pub(super) account: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum KeyVerb {
+    /// The public part, as PEM
+    Show(ListArgs),
+    /// Make a new sealing key; the old public part stays trusted
+    Rotate(ListArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum EngineVerb {
+    /// List the registered engines and what each still lacks
+    List(ListArgs),
+    /// (not yet)
+    #[command(hide = true)]
+    Check(Later),
+    /// (not yet)
+    #[command(hide = true)]
+    Admit(Later),
+    /// (not yet)
+    #[command(hide = true)]
+    License(Later),
+    /// (not yet)
+    #[command(hide = true)]
+    Enable(Later),
+    /// (not yet)
+    #[command(hide = true)]
+    Disable(Later),
+    /// (not yet)
+    #[command(hide = true)]
+    Install(Later),
+    /// (not yet)
+    #[command(hide = true)]
+    Remove(Later),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DoctorArgs {
+    /// Remove what dead runs left and caches that nothing uses
+    #[arg(long)]
+    pub(super) clean: bool,
+    /// One JSON object
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_grammar_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_visible_verb_explains_itself() {
+        let command = Cli::command();
+        for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set()) {
+            assert!(verb.get_about().is_some(), "{}", verb.get_name());
+        }
+    }
+
+    #[test]
+    fn verbs_are_read() {
+        let parse = |words: &[&str]| Cli::try_parse_from(std::iter::once("cto").chain(words.iter().copied()));
+        assert!(parse(&["run", "-", "--json", "--wait"]).is_ok());
+        assert!(parse(&["verify", "--print-script"]).is_ok());
+        assert!(parse(&["verify"]).is_err());
+        assert!(parse(&["approve", "apr-1"]).is_err());
+        assert!(parse(&["sandbox", "--", "/bin/sh", "-c", "exit 3"]).is_ok());
+        assert!(parse(&["sandbox", "--patch", "p", "--", "/bin/true"]).is_err());
+        assert!(parse(&["proof", "open", "--anything"]).is_ok());
+        assert!(parse(&["show"]).is_ok());
+    }
+}

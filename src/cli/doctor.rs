@@ -1,0 +1,114 @@
+//! `cto doctor`: what this machine can enforce, with the remedy for what it cannot.
+
+use serde_json::json;
+
+use super::Exit;
+use super::args::DoctorArgs;
+use super::output::{Line, Output, Tone};
+use super::problem::Problem;
+use crate::home::{Config, Home};
+use crate::run::clean_up;
+use crate::sandbox;
+use crate::verification::{KNOWN, SearchPlaces, Toolchain, discover};
+use crate::workspace::trim_base_cache;
+
+/// Column of what was found.
+const FOUND: usize = 20;
+
+/// Probes the host and looks for toolchains. Exit 3 when a layer that every run needs is missing.
+pub(super) fn doctor(args: &DoctorArgs, output: &mut Output) -> Result<Exit, Problem> {
+    output.for_programs(args.json);
+    let home = Home::open()?;
+    if args.clean {
+        clean(&home, output)?;
+    }
+    let rows = sandbox::doctor();
+    let host = sandbox::probe();
+    let runs = host.as_ref().is_ok_and(|facts| facts.seccomp && facts.landlock_abi >= 1);
+    let toolchains = toolchains(&home.load_config()?);
+    if args.json {
+        let layers: Vec<_> = rows
+            .iter()
+            .map(|row| json!({"layer": row.layer, "ok": row.ok, "detail": row.detail, "remedy": row.remedy}))
+            .collect();
+        let tools: Vec<_> = toolchains
+            .iter()
+            .map(|(name, found)| {
+                let (Ok(detail) | Err(detail)) = found;
+                json!({"name": name, "ok": found.is_ok(), "detail": detail})
+            })
+            .collect();
+        output.json(&json!({"layers": layers, "toolchains": tools, "can_run": runs}));
+        return Ok(if runs { Exit::Pass } else { Exit::Blocked });
+    }
+    output.say(&Line::new().add(Tone::Strong, "what a sandbox has here"));
+    for row in &rows {
+        let (tone, mark) = if row.ok { (Tone::Good, "✓") } else { (Tone::Bad, "✗") };
+        output.say(&found(tone, mark, &row.layer).plain(&row.detail));
+        if !row.remedy.is_empty() {
+            output.say(&Line::new().pad_to(FOUND).add(Tone::Accent, "→ ").plain(&row.remedy));
+        }
+    }
+    output.say(&Line::new());
+    output.say(&Line::new().add(Tone::Strong, "toolchains"));
+    for (name, answer) in &toolchains {
+        output.say(&match answer {
+            Ok(detail) => found(Tone::Good, "✓", name).plain(detail),
+            Err(why) => found(Tone::Quiet, "-", name).add(Tone::Quiet, why),
+        });
+    }
+    output.say(&Line::new());
+    places(&home, output);
+    output.say(&Line::new());
+    let (tone, text) = if runs {
+        (Tone::Good, "this machine can run tasks")
+    } else {
+        (Tone::Bad, "this machine can run nothing: every run would be blocked by host.sandbox")
+    };
+    output.say(&Line::new().add(tone, text));
+    Ok(if runs { Exit::Pass } else { Exit::Blocked })
+}
+
+fn found(tone: Tone, mark: &str, name: &str) -> Line {
+    Line::of(" ").add(tone, mark).plain(" ").plain(name).pad_to(FOUND)
+}
+
+/// Known and configured names, each with its place or why it is not to be had.
+fn toolchains(config: &Config) -> Vec<(String, Result<String, String>)> {
+    let places = SearchPlaces::of_this_process();
+    let known = KNOWN.iter().map(|name| (*name).to_owned());
+    let own = config.toolchains.keys().filter(|name| !KNOWN.contains(&name.as_str())).cloned();
+    known
+        .chain(own)
+        .map(|name| {
+            let answer = discover(&name, &config.toolchains, &places);
+            let answer = answer.map(|found| describe(&found)).map_err(|problem| problem.sentence);
+            (name, answer)
+        })
+        .collect()
+}
+
+fn places(home: &Home, output: &mut Output) {
+    output.say(&Line::new().add(Tone::Strong, "places"));
+    for (name, path) in [("configuration", home.config()), ("state", home.state()), ("cache", home.cache())] {
+        output.say(&Line::of("   ").plain(name).pad_to(FOUND).plain(path.display().to_string()));
+    }
+}
+
+/// What dead runs left goes; their bundles are evidence and stay. Cached bases that nobody holds go as well.
+fn clean(home: &Home, output: &mut Output) -> Result<(), Problem> {
+    let dead = clean_up(home)?;
+    let bases = trim_base_cache(home.cache(), 0)?;
+    let text = format!("{} dead runs cleaned, {} cached bases removed", dead.len(), bases.len());
+    output.note(&Line::new().add(Tone::Good, "clean").plain(format!(": {text}")));
+    Ok(())
+}
+
+fn describe(toolchain: &Toolchain) -> String {
+    let version = toolchain.version.as_deref().unwrap_or("version not written anywhere");
+    let place = toolchain
+        .read_only
+        .first()
+        .map_or_else(|| "in the system folders".to_owned(), |first| first.from.display().to_string());
+    format!("{version}  {place}")
+}

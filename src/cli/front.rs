@@ -1,0 +1,124 @@
+//! From the words of the call to one command, and from its answer to the exit code.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use clap::error::ErrorKind;
+use serde_json::json;
+
+use super::args::{Cli, EngineVerb, KeyVerb, PrincipalVerb, RepoVerb, Verb};
+use super::output::{Line, Output, Tone, lines_of};
+use super::problem::Problem;
+use crate::home::Home;
+use crate::run::clean_up;
+
+use super::{
+    Exit, answer, decide, diff, doctor, engine, key, principal, repo, run, runs, sandbox, show, verify,
+};
+
+/// What `main` does: parses the call, runs the command, prints what went wrong, gives the exit code.
+#[must_use]
+pub fn main() -> ExitCode {
+    let mut output = Output::new();
+    let exit = match Cli::try_parse() {
+        Ok(cli) => match dispatch(&cli.verb, &mut output) {
+            Ok(exit) => exit,
+            Err(problem) => {
+                tell(&problem, &mut output);
+                problem.exit()
+            }
+        },
+        Err(error) => explain(&error, &mut output),
+    };
+    if output.has_failed() { Exit::Unrecorded.into() } else { exit.into() }
+}
+
+/// Help and version are answers; everything else is a usage error.
+fn explain(error: &clap::Error, output: &mut Output) -> Exit {
+    let text = error.render();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            output.help(&text);
+            Exit::Pass
+        }
+        _ => {
+            output.note_styled(&text);
+            Exit::Invalid
+        }
+    }
+}
+
+fn tell(problem: &Problem, output: &mut Output) {
+    let text = problem.to_string();
+    let mut lines = lines_of(&text);
+    if let Some(first) = lines.next() {
+        output.note(&Line::new().add(Tone::Bad, "cto: ").append(first));
+    }
+    for line in lines {
+        output.note(&line);
+    }
+    if output.is_for_programs() {
+        let exit = problem.exit().code();
+        output.json(
+            &json!({"result": {"verdict": null, "error": crate::vocab::shown(&text), "exit_code": exit}}),
+        );
+    }
+}
+
+/// Whatever a dead run left is removed by the next call that uses this installation.
+fn clean_up_after_the_dead(verb: &Verb) -> Result<(), Problem> {
+    match verb {
+        // A run cleans up by itself, a decision starts nothing, and the rest need no installation.
+        Verb::Runs(_) | Verb::Show(_) | Verb::Events(_) | Verb::Logs(_) | Verb::Diff(_) | Verb::Doctor(_) => {
+            clean_up(&Home::open()?)?;
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn dispatch(verb: &Verb, output: &mut Output) -> Result<Exit, Problem> {
+    clean_up_after_the_dead(verb)?;
+    match verb {
+        Verb::Run(args) => run::run(args, output),
+        Verb::Decide(args) => decide::decide(args, output),
+        Verb::Verify(args) => verify::verify(args, output),
+        Verb::Approve(args) => answer::approve(args, output),
+        Verb::Deny(args) => answer::deny(args, output),
+        Verb::Runs(args) => runs::list(args, output),
+        Verb::Show(args) => show::show(args, output),
+        Verb::Events(args) => show::events(args, output),
+        Verb::Logs(args) => show::logs(args, output),
+        Verb::Diff(args) => diff::diff(args, output),
+        Verb::Sandbox(args) => sandbox::sandbox(args, output),
+        Verb::Repo(RepoVerb::Add(args)) => repo::add(args, output),
+        Verb::Repo(RepoVerb::List(args)) => repo::list(args, output),
+        Verb::Principal(PrincipalVerb::List(args)) => principal::list(args, output),
+        Verb::Principal(PrincipalVerb::Add(args)) => principal::add(args, output),
+        Verb::Principal(PrincipalVerb::Remove { name }) => principal::remove(name, output),
+        Verb::Key(KeyVerb::Show(args)) => key::show(args, output),
+        Verb::Key(KeyVerb::Rotate(args)) => key::rotate(args, output),
+        Verb::Engine(EngineVerb::List(args)) => engine::list(args, output),
+        Verb::Doctor(args) => doctor::doctor(args, output),
+        Verb::Engine(later) => Err(Problem::NotYet(later_engine_verb(later))),
+        Verb::Resume(_) => Err(Problem::NotYet("cto resume")),
+        Verb::Cancel(_) => Err(Problem::NotYet("cto cancel")),
+        Verb::Spend(_) => Err(Problem::NotYet("cto spend")),
+        Verb::Proof(_) => Err(Problem::NotYet("cto proof")),
+        Verb::Serve(_) => Err(Problem::NotYet("cto serve")),
+        Verb::Worker(_) => Err(Problem::NotYet("cto worker")),
+    }
+}
+
+const fn later_engine_verb(verb: &EngineVerb) -> &'static str {
+    match verb {
+        EngineVerb::List(_) => "cto engine list",
+        EngineVerb::Check(_) => "cto engine check",
+        EngineVerb::Admit(_) => "cto engine admit",
+        EngineVerb::License(_) => "cto engine license",
+        EngineVerb::Enable(_) => "cto engine enable",
+        EngineVerb::Disable(_) => "cto engine disable",
+        EngineVerb::Install(_) => "cto engine install",
+        EngineVerb::Remove(_) => "cto engine remove",
+    }
+}

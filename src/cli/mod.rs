@@ -1,0 +1,35 @@
+//! The command line: a grammar, one file a command, one place that prints, one type for how it ends.
+//!
+//! Guarantees: a usage error starts nothing (exit 2); every refusal shows its remedy; with `--json` standard
+//! output holds nothing but the documented lines. It decides nothing: commands call the library and show what
+//! it answers.
+
+mod answer;
+mod args;
+mod audited;
+mod bundle_view;
+mod decide;
+mod diff;
+mod doctor;
+mod engine;
+mod exit;
+mod front;
+mod key;
+mod keyfile;
+mod live;
+mod output;
+mod patch_view;
+mod principal;
+mod problem;
+mod repo;
+mod request;
+mod run;
+mod runs;
+mod sandbox;
+mod show;
+mod summary;
+mod table;
+mod verify;
+
+pub use exit::Exit;
+pub use front::main;

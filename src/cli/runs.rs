@@ -1,0 +1,58 @@
+//! `cto runs`: the runs of this machine, newest first.
+
+use super::Exit;
+use super::args::ListArgs;
+use super::output::{Line, Output, Tone};
+use super::problem::Problem;
+use super::table::Table;
+use crate::home::Home;
+use crate::store::{RunRecord, RunState, Store};
+use crate::vocab::Verdict;
+
+/// Every record as a table, or one JSON object a line.
+pub(super) fn list(args: &ListArgs, output: &mut Output) -> Result<Exit, Problem> {
+    output.for_programs(args.json);
+    let records = Store::open(Home::open()?.state())?.list()?;
+    if args.json {
+        for record in &records {
+            output.json(&serde_json::json!({
+                "run_id": record.run_id, "task_id": record.task_id, "state": state(record).1,
+                "started": record.started, "bundle": record.bundle, "pending": record.pending,
+            }));
+        }
+        return Ok(Exit::Pass);
+    }
+    if records.is_empty() {
+        output.say(&Line::of("no run is recorded here; start one: cto run fixtures/fix-failing-test"));
+        return Ok(Exit::Pass);
+    }
+    let mut table = Table::new(&["run", "state", "started", "task", "bundle"]);
+    for record in &records {
+        let (tone, text) = state(record);
+        let started = record.started.to_string();
+        table.row([
+            (Tone::Plain, record.run_id.to_string()),
+            (tone, text),
+            (Tone::Quiet, started.get(..19).unwrap_or(&started).replace('T', " ")),
+            (Tone::Plain, record.task_id.to_string()),
+            (Tone::Quiet, record.bundle.display().to_string()),
+        ]);
+    }
+    for line in table.lines() {
+        output.say(&line);
+    }
+    Ok(Exit::Pass)
+}
+
+/// The state in one word.
+pub(super) fn state(record: &RunRecord) -> (Tone, String) {
+    match (&record.run_state, &record.pending) {
+        (RunState::Running, Some(_)) => (Tone::Warn, "waiting".into()),
+        (RunState::Running, None) => (Tone::Accent, "running".into()),
+        (RunState::Sealed { verdict: Verdict::Pass }, _) => (Tone::Good, "pass".into()),
+        (RunState::Sealed { verdict: Verdict::Fail }, _) => (Tone::Bad, "fail".into()),
+        (RunState::Sealed { verdict: Verdict::Blocked }, _) => (Tone::Warn, "blocked".into()),
+        (RunState::Incomplete, _) => (Tone::Bad, "incomplete".into()),
+        (RunState::Unrecorded, _) => (Tone::Bad, "unrecorded".into()),
+    }
+}
