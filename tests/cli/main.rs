@@ -1,0 +1,285 @@
+//! The command line from outside: exit codes, what goes to which stream, and the verbs as they are documented.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    missing_docs,
+    unreachable_pub,
+    reason = "a test says what it expects by failing"
+)]
+
+mod approval;
+mod bench;
+mod signals;
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::Stdio;
+
+use bench::{Answer, TestBench};
+
+#[test]
+fn wrong_calls_end_with_two_and_start_nothing() {
+    let bench = TestBench::new();
+    bench.write("broken.toml", "contract_version = \n");
+    bench.write("unknown.toml", "contract_version = \"1\"\nsurprise = 1\n");
+    for words in [
+        &["run"][..],
+        &["run", "absent.toml"],
+        &["run", "broken.toml"],
+        &["run", "unknown.toml"],
+        &["run", "unknown.toml", "--engine", "No Such Name"],
+        &["decide", "broken.toml"],
+        &["nonsense"],
+        &["runs", "--nonsense"],
+        &["verify"],
+        &["verify", "absent"],
+        &["show", "absent"],
+        &["approve", "apr-1", "--as", "a", "--key", "k"],
+        &["sandbox"],
+        &["sandbox", "--limit", "wall=1", "--", "true"],
+        &["sandbox", "--env", "x", "--", "true"],
+        &["repo", "add", "."],
+        &["repo", "add", ".", "--ownership", "sandbox"],
+        &["principal", "add", "a", "--key", "k", "--role", "king"],
+        &["resume", "x"],
+        &["engine", "admit", "case"],
+        &["serve"],
+    ] {
+        let answer = bench.call(words).ends(2);
+        assert!(answer.out.is_empty(), "{words:?}: {}", answer.out);
+        assert!(!answer.err.is_empty(), "{words:?}");
+    }
+    assert!(!bench.path().join("evidence").exists());
+}
+
+#[test]
+fn a_mistake_in_a_contract_is_shown_at_its_place_with_a_remedy() {
+    let bench = TestBench::new();
+    bench.write("task.toml", "contract_version = \"1\"\nsurprise = 1\n");
+    let answer = bench.call(&["run", "task.toml"]).ends(2);
+    for part in ["task.toml:2", "surprise", "remedy"] {
+        assert!(answer.err.to_lowercase().contains(part), "{part}: {}", answer.err);
+    }
+}
+
+#[test]
+fn help_is_an_answer_and_has_examples() {
+    let bench = TestBench::new();
+    for words in [&["--help"][..], &["run", "--help"], &["verify", "--help"], &["sandbox", "--help"]] {
+        let answer = bench.call(words).ends(0);
+        assert!(answer.out.contains("Example"), "{words:?}: {}", answer.out);
+        assert!(answer.err.is_empty());
+    }
+    assert!(bench.call(&["--version"]).ends(0).out.starts_with("cto "));
+}
+
+#[test]
+fn a_run_for_programs_has_a_first_and_a_last_line_and_nothing_else() {
+    let bench = TestBench::new();
+    bench.fixture("fix-failing-test");
+    let answer = bench.call(&["run", "fix-failing-test", "--json"]).ends(0);
+    let lines = answer.json();
+    assert_eq!(lines.len(), 2, "{}", answer.out);
+    let (first, last) = (&lines[0]["launch"], &lines[1]["result"]);
+    assert_eq!(first["run_id"], last["run_id"]);
+    assert_eq!(last["verdict"], "pass");
+    assert_eq!(last["exit_code"], 0);
+    let bundle = last["bundle"].as_str().unwrap();
+    assert!(bundle.contains(first["run_id"].as_str().unwrap()));
+    assert!(
+        bench.path().join("evidence/runs/.gitignore").exists()
+            || bench.path().join("evidence/.gitignore").exists()
+    );
+
+    bench.call(&["verify", bundle]).ends(0);
+    let verified = bench.call(&["verify", "latest", "--json"]).ends(0).json();
+    assert_eq!(verified[0]["result"]["verification"]["outcome"], "verified");
+    let shown = bench.call(&["show"]).ends(0).out;
+    assert!(shown.contains("PASS") && !shown.contains('\u{1b}'), "{shown:?}");
+    assert!(bench.call(&["runs"]).ends(0).out.contains("pass"));
+    assert!(bench.call(&["events"]).ends(0).json().len() > 10);
+    assert!(!bench.call(&["logs"]).ends(0).out.is_empty());
+    let patch = std::fs::read_to_string(format!("{bundle}/patch.diff")).unwrap();
+    assert_eq!(bench.call(&["diff"]).ends(0).out, patch, "exact when piped");
+}
+
+#[test]
+fn an_error_for_programs_is_a_last_line_as_well() {
+    let bench = TestBench::new();
+    let answer = bench.call(&["run", "absent.toml", "--json"]).ends(2);
+    let lines = answer.json();
+    assert_eq!(lines.len(), 1);
+    assert_eq!(lines[0]["result"]["exit_code"], 2);
+}
+
+#[test]
+fn a_person_gets_a_summary_and_the_bundles_place() {
+    let bench = TestBench::new();
+    bench.fixture("outside-allowed-paths");
+    let answer = bench.call(&["run", "outside-allowed-paths"]).ends(3);
+    for part in ["BLOCKED", "why", "evidence", "cto verify"] {
+        assert!(answer.out.contains(part), "{part}: {}", answer.out);
+    }
+    assert!(answer.err.contains("engine"), "progress goes to standard error: {}", answer.err);
+}
+
+#[test]
+fn a_decision_is_a_table_or_a_document() {
+    let bench = TestBench::new();
+    bench.fixture("fix-failing-test");
+    bench.fixture("missing-gated-field");
+    let table = bench.call(&["decide", "fix-failing-test"]).ends(0).out;
+    assert!(table.contains("ELIGIBLE") && table.contains("host.sandbox"), "{table}");
+    let document = &bench.call(&["decide", "missing-gated-field", "--json"]).ends(3).json()[0];
+    assert_eq!(document["selected_backend"], "none");
+    assert!(!document["missing_gates"].as_array().unwrap().is_empty());
+    let case = bench.call(&["decide", "fix-failing-test", "--engine", "case"]).ends(3);
+    assert!(case.out.contains("BLOCKED"), "{}", case.out);
+    assert!(!bench.path().join("evidence").exists(), "deciding starts nothing");
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    let bench = TestBench::new();
+    bench.fixture("fix-failing-test");
+    bench.call(&["run", "fix-failing-test"]).ends(0);
+    let mut child = bench.command(&["events"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert_eq!((child.wait().unwrap().code(), said.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn standard_output_that_cannot_be_written_is_no_success() {
+    let bench = TestBench::new();
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let status = bench.command(&["key", "show"]).stdout(full).stderr(Stdio::null()).status().unwrap();
+    assert_eq!(status.code(), Some(4));
+}
+
+#[test]
+fn the_sealing_key_is_shown_rotated_and_never_private() {
+    let bench = TestBench::new();
+    bench.fixture("does-nothing");
+    bench.call(&["run", "does-nothing"]).ends(0);
+    let before = bench.call(&["key", "show"]).ends(0).out;
+    assert!(before.starts_with("-----BEGIN PUBLIC KEY-----"), "{before}");
+    let after = bench.call(&["key", "rotate"]).ends(0).out;
+    assert_ne!(before, after);
+    assert_eq!(bench.call(&["key", "show"]).ends(0).out, after);
+    bench.call(&["verify", "latest"]).ends(0);
+    bench.write("nobody.toml", "# nobody\n");
+    bench.call(&["verify", "latest", "--trust", "nobody.toml"]).ends(3);
+}
+
+#[test]
+fn repositories_are_registered_once_and_listed() {
+    let bench = TestBench::new();
+    std::fs::create_dir_all(bench.path().join("r/.git")).unwrap();
+    let add = ["repo", "add", "r", "--ownership", "owned", "--owner", "Ada", "--criticality", "noncritical"];
+    bench.call(&add).ends(0);
+    bench.call(&add).ends(0);
+    let listed = bench.call(&["repo", "list", "--json"]).ends(0).json();
+    assert_eq!(listed.len(), 1);
+    assert_eq!(listed[0]["owner"], "Ada");
+}
+
+#[test]
+fn a_broken_configuration_is_named_and_nothing_runs() {
+    let bench = TestBench::new();
+    bench.fixture("does-nothing");
+    bench.call(&["runs"]).ends(0);
+    bench.write("home/config/config.toml", "[engines.codex]\nkey = \"plain\"\n");
+    let answer = bench.call(&["run", "does-nothing"]).ends(2);
+    assert!(answer.err.contains("config.toml"), "{}", answer.err);
+    assert!(!bench.path().join("evidence").exists());
+}
+
+#[test]
+fn an_evidence_folder_that_cannot_be_written_is_four() {
+    let bench = TestBench::new();
+    bench.fixture("does-nothing");
+    bench.write("not-a-folder", "");
+    bench.call(&["run", "does-nothing", "--out", "not-a-folder/x"]).ends(4);
+}
+
+#[test]
+fn a_contract_comes_from_standard_input() {
+    let bench = TestBench::new();
+    let mut command = bench.command(&["decide", "-", "--json"]);
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    std::io::Write::write_all(
+        &mut child.stdin.take().unwrap(),
+        b"{\"contract_version\": \"1\", \"surprise\": 1}",
+    )
+    .unwrap();
+    let answer = Answer::of(&child.wait_with_output().unwrap()).ends(2);
+    assert!(answer.err.contains("surprise"), "{}", answer.err);
+}
+
+#[test]
+fn the_sandbox_by_hand_ends_as_its_command_does() {
+    let bench = TestBench::new();
+    bench.call(&["sandbox", "--", "/bin/true"]).ends(0);
+    bench.call(&["sandbox", "--", "/bin/sh", "-c", "exit 7"]).ends(7);
+    bench.call(&["sandbox", "--", "/bin/sh", "-c", "kill -9 $$"]).ends(137);
+    let seen = bench.call(&["sandbox", "--env", "A=b c", "--", "/bin/sh", "-c", "id -u; echo $A"]).ends(0);
+    assert_eq!(seen.out, "1000\nb c\n");
+    let own = bench.path().join("home/state");
+    bench.call(&["sandbox", "--ro", own.to_str().unwrap(), "--", "/bin/true"]).ends(2);
+}
+
+#[test]
+fn a_workspace_by_hand_leaves_the_folder_alone_and_gives_a_patch() {
+    let bench = TestBench::new();
+    bench.write("w/a", "one\n");
+    let words = ["sandbox", "--workspace", "w", "--patch", "p.diff", "--", "/bin/sh", "-c", "echo two > a"];
+    bench.call(&words).ends(0);
+    assert_eq!(std::fs::read_to_string(bench.path().join("w/a")).unwrap(), "one\n");
+    let patch = std::fs::read_to_string(bench.path().join("p.diff")).unwrap();
+    assert!(patch.contains("-one\n+two\n"), "{patch}");
+    assert!(
+        std::fs::read_dir(bench.path().join("home/state"))
+            .unwrap()
+            .all(|entry| { !entry.unwrap().file_name().to_string_lossy().starts_with("by-hand") })
+    );
+}
+
+#[test]
+fn a_patch_by_hand_is_refused_where_the_folder_moved_meanwhile() {
+    let bench = TestBench::new();
+    bench.write("w/a", "one\n");
+    bench.write("w/b", "one\n");
+    for (moved, code) in [("b", 0), ("a", 2)] {
+        let script = "echo two > a; echo ready; read line; true";
+        let words = ["sandbox", "--workspace", "w", "--patch", "p.diff", "--", "/bin/sh", "-c", script];
+        let mut child = bench.command(&words).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut ready = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut ready).unwrap();
+        assert_eq!(ready, "ready\n");
+        bench.write(&format!("w/{moved}"), "moved\n");
+        drop(child.stdin.take());
+        assert_eq!(child.wait().unwrap().code(), Some(code), "{moved}");
+    }
+}
+
+#[test]
+fn doctor_tells_what_there_is_and_cleans_up() {
+    let bench = TestBench::new();
+    let answer = &bench.call(&["doctor", "--json"]).ends(0).json()[0];
+    assert_eq!(answer["can_run"], true);
+    assert!(answer["layers"].as_array().unwrap().len() >= 4);
+    bench.call(&["doctor", "--clean"]).ends(0);
+}
+
+#[test]
+fn an_ordinary_user_runs_the_whole_flow() {
+    let Some(bench) = TestBench::of_an_ordinary_user() else { return };
+    bench.fixture("fix-failing-test");
+    bench.call_as_ordinary_user(&["run", "fix-failing-test"]).ends(0);
+    bench.call_as_ordinary_user(&["verify", "latest"]).ends(0);
+    bench.call_as_ordinary_user(&["doctor", "--clean"]).ends(0);
+}

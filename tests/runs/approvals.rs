@@ -1,0 +1,125 @@
+//! Somebody has to say yes: asked, granted, spent, denied, granted to oneself.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::bench::{Said, TestBench};
+
+/// A fixture whose contract wants an approval.
+fn asking(bench: &TestBench) -> String {
+    bench.file("f/repo/a.txt", "one\n");
+    let text = super::bench::contract("repo")
+        .replace("approval_required = false", "approval_required = true")
+        .replace("mutation_mode = \"none\"", "mutation_mode = \"copied-fixture\"")
+        .replace("allowed_paths = []", "allowed_paths = [\"**\"]");
+    bench.file("f/contract.toml", &text);
+    bench.work().join("f").display().to_string()
+}
+
+/// A key pair of the test's own: private and public file.
+fn key(bench: &TestBench, name: &str) -> (PathBuf, PathBuf) {
+    let (private, public) =
+        (bench.work().join(format!("{name}.key")), bench.work().join(format!("{name}.pem")));
+    let made = Command::new("openssl")
+        .args(["genpkey", "-algorithm", "ed25519", "-out"])
+        .arg(&private)
+        .stderr(Stdio::null())
+        .status()
+        .unwrap();
+    assert!(made.success());
+    let mut write = Command::new("openssl");
+    write.args(["pkey", "-pubout", "-in"]).arg(&private).arg("-out").arg(&public);
+    assert!(write.status().unwrap().success());
+    (private, public)
+}
+
+fn principal(bench: &TestBench, name: &str, account: Option<&str>) -> PathBuf {
+    let (private, public) = key(bench, name);
+    let public = public.display().to_string();
+    let mut args = vec!["principal", "add", name, "--key", &public, "--role", "approve"];
+    if let Some(account) = account {
+        args.extend(["--account", account]);
+    }
+    bench.cto(&args).expect(0, &[]);
+    private
+}
+
+fn run(bench: &TestBench, contract: &str) -> Said {
+    bench.cto(&["run", contract, "--json"])
+}
+
+fn answer(bench: &TestBench, verb: &str, id: &str, name: &str, key: &Path) -> Said {
+    bench.cto(&[verb, id, "--as", name, "--key", &key.display().to_string()])
+}
+
+fn pending(said: &Said) -> String {
+    said.expect(3, &["gate.approval"]);
+    said.result()["approval"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn an_approval_is_asked_granted_and_spent_once() {
+    let bench = TestBench::new();
+    let contract = asking(&bench);
+    let ada = principal(&bench, "ada", None);
+    let id = pending(&run(&bench, &contract));
+    answer(&bench, "approve", &id, "ada", &ada).expect(0, &[]);
+    let said = run(&bench, &contract);
+    said.expect(0, &[]);
+    let bundle = said.result()["bundle"].as_str().unwrap().to_owned();
+    assert_eq!(std::fs::read_dir(format!("{bundle}/approvals")).unwrap().count(), 1);
+    let next = pending(&run(&bench, &contract));
+    assert_ne!(next, id, "a spent approval does not count again");
+}
+
+#[test]
+fn the_requester_cannot_approve_himself() {
+    let bench = TestBench::new();
+    let contract = asking(&bench);
+    let decision = bench.cto(&["decide", &contract, "--json"]);
+    let decision: serde_json::Value = serde_json::from_str(decision.out.lines().last().unwrap()).unwrap();
+    let account = decision["facts"]["requester"]["account"].as_str().unwrap().to_owned();
+    let me = principal(&bench, "me", Some(&account));
+    let id = pending(&run(&bench, &contract));
+    // The answer itself may be refused or recorded; either way it counts for nothing.
+    let said = answer(&bench, "approve", &id, "me", &me);
+    assert!(matches!(said.code, Some(0 | 2 | 3)), "{}", said.err);
+    pending(&run(&bench, &contract));
+}
+
+#[test]
+fn a_stranger_and_a_wrong_key_are_refused() {
+    let bench = TestBench::new();
+    let contract = asking(&bench);
+    principal(&bench, "ada", None);
+    let (stranger, _) = key(&bench, "stranger");
+    let id = pending(&run(&bench, &contract));
+    for name in ["nobody", "ada"] {
+        let said = answer(&bench, "approve", &id, name, &stranger);
+        assert_ne!(said.code, Some(0), "{name}: {}", said.out);
+    }
+    pending(&run(&bench, &contract));
+}
+
+#[test]
+fn a_denial_keeps_the_run_blocked() {
+    let bench = TestBench::new();
+    let contract = asking(&bench);
+    let ada = principal(&bench, "ada", None);
+    let id = pending(&run(&bench, &contract));
+    answer(&bench, "deny", &id, "ada", &ada).expect(0, &[]);
+    run(&bench, &contract).expect(3, &["gate.approval"]);
+}
+
+#[test]
+fn a_waiting_run_goes_on_when_somebody_says_yes() {
+    let bench = TestBench::new();
+    let contract = asking(&bench);
+    let ada = principal(&bench, "ada", None);
+    let child = super::bench::until(bench.call(&["run", &contract, "--wait"]), "approval");
+    let pending = bench.state().join("approvals/pending");
+    let id = std::fs::read_dir(pending).unwrap().next().unwrap().unwrap().file_name().into_string().unwrap();
+    answer(&bench, "approve", id.trim_end_matches(".json"), "ada", &ada).expect(0, &[]);
+    let mut child = child;
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}

@@ -1,0 +1,69 @@
+//! Places that cannot be used: configuration, evidence folder, engine program, a full disk.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use super::bench::{TestBench, contract, fixture};
+
+#[test]
+fn configuration_mistakes_name_the_file_and_the_field() {
+    let bench = TestBench::new();
+    bench.cto(&["key", "show"]).expect(0, &["BEGIN PUBLIC KEY"]);
+    let config = bench.state().parent().unwrap().join("config/config.toml");
+    for (text, names) in [
+        ("[engines.codex]\nprogramme = \"/x\"\n", ["config.toml", "programme"]),
+        ("[engines.codex]\nkey = \"plain\"\n", ["config.toml", "key"]),
+        ("[limits]\nwall_seconds = \"long\"\n", ["config.toml", "wall_seconds"]),
+    ] {
+        std::fs::write(&config, text).unwrap();
+        std::fs::set_permissions(&config, std::fs::Permissions::from_mode(0o600)).unwrap();
+        bench.cto(&["run", &fixture("docs-only")]).expect(2, &names);
+    }
+}
+
+#[test]
+fn an_engine_without_a_program_or_endpoint_is_a_decision() {
+    let bench = TestBench::new();
+    bench.repository("repo");
+    bench.cto(&["key", "show"]).expect(0, &[]);
+    let config = bench.state().parent().unwrap().join("config/config.toml");
+    std::fs::write(&config, "[engines.codex]\nprogram = \"/nowhere/codex\"\n").unwrap();
+    bench.file("contract.toml", &contract("repo").replace("engine = \"fixture\"", "engine = \"codex\""));
+    bench.cto(&["run", "contract.toml", "--json"]).expect(3, &["gate.engine.program", "gate.spend.cap"]);
+    let script = bench.file("codex.js", "#!/usr/bin/env node\n");
+    let text = format!("[engines.codex]\nprogram = \"{}\"\n", script.display());
+    std::fs::write(&config, text).unwrap();
+    bench.cto(&["run", "contract.toml", "--json"]).expect(3, &["gate.engine.program", "script"]);
+}
+
+#[test]
+fn evidence_that_cannot_be_written_is_exit_4_before_anything_runs() {
+    let bench = TestBench::new();
+    bench.file("in-the-way", "");
+    let said = bench.cto(&["run", &fixture("docs-only"), "--out", "in-the-way"]);
+    said.expect(4, &["remedy"]);
+    assert!(bench.leftovers().is_empty());
+}
+
+#[test]
+fn a_full_disk_is_said_and_nothing_is_called_sealed() {
+    let small = tempfile::tempdir().unwrap();
+    let mounted = std::process::Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=64k", "tmpfs"])
+        .arg(small.path())
+        .output()
+        .is_ok_and(|output| output.status.success());
+    if !mounted {
+        // Only root can make a small file system; as an ordinary user there is none to fill.
+        return;
+    }
+    let bench = TestBench::new();
+    let out = small.path().join("runs");
+    let said = bench.cto(&["run", &fixture("output-flood"), "--out", &out.display().to_string()]);
+    let sealed = std::fs::read_dir(&out)
+        .is_ok_and(|entries| entries.flatten().any(|entry| entry.path().join("root.dsse.json").exists()));
+    let unmounted = std::process::Command::new("umount").arg(small.path()).status().unwrap();
+    assert!(unmounted.success());
+    said.expect(4, &["remedy"]);
+    assert!(!sealed);
+    assert!(bench.leftovers().is_empty() || bench.cto(&["runs"]).code == Some(0));
+}

@@ -1,0 +1,82 @@
+//! Repositories that cannot be a target: a decision that says why and what to do, never a guess.
+
+use super::bench::{Said, TestBench, contract};
+
+fn decide(bench: &TestBench, target: &str) -> Said {
+    bench.file("contract.toml", &contract(target));
+    bench.cto(&["decide", "contract.toml"])
+}
+
+#[test]
+fn what_is_no_repository_is_no_target() {
+    let bench = TestBench::new();
+    decide(&bench, "missing").expect(3, &["target.base"]);
+    bench.file("plain/a.txt", "one\n");
+    decide(&bench, "plain").expect(3, &["target.base", "git"]);
+    bench.repository("repo");
+    decide(&bench, "repo/src").expect(3, &["target.base"]);
+    decide(&bench, "https://example.invalid/x.git").expect(3, &["not registered", "cto repo add"]);
+    decide(&bench, "repo").expect(0, &["ELIGIBLE"]);
+}
+
+#[test]
+fn forms_that_this_version_does_not_read_are_named() {
+    let bench = TestBench::new();
+    let work = bench.work();
+    let repo = bench.repository("repo");
+    bench.git(&work, &["init", "-q", "unborn"]);
+    decide(&bench, "unborn").expect(3, &["target.base", "commit"]);
+    bench.git(&work, &["clone", "-q", "--bare", "repo", "bare"]);
+    decide(&bench, "bare").expect(3, &["target.base", "bare"]);
+    std::fs::write(repo.join("src/a.txt"), "two\n").unwrap();
+    bench.git(&repo, &["commit", "-qam", "second"]);
+    let url = format!("file://{}", repo.display());
+    bench.git(&work, &["clone", "-q", "--depth=1", &url, "shallow"]);
+    decide(&bench, "shallow").expect(3, &["target.base", "shallow"]);
+    bench.git(&work, &["init", "-q", "--object-format=sha256", "sha256"]);
+    std::fs::write(work.join("sha256/a"), "a").unwrap();
+    bench.git(&work.join("sha256"), &["add", "-A"]);
+    bench.git(&work.join("sha256"), &["commit", "-qm", "a"]);
+    decide(&bench, "sha256").expect(3, &["target.base", "sha256"]);
+    let super_repo = bench.repository("super");
+    bench.git(&super_repo, &["submodule", "--quiet", "add", &url, "sub"]);
+    bench.git(&super_repo, &["commit", "-qm", "sub"]);
+    decide(&bench, "super").expect(3, &["target.base", "submodule"]);
+    let lfs = bench.repository("lfs");
+    std::fs::write(lfs.join(".gitattributes"), "*.bin filter=lfs diff=lfs merge=lfs -text\n").unwrap();
+    bench.git(&lfs, &["add", "-A"]);
+    bench.git(&lfs, &["commit", "-qm", "lfs"]);
+    decide(&bench, "lfs").expect(3, &["target.base", "lfs"]);
+}
+
+#[test]
+fn a_dirty_tree_blocks_unless_the_contract_says_otherwise() {
+    let bench = TestBench::new();
+    let repo = bench.repository("repo");
+    std::fs::write(repo.join("new.txt"), "new\n").unwrap();
+    decide(&bench, "repo").expect(3, &["target.clean-start", "new.txt"]);
+    let text = contract("repo").replace("approval_required", "clean_start = false\napproval_required");
+    bench.file("contract.toml", &text);
+    bench.cto(&["decide", "contract.toml"]).expect(0, &["ELIGIBLE"]);
+}
+
+#[test]
+fn the_run_sees_the_base_commit_and_nothing_else_and_the_target_is_left_alone() {
+    let bench = TestBench::new();
+    let repo = bench.repository("repo");
+    bench.cto(&["repo", "add", "repo", "--ownership", "sandbox", "--owner", "a"]).expect(0, &[]);
+    bench.file("script.toml", "[[step]]\ndo = \"write\"\npath = \"src/b.txt\"\ntext = \"two\\n\"\n");
+    let text =
+        contract("repo").replace("SAFE", "RESTRICTED").replace("\"none\"", "\"sandbox-repo\"").replace(
+            "allowed_paths = []",
+            "allowed_paths = [\"src/**\"]\npermissions = [\"commit\"]\nscript = \"script.toml\"",
+        );
+    bench.file("contract.toml", &text);
+    let said = bench.cto(&["run", "contract.toml", "--json"]);
+    said.expect(0, &[]);
+    assert!(!repo.join("src/b.txt").exists(), "the work tree is never written");
+    let branch = said.result()["branch"].as_str().unwrap().to_owned();
+    bench.git(&repo, &["cat-file", "-e", &format!("{branch}:src/b.txt")]);
+    let bundle = said.result()["bundle"].as_str().unwrap().to_owned();
+    bench.cto(&["verify", &bundle, "--repo", "repo", "--replay"]).expect(0, &["trees", "VERIFIED"]);
+}

@@ -1,0 +1,18 @@
+//! The `cto` program as its users call it: killed, interrupted, refused, approved, misused.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests say what they expect by failing"
+)]
+
+mod approvals;
+mod bad_contracts;
+mod bad_places;
+mod bad_targets;
+mod bench;
+mod killed;
+mod schemas;
+mod side_by_side;
