@@ -1,0 +1,84 @@
+//! Where a measurement happens: repositories, `CTO_HOME` and bundles in one folder below `target/`, so that every
+//! contender works on the same file system; all gone afterwards.
+
+use std::cell::Cell;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+/// The place.
+pub(crate) struct Place {
+    dir: tempfile::TempDir,
+    calls: Cell<usize>,
+}
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        let dir =
+            tempfile::Builder::new().prefix("compare-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        Self { dir, calls: Cell::new(0) }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// A path where nothing is yet.
+    pub(crate) fn fresh(&self, name: &str) -> PathBuf {
+        self.calls.set(self.calls.get() + 1);
+        self.path(&format!("{name}-{}", self.calls.get()))
+    }
+
+    /// A call of `cto`, not started yet.
+    pub(crate) fn cto(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cto"));
+        command
+            .args(args)
+            .current_dir(self.dir.path())
+            .env("CTO_HOME", self.path("home"))
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Stock git in `folder`, with the configuration of nobody.
+    pub(crate) fn git(&self, folder: &Path, args: &[&str]) {
+        let mut command = Command::new("git");
+        command.args(["-c", "user.name=a", "-c", "user.email=a@b.invalid", "-c", "gc.auto=0"]).args(args);
+        must(command.current_dir(folder).env("GIT_CONFIG_NOSYSTEM", "1").env("HOME", self.dir.path()));
+    }
+
+    /// A repository of `files` text files of about one kilobyte, a hundred in a folder, clean at one commit.
+    pub(crate) fn repository(&self, files: usize) -> PathBuf {
+        let path = self.path(&format!("repository-{files}"));
+        for n in 0..files {
+            let folder = path.join(format!("part-{:02}/unit-{:03}", n / 5_000, n / 100));
+            if n % 100 == 0 {
+                std::fs::create_dir_all(&folder).unwrap();
+            }
+            let text = format!("file {n}: the quick brown fox jumps over the lazy dog\n").repeat(20);
+            std::fs::write(folder.join(format!("file-{n:05}.txt")), text).unwrap();
+        }
+        self.git(&path, &["init", "-q", "-b", "main"]);
+        self.git(&path, &["add", "-A"]);
+        self.git(&path, &["commit", "-qm", "base"]);
+        path
+    }
+}
+
+/// Runs a call to its end; anything but exit 0 ends the measurement.
+pub(crate) fn must(command: &mut Command) -> Output {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(
+        output.status.success(),
+        "{command:?}: {}\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output
+}
+
+/// First line of what a program says about its version; `None` where it is missing.
+pub(crate) fn version(program: &str) -> Option<String> {
+    let output = Command::new(program).arg("--version").output().ok()?;
+    Some(String::from_utf8_lossy(&output.stdout).lines().next()?.to_owned())
+}
