@@ -217,6 +217,12 @@ fn any_value() -> impl Strategy<Value = serde_json::Value> {
     })
 }
 
+/// Whether an error about `named` is the answer to a wrong `changed`: a script belongs to the engine `fixture`, so
+/// another engine makes the script the field that is wrong.
+fn blames(named: &str, changed: &str) -> bool {
+    named.starts_with(changed) || (changed == "engine" && named == "script")
+}
+
 proptest! {
     #[test]
     fn whatever_is_accepted_reopens_to_the_same_digest(
@@ -253,7 +259,7 @@ proptest! {
         value[&field] = wrong;
         match json(&serde_json::to_string_pretty(&value).unwrap()) {
             Ok(sealed) => prop_assert!(SealedContract::reopen(sealed.document()).is_ok()),
-            Err(error) => prop_assert!(error.field().is_some_and(|name| name.starts_with(&field)), "{}", error),
+            Err(error) => prop_assert!(error.field().is_some_and(|name| blames(name, &field)), "{}", error),
         }
     }
 

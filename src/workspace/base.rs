@@ -47,25 +47,54 @@ impl CachedBase {
         let bases = cache_dir.join("bases");
         std::fs::create_dir_all(&bases).map_err(WorkspaceError::place("make the cache folder", &bases))?;
         let key = format!("{}-{}", base.tree, uid.host_uid);
-        let lock_path = bases.join(format!("{key}.lock"));
-        let lock = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&lock_path);
-        let lock = lock.map_err(WorkspaceError::place("open the cache lock", &lock_path))?;
+        let used = LockFile::open(&bases, format!("{key}.lock"))?;
+        let making = LockFile::open(&bases, format!("{key}.making"))?;
         let stamp = stamp()?;
         loop {
-            let fail = || WorkspaceError::place("lock the cached base", &lock_path);
-            lock.lock_shared().map_err(fail())?;
+            used.shared()?;
             if is_complete(&bases.join(&key), &stamp) {
                 // The time of the lock file is when the base was last used.
-                lock.set_modified(std::time::SystemTime::now()).map_err(fail())?;
-                return Ok(Self { dir: bases.join(&key).join("tree"), _lock: lock });
+                let touched = used.file.set_modified(std::time::SystemTime::now());
+                touched.map_err(WorkspaceError::place("mark as used", &used.path))?;
+                return Ok(Self { dir: bases.join(&key).join("tree"), _lock: used.file });
             }
-            lock.unlock().map_err(fail())?;
-            lock.lock().map_err(fail())?;
+            used.unlock()?;
+            // INVARIANT: a complete base is held for as long as a run, an incomplete one only for a look. Whoever
+            // has `making` and finds it incomplete therefore waits for looks, never for the end of another run.
+            making.exclusive()?;
             if !is_complete(&bases.join(&key), &stamp) {
+                used.exclusive()?;
                 make(base, &bases, &key, &stamp, uid)?;
+                used.unlock()?;
             }
-            lock.unlock().map_err(fail())?;
+            making.unlock()?;
         }
+    }
+}
+
+/// A file of the cache that is there to be locked. Closing it unlocks it.
+struct LockFile {
+    file: File,
+    path: PathBuf,
+}
+
+impl LockFile {
+    fn open(bases: &Path, name: String) -> Result<Self, WorkspaceError> {
+        let path = bases.join(name);
+        let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
+        Ok(Self { file: file.map_err(WorkspaceError::place("open the cache lock", &path))?, path })
+    }
+
+    fn shared(&self) -> Result<(), WorkspaceError> {
+        self.file.lock_shared().map_err(WorkspaceError::place("lock the cached base", &self.path))
+    }
+
+    fn exclusive(&self) -> Result<(), WorkspaceError> {
+        self.file.lock().map_err(WorkspaceError::place("lock the cached base", &self.path))
+    }
+
+    fn unlock(&self) -> Result<(), WorkspaceError> {
+        self.file.unlock().map_err(WorkspaceError::place("unlock the cached base", &self.path))
     }
 }
 

@@ -256,6 +256,35 @@ fn mode_none_is_a_read_only_view_with_an_empty_patch() {
     assert_eq!(patch.section.result_tree, Some(bed.base().tree));
 }
 
+/// Each keeps what it got until the end, as runs do: whoever waited for another one's end would wait for ever.
+#[test]
+fn of_many_runs_at_once_none_waits_for_the_end_of_another() {
+    let bed = Bed::new("for i in {1..50}; do echo $i > $i; done");
+    let base = bed.base();
+    for round in 0..8 {
+        let start = std::sync::Arc::new(std::sync::Barrier::new(12));
+        let (done, ready) = std::sync::mpsc::channel();
+        for number in 0..12 {
+            let run_dir = bed.path(&format!("run{round}-{number}"));
+            let cache_dir = bed.path(&format!("cache{round}"));
+            let placement = super::Placement { run_dir, cache_dir, ..bed.placement(true) };
+            let (base, start, done) = (base.clone(), start.clone(), done.clone());
+            std::thread::spawn(move || {
+                fs::create_dir(&placement.run_dir).unwrap();
+                start.wait();
+                let workspace =
+                    Workspace::prepare_for(MutationMode::SandboxRepo, &limits(), &base, placement).unwrap();
+                done.send(workspace).unwrap();
+            });
+        }
+        let patience = std::time::Duration::from_secs(60);
+        let held: Vec<_> = (0..12).map(|_| ready.recv_timeout(patience).expect("somebody waits")).collect();
+        for workspace in held {
+            workspace.remove().unwrap();
+        }
+    }
+}
+
 #[test]
 fn a_base_is_made_once_also_by_many_at_once_and_is_trimmed_only_when_unused() {
     let bed = Bed::new("for i in {1..50}; do echo $i > $i; done");
