@@ -7,6 +7,7 @@ mod made_up;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use cto_harness::evidence::EVENTS;
 use cto_harness::vocab::SealingKey;
 
 use super::place::Place;
@@ -39,7 +40,7 @@ pub(crate) fn large(place: &Place) -> Large {
     let text = format!("[[sealing]]\nname = \"bench\"\nkey = '''\n{}'''\n", key.public().to_pem());
     std::fs::write(&trust, text).unwrap();
     let files: Vec<PathBuf> = made_up::files(&dir).iter().map(|name| dir.join(name)).collect();
-    let events = std::fs::read_to_string(dir.join("events.jsonl")).unwrap().lines().count();
+    let events = std::fs::read_to_string(dir.join(EVENTS)).unwrap().lines().count();
     let bytes = files.iter().map(|file| file.metadata().unwrap().len()).sum();
     Large { dir, trust, files, events, bytes }
 }
