@@ -26,7 +26,7 @@ pub(crate) struct Large {
 
 /// About 10,000 events and 50 MB: events and trace of a talkative engine, and its raw output.
 pub(crate) fn large(place: &Place) -> Large {
-    const RAW: usize = 30_000_000;
+    const RAW: usize = 39_000_000;
     let key = Arc::new(SealingKey::generate().unwrap());
     let plan = made_up::Plan {
         // The writer adds a dozen of its own.

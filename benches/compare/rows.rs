@@ -118,7 +118,7 @@ fn by_hand(place: &Place, script: &Path, repository: &Path) {
 }
 
 fn contract(target: &str, mode: &str) -> String {
-    let paths = if mode == "none" { "[]" } else { r#"["**"]"# };
+    let (risk, paths) = if mode == "none" { ("SAFE", "[]") } else { ("RESTRICTED", r#"["**"]"#) };
     format!(
         r#"contract_version = "1"
 task_id = "bench"
@@ -126,7 +126,7 @@ title = "bench"
 instructions = "do nothing"
 target_repository = "{target}"
 authority_basis = {{ kind = "task-contract", reference = "T-1" }}
-risk_class = "SAFE"
+risk_class = "{risk}"
 allowed_paths = {paths}
 forbidden_actions = []
 mutation_mode = "{mode}"
