@@ -11,14 +11,22 @@ use super::output::{Line, Output, Tone, lines_of};
 use super::problem::Problem;
 use crate::home::Home;
 use crate::run::clean_up;
+use crate::sandbox::prepare_zygote;
 
 use super::{
     Exit, answer, decide, diff, doctor, engine, key, principal, repo, run, runs, sandbox, show, verify,
 };
 
+/// Verbs that may establish sandboxes.
+const CONFINING: [&str; 5] = ["run", "decide", "verify", "sandbox", "doctor"];
+
 /// What `main` does: parses the call, runs the command, prints what went wrong, gives the exit code.
 #[must_use]
 pub fn main() -> ExitCode {
+    if std::env::args_os().nth(1).is_some_and(|verb| CONFINING.iter().any(|known| verb == *known)) {
+        // Where it cannot be made, stubs are executed instead: slower, and confined in the same way.
+        prepare_zygote().ok();
+    }
     let mut output = Output::new();
     let exit = match Cli::try_parse() {
         Ok(cli) => match dispatch(&cli.verb, &mut output) {

@@ -21,14 +21,8 @@ pub struct OwnedText {
 
 /// The caller's effective uid, as the kernel tells it.
 pub(super) fn caller_uid() -> Result<u32, HomeError> {
-    let status = fs::read_to_string("/proc/self/status").map_err(HomeError::WhoAmI)?;
-    // proc(5): `Uid:` real, effective, saved, file-system.
-    status
-        .lines()
-        .find_map(|line| line.strip_prefix("Uid:"))
-        .and_then(|ids| ids.split_whitespace().nth(1))
-        .and_then(|uid| uid.parse().ok())
-        .ok_or_else(|| HomeError::WhoAmI(ErrorKind::InvalidData.into()))
+    // proc(5): the folder belongs to the effective uid of its process.
+    fs::metadata("/proc/self").map(|folder| folder.uid()).map_err(HomeError::WhoAmI)
 }
 
 /// The caller's account as `uid:name`; the name is empty when the user database has none.

@@ -11,7 +11,7 @@ mod output;
 mod payload;
 mod watch;
 
-pub use launch::{LaunchError, Launched, spawn_stub};
+pub use launch::{LaunchError, Launched, StubProcess, spawn_stub};
 pub use lines::LINE_MAX;
 pub use output::{Exit, PayloadEvent, Stream};
 pub use payload::{Payload, PayloadParts, ProcessError};

@@ -15,7 +15,7 @@ use tokio::net::UnixStream;
 use tokio::net::unix::pipe;
 
 use super::control::{Down, Frames, frame};
-use super::launch::Launched;
+use super::launch::{Launched, StubProcess};
 use super::lines::LineBuffer;
 use super::output::{Exit, PayloadEvent, Stream};
 use super::watch::is_dead;
@@ -68,7 +68,7 @@ pub enum ProcessError {
 /// A running payload.
 #[derive(Debug)]
 pub struct Payload {
-    pub(super) launched: std::process::Child,
+    pub(super) stub: StubProcess,
     pub(super) init: OwnedFd,
     pub(super) control: Option<UnixStream>,
     pub(super) frames: Frames,
@@ -114,7 +114,7 @@ impl Payload {
     /// Takes over a started payload; the clock of its wall time starts here.
     pub fn new(parts: PayloadParts) -> Result<Self, ProcessError> {
         let watch = |what| move |source| ProcessError::Watch { what, source };
-        let Launched { child, control } = parts.launched;
+        let Launched { stub, control } = parts.launched;
         control.set_nonblocking(true).map_err(watch("control channel"))?;
         let control = UnixStream::from_std(control).map_err(watch("control channel"))?;
         let reader = |fd: Option<OwnedFd>, stream: Stream| {
@@ -128,7 +128,7 @@ impl Payload {
         let stdin = parts.stdin.map(pipe::Sender::from_owned_fd).transpose().map_err(watch("stdin"))?;
         let now = Instant::now();
         Ok(Self {
-            launched: child,
+            stub,
             init: parts.init,
             control: Some(control),
             frames: Frames::default(),
@@ -236,9 +236,9 @@ impl Drop for Payload {
         if self.phase == Phase::Running {
             // Either of the two ends the tree; the wait below is bounded by the kernel's own work.
             let told = self.kill();
-            let killed = self.launched.kill();
+            let killed = self.stub.kill();
             if told.is_ok() || killed.is_ok() {
-                self.launched.wait().ok();
+                self.stub.wait().ok();
                 is_dead(&self.init);
             }
         }

@@ -186,7 +186,7 @@ impl Payload {
 
     /// Makes sure that the tree is dead, then empties the pipes.
     fn bury(&mut self) {
-        let seen_dead = self.launched.wait().is_ok() && is_dead(&self.init);
+        let seen_dead = self.stub.wait().is_ok() && is_dead(&self.init);
         if !seen_dead {
             "lost:the process tree was not seen to end".clone_into(&mut self.exit.status);
         }

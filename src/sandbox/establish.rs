@@ -7,10 +7,11 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use rustix::fs::{Gid, Uid};
+use rustix::fs::{FileType, Gid, Uid};
 
 use super::order::{Answer, Order, Refusal};
 use super::policy::{LISTENER_PORT, SandboxPolicy};
+use super::zygote;
 use crate::evidence::{LayerRow, SandboxSection};
 use crate::process::{
     Down, LaunchError, Launched, Payload, PayloadParts, ProcessError, receive, send, spawn_stub,
@@ -21,10 +22,11 @@ const STUB: &str = "cto-stub";
 /// How long a sandbox may take to stand. It takes milliseconds; a stopped or swapped-out machine more.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Where the stub is.
+/// Where stubs come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StubProgram {
-    /// Beside the running executable, or one folder up (where cargo puts it for tests).
+    /// The zygote, in a process that has one; else the program beside the running executable, or one folder up
+    /// (where cargo puts it for tests).
     BesideMe,
     /// Elsewhere: for tests.
     At(PathBuf),
@@ -119,7 +121,7 @@ impl Sandbox {
         }
         let parent =
             i32::try_from(std::process::id()).map_err(io::Error::other).map_err(SandboxError::Myself)?;
-        let mut launched = spawn_stub(&stub.path()?)?;
+        let mut launched = stub.start()?;
         let order = Order::Establish { parent, policy: Box::new(policy.clone()) };
         match converse(&launched.control, &order) {
             Ok((init, listener, layers)) => {
@@ -192,13 +194,21 @@ impl Drop for Sandbox {
     fn drop(&mut self) {
         if let Some(mut launched) = self.launched.take() {
             launched.control.shutdown(std::net::Shutdown::Both).ok();
-            launched.child.wait().ok();
+            launched.stub.wait().ok();
         }
     }
 }
 
 impl StubProgram {
-    pub(super) fn path(&self) -> Result<PathBuf, SandboxError> {
+    /// A stub that waits for its order.
+    pub(super) fn start(&self) -> Result<Launched, SandboxError> {
+        match zygote::prepared().filter(|_| *self == Self::BesideMe) {
+            Some(zygote) => Ok(zygote.fork_stub()?),
+            None => Ok(spawn_stub(&self.path()?)?),
+        }
+    }
+
+    fn path(&self) -> Result<PathBuf, SandboxError> {
         match self {
             Self::At(path) => Ok(path.clone()),
             Self::BesideMe => {
@@ -226,6 +236,13 @@ impl Streams {
         if stdio == Stdio::Inherit {
             // Only their descriptors are taken; nothing is read or written here.
             let three = [own(stdin().as_fd())?, own(stdout().as_fd())?, own(stderr().as_fd())?];
+            for stream in &three {
+                // A directory's descriptor reaches all of the host: `..` of it is outside.
+                let kind = FileType::from_raw_mode(rustix::fs::fstat(stream)?.st_mode);
+                if kind == FileType::Directory {
+                    return Err(io::Error::other("a standard stream is a directory"));
+                }
+            }
             return Ok((three, Self::default()));
         }
         let (out_read, out_write) = io::pipe()?;
@@ -286,10 +303,10 @@ pub(super) fn hear(control: &UnixStream) -> Result<(Answer, Vec<OwnedFd>), Sandb
 fn end_with(launched: &mut Launched, error: SandboxError) -> SandboxError {
     launched.control.shutdown(std::net::Shutdown::Both).ok();
     if !matches!(error, SandboxError::Refused { .. } | SandboxError::Silent(_)) {
-        launched.child.kill().ok();
+        launched.stub.kill().ok();
     }
-    match (launched.child.wait(), error) {
-        (Ok(status), SandboxError::Silent(_)) => SandboxError::Silent(status.to_string()),
+    match (launched.stub.wait(), error) {
+        (Ok(status), SandboxError::Silent(_)) => SandboxError::Silent(status),
         (_, error) => error,
     }
 }

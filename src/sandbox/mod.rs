@@ -19,7 +19,9 @@ mod run;
 mod sources;
 pub mod stub;
 mod sys;
+mod zygote;
 
 pub use establish::{Sandbox, SandboxError, Stdio, StubProgram};
 pub use policy::{Bind, INSIDE_HOME, INSIDE_PATH, LISTENER_PORT, Purpose, SandboxPolicy};
 pub use probe::{DoctorRow, ProbeError, doctor, probe, probe_with};
+pub use zygote::prepare as prepare_zygote;

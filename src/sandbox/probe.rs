@@ -12,7 +12,7 @@ use super::order::{Answer, Order};
 use super::policy::{Purpose, SandboxPolicy};
 use super::stub::NAMESPACES;
 use crate::eligibility::HostFacts;
-use crate::process::{send, spawn_stub};
+use crate::process::send;
 use crate::vocab::Limits;
 use crate::workspace::{INSIDE_UID, LAST_SLOT, RunUid, TreeForm, TreeMount, Upper};
 
@@ -147,12 +147,12 @@ fn establish(stub: &StubProgram, uid: RunUid, overlay: bool) -> Result<(), Sandb
 }
 
 fn try_namespaces(stub: &StubProgram) -> Result<BTreeSet<String>, SandboxError> {
-    let mut launched = spawn_stub(&stub.path()?)?;
+    let mut launched = stub.start()?;
     let told = send(&launched.control, &Order::TryNamespaces, &[]);
     let answer = told
         .map_err(|source| SandboxError::Control { act: "ask the stub", source })
         .and_then(|()| hear(&launched.control));
-    launched.child.wait().map_err(|source| SandboxError::Control { act: "wait for the stub", source })?;
+    launched.stub.wait().map_err(|source| SandboxError::Control { act: "wait for the stub", source })?;
     match answer? {
         (Answer::Namespaces(names), _) => Ok(names.into_iter().collect()),
         _ => Err(SandboxError::Protocol),

@@ -40,24 +40,30 @@ pub fn main() -> std::process::ExitCode {
     if sys::close_from(3, false).is_err() {
         return std::process::ExitCode::FAILURE;
     }
-    let Ok(control) = std::io::stdin().as_fd().try_clone_to_owned().map(UnixStream::from) else {
-        return std::process::ExitCode::FAILURE;
-    };
-    let done = match receive::<Order>(&control) {
-        Ok(Some((Order::Establish { parent, policy }, _))) => establish(&control, parent, &policy),
-        Ok(Some((Order::TryNamespaces, _))) => {
-            send(&control, &Answer::Namespaces(try_namespaces()), &[]).map_err(refused("control", "answer"))
-        }
-        Ok(None) | Err(_) => return std::process::ExitCode::FAILURE,
-    };
-    match done {
-        Ok(()) => std::process::ExitCode::SUCCESS,
-        Err(refusal) => {
-            // If even this cannot be said, the closed channel says it.
-            send(&control, &Answer::Refused(refusal), &[]).ok();
-            std::process::ExitCode::FAILURE
-        }
+    let control = std::io::stdin().as_fd().try_clone_to_owned().map(UnixStream::from);
+    if control.is_ok_and(|control| serve(&control)) {
+        std::process::ExitCode::SUCCESS
+    } else {
+        std::process::ExitCode::FAILURE
     }
+}
+
+/// Takes one order and carries it out; whether that went well. The process holds `control` and its standard streams,
+/// and no other descriptor.
+pub(super) fn serve(control: &UnixStream) -> bool {
+    let done = match receive::<Order>(control) {
+        Ok(Some((Order::Establish { parent, policy }, _))) => establish(control, parent, &policy),
+        Ok(Some((Order::TryNamespaces, _))) => {
+            send(control, &Answer::Namespaces(try_namespaces()), &[]).map_err(refused("control", "answer"))
+        }
+        Ok(None) | Err(_) => return false,
+    };
+    if let Err(refusal) = done {
+        // If even this cannot be said, the closed channel says it.
+        send(control, &Answer::Refused(refusal), &[]).ok();
+        return false;
+    }
+    true
 }
 
 fn establish(control: &UnixStream, parent: i32, policy: &SandboxPolicy) -> Result<(), Refusal> {

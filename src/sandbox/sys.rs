@@ -1,7 +1,7 @@
 //! The only unsafe code of the house: system calls that no safe wrapper covers.
 //!
-//! Everything here is called by the single-threaded stub, never by the harness; each function checks what it
-//! can and returns the kernel's error.
+//! Everything here is called by a single-threaded process: the stub, the zygote, or `main` before anything else. Each
+//! function checks what it can and returns the kernel's error.
 #![expect(unsafe_code, reason = "these calls have no safe wrapper; each block says why it is sound")]
 
 use std::io;
@@ -41,9 +41,22 @@ pub(super) fn clone_into(namespaces: nix::sched::CloneFlags) -> io::Result<Made>
     }
 }
 
+/// A fork whose parent is the caller's own parent (`CLONE_PARENT` of clone(2)); `None` in the child.
+pub(super) fn fork_sibling() -> io::Result<Option<u32>> {
+    let flags = i64::from(libc::CLONE_PARENT | libc::SIGCHLD);
+    let unused: libc::c_long = 0;
+    // SAFETY: without CLONE_VM and with a null stack this is fork; the zygote is single-threaded, so the child holds
+    // no lock of another thread.
+    match unsafe { libc::syscall(libc::SYS_clone, flags, unused, unused, unused, unused) } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => Ok(None),
+        pid => u32::try_from(pid).map(Some).map_err(io::Error::other),
+    }
+}
+
 /// fork(2); `None` in the child.
 pub(super) fn fork() -> nix::Result<Option<Pid>> {
-    // SAFETY: the stub is single-threaded, so the child may go on using the allocator and every lock.
+    // SAFETY: the caller is single-threaded, so the child may go on using the allocator and every lock.
     match unsafe { nix::unistd::fork() }? {
         ForkResult::Parent { child } => Ok(Some(child)),
         ForkResult::Child => Ok(None),

@@ -1,0 +1,134 @@
+//! The zygote: a fork of the harness, made before the harness has read anything, of which each stub is a fork.
+//!
+//! Executing a program costs a dynamic link; a fork of a small, young process does not. Guarantees: it is
+//! single-threaded, holds no descriptor but its channel, and nothing of the caller's environment and arguments is
+//! left in its memory; stubs are children of the harness, as if it had started them itself; it ends with the
+//! harness. Does not: know any policy, or outlive an error: one that cannot make itself clean is gone, and then
+//! there are no sandboxes.
+
+use std::fs::OpenOptions;
+use std::io;
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::FileExt as _;
+use std::os::unix::net::UnixStream;
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use nix::sys::signal::Signal;
+use nix::unistd::getppid;
+
+use super::stub;
+use super::sys;
+use crate::process::{LaunchError, Launched, StubProcess, receive, send};
+
+static PREPARED: OnceLock<Zygote> = OnceLock::new();
+/// What stubs are called in lists of processes; also inside, where PID 1 is one.
+const NAME: &std::ffi::CStr = c"cto-stub";
+
+/// The harness's end.
+#[derive(Debug)]
+pub(super) struct Zygote {
+    channel: Mutex<UnixStream>,
+}
+
+/// Makes the zygote. Call it first in `main`: it must be the only thread, and what was read before is copied.
+/// Without it (in a program that links this library), each stub is a program that is executed.
+pub fn prepare() -> io::Result<()> {
+    let parent = nix::unistd::getpid();
+    let (ours, theirs) = UnixStream::pair()?;
+    if sys::fork()?.is_none() {
+        drop(ours);
+        let lived = come_clean(theirs).is_ok_and(|channel| getppid() == parent && live(channel));
+        std::process::exit(i32::from(!lived))
+    }
+    // Nobody waits for it: it ends after this process, and init reaps it.
+    drop(theirs);
+    PREPARED.set(Zygote { channel: Mutex::new(ours) }).map_err(|_| io::ErrorKind::AlreadyExists.into())
+}
+
+/// The one that [`prepare`] made.
+pub(super) fn prepared() -> Option<&'static Zygote> {
+    PREPARED.get()
+}
+
+impl Zygote {
+    /// A new stub, waiting for its order.
+    pub(super) fn fork_stub(&self) -> Result<Launched, LaunchError> {
+        let (control, theirs) = UnixStream::pair().map_err(LaunchError::Channel)?;
+        let channel = self.channel.lock().unwrap_or_else(PoisonError::into_inner);
+        let asked = send(&channel, &(), &[theirs.as_fd()]);
+        drop(theirs);
+        let answer = asked.and_then(|()| receive::<Option<u32>>(&channel)).map_err(LaunchError::Zygote)?;
+        let pid = answer.and_then(|(pid, _)| pid).ok_or_else(|| {
+            LaunchError::Zygote(io::Error::other("the process that makes them is gone, or could not"))
+        })?;
+        let stub = StubProcess::of(pid).map_err(LaunchError::Zygote)?;
+        Ok(Launched { stub, control })
+    }
+}
+
+/// Gives up everything that came with the fork: descriptors, terminal, folder, name, arguments, environment.
+fn come_clean(channel: UnixStream) -> io::Result<UnixStream> {
+    nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
+    // Ctrl-C on a terminal is for the harness.
+    nix::unistd::setsid()?;
+    nix::unistd::dup2_stdin(channel)?;
+    let null = || OpenOptions::new().read(true).write(true).open("/dev/null");
+    nix::unistd::dup2_stdout(null()?)?;
+    nix::unistd::dup2_stderr(null()?)?;
+    // INVARIANT: nothing but 0, 1 and 2 is open from here on, whatever the harness's parents leaked.
+    sys::close_from(3, false)?;
+    let channel = io::stdin().as_fd().try_clone_to_owned().map(UnixStream::from)?;
+    nix::unistd::dup2_stdin(null()?)?;
+    std::env::set_current_dir("/")?;
+    nix::sys::prctl::set_name(NAME)?;
+    forget_the_call()?;
+    Ok(channel)
+}
+
+/// Overwrites arguments and environment where the kernel put them (proc(5), `stat`: 48 to 51 are their bounds).
+fn forget_the_call() -> io::Result<()> {
+    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    // The name of the program, in brackets, may hold anything; what follows are numbers from the third field on.
+    let (_, numbers) = stat.rsplit_once(')').ok_or(io::ErrorKind::InvalidData)?;
+    let bounds: Vec<u64> =
+        numbers.split_whitespace().skip(45).take(4).filter_map(|number| number.parse().ok()).collect();
+    let [arguments, arguments_end, environment, environment_end] = bounds.as_slice() else {
+        return Err(io::ErrorKind::InvalidData.into());
+    };
+    let memory = OpenOptions::new().write(true).open("/proc/self/mem")?;
+    for (start, end) in [(arguments, arguments_end), (environment, environment_end)] {
+        let length = usize::try_from(end.saturating_sub(*start)).map_err(io::Error::other)?;
+        memory.write_all_at(&vec![0; length], *start)?;
+    }
+    // The name of a call is at least as long as this one's; if it is not, lists show less of it.
+    let room = usize::try_from(arguments_end.saturating_sub(*arguments)).map_err(io::Error::other)?;
+    let name = NAME.to_bytes();
+    memory.write_all_at(name.get(..room).unwrap_or(name), *arguments)
+}
+
+/// Forks a stub for each channel that arrives, until the harness is gone; in a stub, its whole life. Whether all
+/// went well.
+fn live(channel: UnixStream) -> bool {
+    loop {
+        let control: UnixStream = match receive::<()>(&channel) {
+            Ok(None) => return true,
+            Ok(Some(((), fds))) => match fds.into_iter().next() {
+                Some(control) => control.into(),
+                None => return false,
+            },
+            Err(_) => return false,
+        };
+        match sys::fork_sibling() {
+            Ok(None) => {
+                drop(channel);
+                return stub::serve(&control);
+            }
+            made => {
+                drop(control);
+                if send(&channel, &made.ok().flatten(), &[]).is_err() {
+                    return false;
+                }
+            }
+        }
+    }
+}
