@@ -1,8 +1,8 @@
 //! Which system calls exist inside.
 //!
-//! Two filters: an allow list, in which every call that is not named answers ENOSYS (so that programs fall back
-//! as on an older kernel; `clone3` is one, because its flags lie behind a pointer and cannot be judged), and
-//! above it a list of known dangers, which answer EPERM. Arguments are compared on their low 32 bits, as the
+//! One filter of two lists: known dangers answer EPERM; of the rest, every call that is not on the allow list answers
+//! ENOSYS (so that programs fall back as on an older kernel; `clone3` is one, because its flags lie behind a pointer
+//! and cannot be judged). Arguments are compared on their low 32 bits, as the
 //! kernel reads them (CVE-2019-10063). Other ABIs of the machine are killed or, x32, unknown.
 
 use std::collections::BTreeMap;
@@ -56,21 +56,29 @@ const TERMINAL_INPUT: [u64; 2] = [libc::TIOCSTI, libc::TIOCLINUX];
 /// Execution domains that are no danger: Linux, without randomisation (debuggers), and the query.
 const PERSONALITIES: [u64; 3] = [0, 0x0004_0000, 0xffff_ffff];
 
-/// Compiles and installs both filters for this process and all its descendants.
+/// Compiles and installs the filter for this process and all its descendants.
 pub(super) fn install() -> Result<Counts, FilterError> {
-    let (allow, refuse) = compile()?;
-    // The later filter wins when both answer an error: dangers say EPERM, whatever the allow list says.
-    apply_filter(&allow)?;
-    apply_filter(&refuse)?;
+    apply_filter(&compile()?)?;
     Ok(Counts { allowed: ALLOWED.len(), refused: REFUSED.len() })
 }
 
-fn compile() -> Result<(BpfProgram, BpfProgram), FilterError> {
+/// Dangers first; what is none goes on to the allow list. One program, because each costs the kernel a conversion, a
+/// compilation and a walk over all call numbers.
+fn compile() -> Result<BpfProgram, FilterError> {
     let arch = || TargetArch::try_from(std::env::consts::ARCH);
     let arch = || arch().map_err(|_| FilterError::Architecture(std::env::consts::ARCH));
-    let errno = |errno: libc::c_int| SeccompAction::Errno(errno.unsigned_abs());
-    let refuse = SeccompFilter::new(refused_rules()?, SeccompAction::Allow, errno(libc::EPERM), arch()?)?;
-    Ok((allow_list(arch()?), refuse.try_into()?))
+    let refused = SeccompAction::Errno(libc::EPERM.unsigned_abs());
+    let dangers = SeccompFilter::new(refused_rules()?, SeccompAction::Allow, refused, arch()?)?;
+    let mut program: BpfProgram = dangers.try_into()?;
+    let end = program.len();
+    for (at, step) in program.iter_mut().enumerate() {
+        if u32::from(step.code) == libc::BPF_RET | libc::BPF_K && step.k == libc::SECCOMP_RET_ALLOW {
+            let over = u32::try_from(end - at - 1).unwrap_or(u32::MAX);
+            *step = op(libc::BPF_JMP | libc::BPF_JA, 0, 0, over);
+        }
+    }
+    program.extend(allow_list(arch()?));
+    Ok(program)
 }
 
 /// The allow list as ranges in ascending order: a tenth of the instructions of one comparison a call, which
@@ -163,11 +171,61 @@ fn condition(index: u8, how: SeccompCmpOp, value: u64) -> Result<SeccompConditio
 mod tests {
     use super::*;
 
+    /// What the kernel would answer to call `number` with `arguments` (`seccomp_data` of linux/seccomp.h).
+    fn answer(program: &BpfProgram, number: u32, arguments: [u64; 6]) -> u32 {
+        let audit: u32 = if cfg!(target_arch = "x86_64") { 0xc000_003e } else { 0xc000_00b7 };
+        let mut data = [number, audit, 0, 0].map(u32::to_ne_bytes).concat();
+        data.extend(arguments.map(u64::to_ne_bytes).concat());
+        let (mut at, mut accumulator) = (0, 0_u32);
+        loop {
+            let step = &program[at];
+            let jump = |yes: bool| at + 1 + usize::from(if yes { step.jt } else { step.jf });
+            at = match u32::from(step.code) {
+                code if code == libc::BPF_LD | libc::BPF_W | libc::BPF_ABS => {
+                    let offset = usize::try_from(step.k).unwrap();
+                    accumulator = u32::from_ne_bytes(data[offset..offset + 4].try_into().unwrap());
+                    at + 1
+                }
+                code if code == libc::BPF_ALU | libc::BPF_AND | libc::BPF_K => {
+                    accumulator &= step.k;
+                    at + 1
+                }
+                code if code == libc::BPF_JMP | libc::BPF_JA => at + 1 + usize::try_from(step.k).unwrap(),
+                code if code == libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K => jump(accumulator == step.k),
+                code if code == libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K => jump(accumulator >= step.k),
+                code if code == libc::BPF_JMP | libc::BPF_JGT | libc::BPF_K => jump(accumulator > step.k),
+                code if code == libc::BPF_RET | libc::BPF_K => return step.k,
+                code => panic!("an instruction that this test does not know: {code:#x}"),
+            };
+        }
+    }
+
     #[test]
-    fn both_filters_compile_within_the_kernel_limit() {
-        let (allow, refuse) = compile().unwrap();
+    fn every_call_number_is_answered_by_its_list() {
+        let program = compile().unwrap();
         // BPF_MAXINSNS (linux/bpf_common.h).
-        assert!(allow.len() <= 4096 && refuse.len() <= 4096, "{} and {}", allow.len(), refuse.len());
+        assert!(program.len() <= 4096, "{}", program.len());
+        let errno = |errno: libc::c_int| libc::SECCOMP_RET_ERRNO | errno.unsigned_abs();
+        let by_argument = [libc::SYS_clone, libc::SYS_unshare, libc::SYS_ioctl, libc::SYS_socket];
+        for number in 0..600_i64 {
+            let expected = match number {
+                _ if REFUSED.contains(&number) => errno(libc::EPERM),
+                _ if ALLOWED.contains(&number) => libc::SECCOMP_RET_ALLOW,
+                _ => errno(libc::ENOSYS),
+            };
+            let harmless = if by_argument.contains(&number) { [1, 1, 0, 0, 0, 0] } else { [0; 6] };
+            let harmless = if number == libc::SYS_socketpair { [1, 1, 0, 0, 0, 0] } else { harmless };
+            assert_eq!(answer(&program, u32::try_from(number).unwrap(), harmless), expected, "{number}");
+        }
+        let call = |number: i64, first: u64| {
+            answer(&program, u32::try_from(number).unwrap(), [first, 0, 0, 0, 0, 0])
+        };
+        let nested = u64::from(libc::CLONE_NEWUSER.unsigned_abs());
+        assert_eq!(call(libc::SYS_clone, nested), errno(libc::EPERM));
+        // Only the low half of an argument counts.
+        assert_eq!(call(libc::SYS_socket, 0xdead_0000_0000_0001), libc::SECCOMP_RET_ALLOW);
+        assert_eq!(call(libc::SYS_socket, u64::from(libc::AF_VSOCK.unsigned_abs())), errno(libc::EPERM));
+        assert_eq!(answer(&program, 0x4000_0001, [0; 6]), errno(libc::ENOSYS), "x32");
     }
 
     #[test]
