@@ -67,9 +67,9 @@ fn confine(
     }
     nix::unistd::sethostname("sandbox").map_err(refused("namespaces", "set the host name"))?;
     let listener = network(policy)?;
-    root::enter(sources, policy)?;
+    let open = root::enter(sources, policy)?;
     let mut rows = namespaces(before)?;
-    rows.push(layers::root_row(policy));
+    rows.push(layers::root_row(policy, open));
     rows.push(layers::identity_row(policy));
     nix::unistd::setsid().map_err(refused("control", "setsid"))?;
     layers::drop_capabilities()?;

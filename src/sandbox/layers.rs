@@ -21,12 +21,17 @@ fn row(layer: &str, requested: impl Into<String>, enforced: impl Into<String>, o
     LayerRow { layer: layer.to_owned(), requested: requested.into(), enforced: enforced.into(), ok }
 }
 
-/// What can be reached, in words; that it stands is shown by the pivot having succeeded.
-pub(super) fn root_row(policy: &SandboxPolicy) -> LayerRow {
+/// What can be reached, in words; that it stands is shown by the pivot having succeeded. `open` read-only folders are
+/// not behind an overlay.
+pub(super) fn root_row(policy: &SandboxPolicy, open: usize) -> LayerRow {
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").map(|text| text.lines().count());
     let requested = format!("a tmpfs with the system read-only, work tree {}", policy.tree_form());
+    let sockets = match open {
+        0 => String::new(),
+        _ => format!("; no overlay over {open} read-only folders: sockets in them can be reached"),
+    };
     match mounts {
-        Ok(count) => row("root", requested, format!("pivoted; {count} mounts"), true),
+        Ok(count) => row("root", requested, format!("pivoted; {count} mounts{sockets}"), true),
         Err(error) => row("root", requested, format!("cannot read mountinfo: {error}"), false),
     }
 }

@@ -146,11 +146,15 @@ impl SandboxPolicy {
         {
             return Some(format!("{} is not an absolute path without `.` and `..`", path.display()));
         }
-        let reserved = ["/proc", "/dev", "/etc", "/usr", "/sys"];
-        let whole =
-            |path: &&Path| reserved.iter().any(|top| *path == Path::new(top)) || path.parent().is_none();
-        if let Some(path) = binds().map(|bind| bind.to.as_path()).find(whole) {
+        let whole = |path: &&Path| {
+            ["/etc", "/usr"].iter().any(|top| *path == Path::new(top)) || path.parent().is_none()
+        };
+        let kernels = |path: &&Path| ["/proc", "/sys", "/dev"].iter().any(|top| path.starts_with(top));
+        if let Some(path) = binds().map(|bind| bind.to.as_path()).find(|path| whole(path) || kernels(path)) {
             return Some(format!("{} inside belongs to the sandbox", path.display()));
+        }
+        if let Some(path) = binds().map(|bind| bind.from.as_path()).find(kernels) {
+            return Some(format!("{} is the kernel's, not a folder to hand in", path.display()));
         }
         let nul = |text: &String| text.contains('\0');
         if self.argv.iter().any(nul) || self.env.iter().any(|(name, value)| nul(name) || nul(value)) {

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, mkdirat, openat, openat2, symlinkat};
 use rustix::io::Errno;
@@ -46,8 +46,9 @@ const MASKED: [&str; 16] = [
     "timer_list",
 ];
 
-/// Builds the new root and makes it `/`; returns when nothing of the old one is left.
-pub(super) fn enter(sources: Sources, policy: &SandboxPolicy) -> Result<(), Refusal> {
+/// Builds the new root and makes it `/`; returns when nothing of the old one is left. The value is how many read-only
+/// folders could not be laid behind an overlay, so that sockets in them can be reached.
+pub(super) fn enter(sources: Sources, policy: &SandboxPolicy) -> Result<usize, Refusal> {
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
         .map_err(refused("root", "make mounts private"))?;
     // Layers of the work tree are attached on the scratch, which goes away with the old root.
@@ -56,7 +57,7 @@ pub(super) fn enter(sources: Sources, policy: &SandboxPolicy) -> Result<(), Refu
     dir(&scratch, "root")?;
     let root = tmpfs(ROOT_BYTES, "8192", "0755").map_err(refused("root", "make a tmpfs"))?;
     attach(&root, &scratch, "root").map_err(refused("root", "attach the new root"))?;
-    let Sources { links, system, devpts, tree, binds, files } = sources;
+    let Sources { links, system, devpts, tree, writable, mut read_only, files } = sources;
     skeleton(&root)?;
     for (path, target) in links {
         let path = inner(&path);
@@ -72,12 +73,38 @@ pub(super) fn enter(sources: Sources, policy: &SandboxPolicy) -> Result<(), Refu
     if let Some(source) = tree {
         work_tree(&scratch, &root, source, policy)?;
     }
-    binds.iter().try_for_each(|piece| lay(&root, piece))?;
-    pin_files(&root, files, policy)?;
+    let mut pins = Pins {
+        root: &root,
+        tree: policy.tree.as_ref().map(|tree| tree.at.as_path()),
+        pinned: BTreeSet::new(),
+    };
+    let open = read_only.iter_mut().filter(|piece| piece.is_dir).enumerate();
+    let open = open.map(|(index, piece)| shut_sockets(&scratch, index, piece)).filter(|shut| !shut).count();
+    writable.iter().chain(&read_only).chain(&files).try_for_each(|piece| pins.lay(piece))?;
     let closed = (RDONLY | NOSUID | NODEV).bits();
     sys::mount_setattr(root.as_fd(), u64::from(closed), false)
         .map_err(refused("root", "make the root read-only"))?;
-    pivot(&root).map_err(refused("root", "pivot into the new root"))
+    pivot(&root).map_err(refused("root", "pivot into the new root"))?;
+    Ok(open)
+}
+
+/// Puts an overlay over a read-only folder: seen through one, a socket is another object than the one that somebody
+/// outside listens on, so that nobody can connect to it. A read-only mount alone does not hinder that. False where
+/// this host has no overlay; the folder is then laid as it is.
+fn shut_sockets(scratch: &OwnedFd, index: usize, piece: &mut Piece) -> bool {
+    let (folder, empty) = (format!("r{index}"), format!("e{index}"));
+    let covered = || -> rustix::io::Result<OwnedFd> {
+        for name in [&folder, &empty] {
+            mkdirat(scratch, name.as_str(), Mode::from_raw_mode(0o755))?;
+        }
+        // Where the overlay is refused, it is moved on from there to its place.
+        attach(&piece.mount, scratch, &folder)?;
+        // Without an upper layer there have to be two lower ones.
+        rustix::process::fchdir(scratch)?;
+        let layers = format!("{folder}:{empty}");
+        filesystem("overlay", &[("lowerdir", &layers)], &["userxattr"], RDONLY | NOSUID | NODEV)
+    };
+    covered().map(|overlay| piece.mount = overlay).is_ok()
 }
 
 fn pivot(root: &OwnedFd) -> rustix::io::Result<()> {
@@ -133,35 +160,43 @@ fn lay_system(root: &OwnedFd, piece: &Piece) -> Result<(), Refusal> {
         .map_err(refused("root", format!("attach {}", piece.to.display())))
 }
 
-/// Lays single files over everything else. Inside the work tree each folder above a file becomes a mount point
-/// of itself, so that it cannot be renamed away from under the file.
-fn pin_files(root: &OwnedFd, files: Vec<Piece>, policy: &SandboxPolicy) -> Result<(), Refusal> {
-    let mut pinned = BTreeSet::new();
-    for file in files {
-        let on = place(root, inner(&file.to), file.is_dir)?;
-        let tree = policy.tree.as_ref().map(|tree| tree.at.as_path());
+/// Lays what the policy hands in over everything else. Inside the work tree each folder above it becomes a mount
+/// point of itself, so that it cannot be renamed away from under what was laid.
+struct Pins<'a> {
+    root: &'a OwnedFd,
+    tree: Option<&'a Path>,
+    pinned: BTreeSet<PathBuf>,
+}
+
+impl Pins<'_> {
+    fn lay(&mut self, piece: &Piece) -> Result<(), Refusal> {
+        let on = place(self.root, inner(&piece.to), piece.is_dir)?;
+        let tree = self.tree;
         let below = |folder: &&Path| tree.is_some_and(|tree| folder.starts_with(tree) && *folder != tree);
-        let mut folders: Vec<&Path> = file.to.ancestors().skip(1).take_while(below).collect();
+        let mut folders: Vec<&Path> = piece.to.ancestors().skip(1).take_while(below).collect();
         folders.reverse();
         let mut moved = false;
-        for folder in folders.into_iter().filter(|folder| pinned.insert(folder.to_path_buf())) {
+        for folder in folders {
+            if !self.pinned.insert(folder.to_path_buf()) {
+                continue;
+            }
             let fail = || refused("root", format!("pin {}", folder.display()));
-            let at = beneath(root.as_fd(), inner(folder), OFlags::PATH).map_err(fail())?;
-            attach_at(&copy(&at).map_err(fail())?, &at).map_err(fail())?;
+            let at = beneath(self.root.as_fd(), inner(folder), OFlags::PATH).map_err(fail())?;
+            // With what was laid below it before.
+            attach_at(&copy(&at, OpenTreeFlags::AT_RECURSIVE).map_err(fail())?, &at).map_err(fail())?;
             moved = true;
         }
         // The place must be looked up again where its folder is now another mount.
-        let on = if moved { place(root, inner(&file.to), file.is_dir)? } else { on };
-        attach_at(&file.mount, &on).map_err(refused("root", format!("attach {}", file.to.display())))?;
+        let on = if moved { place(self.root, inner(&piece.to), piece.is_dir)? } else { on };
+        attach_at(&piece.mount, &on).map_err(refused("root", format!("attach {}", piece.to.display())))
     }
-    Ok(())
 }
 
-/// A detached copy of one mount, without what is mounted on it.
-fn copy(of: &OwnedFd) -> rustix::io::Result<OwnedFd> {
+/// A detached copy of one mount; what is mounted on it comes along only with `AT_RECURSIVE`.
+fn copy(of: &OwnedFd, also: OpenTreeFlags) -> rustix::io::Result<OwnedFd> {
     let how =
         OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
-    open_tree(of, "", how)
+    open_tree(of, "", how | also)
 }
 
 /// The path as seen from the root's descriptor.
@@ -270,7 +305,7 @@ fn proc_fs(root: &OwnedFd) -> Result<(), Refusal> {
         let kind = rustix::fs::fstat(&on).map_err(fail())?.st_mode;
         let is_dir = rustix::fs::FileType::from_raw_mode(kind) == rustix::fs::FileType::Directory;
         let cover = if is_dir { &empty } else { &null };
-        let cover = copy(cover).map_err(fail())?;
+        let cover = copy(cover, OpenTreeFlags::empty()).map_err(fail())?;
         attach_at(&cover, &on).map_err(fail())?;
     }
     Ok(())

@@ -74,8 +74,10 @@ pub(super) struct Sources {
     pub(super) devpts: OwnedFd,
     /// The work tree.
     pub(super) tree: Option<TreeSource>,
-    /// Binds by policy: writable, then read-only.
-    pub(super) binds: Vec<Piece>,
+    /// Writable binds by policy.
+    pub(super) writable: Vec<Piece>,
+    /// Read-only binds by policy.
+    pub(super) read_only: Vec<Piece>,
     /// Single files, laid last.
     pub(super) files: Vec<Piece>,
 }
@@ -101,10 +103,10 @@ impl Sources {
         let open = |list: &[Bind], flags| -> Result<Vec<Piece>, Refusal> {
             list.iter().map(|bind| piece(&bind.from, &bind.to, flags)).collect()
         };
-        let mut binds = open(&policy.writable, NOSUID | NODEV)?;
-        binds.extend(open(&policy.read_only, RDONLY | NOSUID | NODEV)?);
+        let writable = open(&policy.writable, NOSUID | NODEV)?;
+        let read_only = open(&policy.read_only, RDONLY | NOSUID | NODEV)?;
         let files = open(&policy.files, RDONLY | NOSUID | NODEV)?;
-        Ok(Self { links, system, devpts: devpts()?, tree: tree(policy)?, binds, files })
+        Ok(Self { links, system, devpts: devpts()?, tree: tree(policy)?, writable, read_only, files })
     }
 }
 

@@ -1,5 +1,6 @@
 //! What can be read and written.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use cto_harness::sandbox::{Bind, Sandbox};
@@ -184,4 +185,42 @@ async fn root_gains_nothing_over_its_own_files() {
     assert!(Path::new(&file).exists());
     assert_eq!(run(policy).await.ok(), "1000\nrefused\n");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "secret");
+}
+
+#[tokio::test]
+async fn a_socket_in_a_folder_that_is_handed_in_is_no_door() {
+    let lease = lease();
+    let folder = open_folder();
+    let socket = folder.path().join("s");
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o777)).unwrap();
+    let connect = |path: &str| {
+        format!("import socket; socket.socket(socket.AF_UNIX).connect('{path}'); print('connected')")
+    };
+    assert!(outside(&format!("python3 -c \"{}\"", connect(socket.to_str().unwrap()))), "positive control");
+    let mut policy = policy(lease.uid(), &["python3", "-c", &connect("/ro/s")]);
+    policy.read_only.push(Bind::new(folder.path(), "/ro"));
+    let seen = run(policy).await;
+    assert!(seen.err.contains("ConnectionRefusedError"), "{seen:?}");
+}
+
+#[tokio::test]
+async fn a_folder_above_an_input_cannot_be_moved_away_from_it() {
+    let lease = lease();
+    let (lower, input) = (owned_folder(lease.uid()), open_folder());
+    std::fs::create_dir_all(lower.path().join("third/other")).unwrap();
+    own(&lower.path().join("third"), lease.uid());
+    std::fs::write(input.path().join("lib"), "recorded\n").unwrap();
+    let form = TreeForm::Overlay {
+        lowers: vec![lower.path().to_owned()],
+        upper: Upper::Tmpfs { bytes: 1 << 20, inodes: 64 },
+    };
+    let script = "mkdir free && mv free moved && echo control; mv third away; rm -rf third; mv third/deps x; \
+                  cat third/deps/lib third/check";
+    let mut policy = policy(lease.uid(), &["bash", "-c", script]);
+    policy = policy.in_tree(TreeMount { at: "/workspace".into(), form });
+    policy.read_only.push(Bind::new(input.path(), "/workspace/third/deps"));
+    policy.files.push(Bind::new(input.path().join("lib"), "/workspace/third/check"));
+    let seen = run(policy).await;
+    assert_eq!(seen.out, "control\nrecorded\nrecorded\n", "{seen:?}");
 }
