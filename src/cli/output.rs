@@ -232,11 +232,6 @@ impl Output {
         self.out.is_terminal()
     }
 
-    /// Whether a person reads standard error on a terminal.
-    pub(super) const fn notes_go_to_a_terminal(&self) -> bool {
-        self.err.is_terminal()
-    }
-
     /// One line for a person on standard output; nothing when programs read it.
     pub(super) fn say(&mut self, line: &Line) {
         if !self.json {

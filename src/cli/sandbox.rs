@@ -1,6 +1,9 @@
 //! `cto sandbox`: the same sandbox by hand. Never a broker, key or bundle, and it says that it is not evidence.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
+
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::Exit;
 use super::args::SandboxArgs;
@@ -9,7 +12,7 @@ use super::problem::Problem;
 use crate::contract::{Ceilings, limits};
 use crate::home::Home;
 use crate::process::PayloadEvent;
-use crate::sandbox::{Bind, Purpose, Sandbox, SandboxPolicy, Stdio, probe};
+use crate::sandbox::{Bind, Purpose, Sandbox, SandboxError, SandboxPolicy, Stdio, probe};
 use crate::vocab::Limits;
 use crate::workspace::{FolderView, Placement, RunUid};
 
@@ -18,13 +21,11 @@ pub(super) fn sandbox(args: &SandboxArgs, output: &mut Output) -> Result<Exit, P
     let home = Home::open()?;
     let lease = RunUid::claim(home.state())?;
     let mut policy = policy(args, &home, lease.uid())?;
-    // Everything of this call lies in one folder, gone with it.
-    let place = |source| Problem::Write { path: home.state().to_owned(), source };
-    let own = tempfile::Builder::new().prefix("by-hand-").tempdir_in(home.state()).map_err(place)?;
+    let patch = args.patch.as_deref().map(|file| PatchFile::open(file, &policy)).transpose()?;
     let view = match &args.workspace {
         Some(dir) => {
-            let view = view(dir, &home, &policy, own.path())?;
-            policy = policy.in_tree(view.mount());
+            let view = View::open(dir, &home, &policy)?;
+            policy = policy.in_tree(view.folder.mount());
             Some(view)
         }
         None => None,
@@ -33,31 +34,95 @@ pub(super) fn sandbox(args: &SandboxArgs, output: &mut Output) -> Result<Exit, P
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Problem::Loop)?;
     let status = runtime.block_on(drive(policy, output))?;
     if let Some(view) = view {
-        if let Some(file) = &args.patch {
-            write_patch(&view, file, output)?;
+        if let Some(patch) = patch {
+            write_patch(&view.folder, patch, output)?;
         }
-        view.remove()?;
+        view.folder.remove()?;
     }
-    if output.notes_go_to_a_terminal() {
-        let text = format!("sandbox: {status}; by hand, so this is not evidence");
-        output.note(&Line::new().add(Tone::Quiet, text));
-    }
+    tell_how_it_ended(&status, output);
     Ok(exit_of(&status))
 }
 
-fn view(dir: &Path, home: &Home, policy: &SandboxPolicy, own: &Path) -> Result<FolderView, Problem> {
-    let placement = Placement {
-        cache_dir: own.to_owned(),
-        run_dir: own.to_owned(),
-        uid: policy.uid,
-        overlay: probe().is_ok_and(|host| host.overlay),
-        mounted: Vec::new(),
-    };
-    Ok(FolderView::open(&folder(dir, home)?, &policy.limits, placement)?)
+/// A command that never started is an error of the call; otherwise only what this was.
+fn tell_how_it_ended(status: &str, output: &mut Output) {
+    if let Some(why) = status.strip_prefix("not-started:") {
+        output.note(&Line::new().add(Tone::Bad, "cto: ").plain(format!("cannot {why}")));
+        let remedy = "name a program that exists inside; `--ro DIR` hands a folder in";
+        output.note(&Line::new().add(Tone::Quiet, "  remedy: ").plain(remedy));
+    }
+    output
+        .note(&Line::new().add(Tone::Quiet, format!("sandbox: {status}; by hand, so this is not evidence")));
+}
+
+/// A view of the caller's folder, with everything it needs in one folder of the state, gone with it.
+struct View {
+    folder: FolderView,
+    _own: tempfile::TempDir,
+}
+
+impl View {
+    fn open(dir: &Path, home: &Home, policy: &SandboxPolicy) -> Result<Self, Problem> {
+        let place = |source| Problem::Write { path: home.state().to_owned(), source };
+        let own = tempfile::Builder::new().prefix("by-hand-").tempdir_in(home.state()).map_err(place)?;
+        let placement = Placement {
+            cache_dir: own.path().to_owned(),
+            run_dir: own.path().to_owned(),
+            uid: policy.uid,
+            overlay: probe().is_ok_and(|host| host.overlay),
+            mounted: Vec::new(),
+        };
+        let dir = folder(dir, home)?;
+        if let Some(both) = policy.writable.iter().find(|bind| overlap(&bind.from, &dir)) {
+            return Err(Problem::usage(
+                format!("--workspace {} and --rw {} overlap", dir.display(), both.from.display()),
+                "take `--workspace` for an isolated view, or `--rw` for the folder itself",
+            ));
+        }
+        Ok(Self { folder: FolderView::open(&dir, &policy.limits, placement)?, _own: own })
+    }
+}
+
+/// Where the patch goes: opened before anything runs, in a folder that nothing inside can write to, and put in place
+/// under its name at the end, so that a link there is replaced and never followed.
+struct PatchFile {
+    file: tempfile::NamedTempFile,
+    path: PathBuf,
+}
+
+impl PatchFile {
+    fn open(path: &Path, policy: &SandboxPolicy) -> Result<Self, Problem> {
+        let name = path.file_name().ok_or_else(|| {
+            Problem::usage(format!("--patch {}: not a file's name", path.display()), "name a file to write")
+        })?;
+        let fail = |source| Problem::Write { path: path.to_owned(), source };
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let parent = parent.unwrap_or(Path::new(".")).canonicalize().map_err(fail)?;
+        if policy.writable.iter().any(|bind| parent.starts_with(&bind.from)) {
+            return Err(Problem::usage(
+                format!("--patch {}: the command may write there itself", path.display()),
+                "name a file outside of every --rw folder",
+            ));
+        }
+        let file = tempfile::Builder::new().prefix(".cto-patch-").tempfile_in(&parent).map_err(fail)?;
+        Ok(Self { file, path: parent.join(name) })
+    }
+
+    fn publish(mut self, bytes: &[u8]) -> Result<(), Problem> {
+        use std::os::unix::fs::PermissionsExt as _;
+        let fail = |path: &Path| {
+            let path = path.to_owned();
+            move |source| Problem::Write { path, source }
+        };
+        self.file.write_all(bytes).map_err(fail(&self.path))?;
+        let mode = std::fs::Permissions::from_mode(0o644);
+        self.file.as_file().set_permissions(mode).map_err(fail(&self.path))?;
+        self.file.persist(&self.path).map_err(|error| error.error).map_err(fail(&self.path))?;
+        Ok(())
+    }
 }
 
 /// The patch, unless the folder itself was changed meanwhile under what the patch touches.
-fn write_patch(view: &FolderView, file: &Path, output: &mut Output) -> Result<(), Problem> {
+fn write_patch(view: &FolderView, file: PatchFile, output: &mut Output) -> Result<(), Problem> {
     let patch = view.patch()?;
     let moved = view.moved_under(&patch)?;
     if let Some(first) = moved.first() {
@@ -75,14 +140,31 @@ fn write_patch(view: &FolderView, file: &Path, output: &mut Output) -> Result<()
                 .plain(&oddity.sentence),
         );
     }
-    std::fs::write(file, &patch.text).map_err(|source| Problem::Write { path: file.to_owned(), source })
+    file.publish(&patch.text)
 }
 
+/// Follows the command to its end. Ctrl-C is the command's; a second one, or a request to terminate, ends it.
 async fn drive(policy: SandboxPolicy, output: &mut Output) -> Result<String, Problem> {
     let sandbox = Sandbox::establish(policy).await?;
+    let mut interrupts = signal(SignalKind::interrupt()).map_err(Problem::Loop)?;
+    let mut terminations = signal(SignalKind::terminate()).map_err(Problem::Loop)?;
     let mut payload = sandbox.start(Stdio::Inherit)?;
+    let mut interrupted = false;
     loop {
-        match payload.next().await {
+        let event = tokio::select! {
+            event = payload.next() => event,
+            _ = interrupts.recv() => {
+                let told = if interrupted { payload.terminate() } else { payload.interrupt() };
+                told.map_err(SandboxError::from)?;
+                interrupted = true;
+                continue;
+            }
+            _ = terminations.recv() => {
+                payload.terminate().map_err(SandboxError::from)?;
+                continue;
+            }
+        };
+        match event {
             PayloadEvent::LimitReached { name, value, .. } => {
                 let name = serde_json::to_value(name).ok().and_then(|n| n.as_str().map(str::to_owned));
                 let name = name.unwrap_or_else(|| "of the command".to_owned());
@@ -95,7 +177,8 @@ async fn drive(policy: SandboxPolicy, output: &mut Output) -> Result<String, Pro
     }
 }
 
-/// `exited:N` → N; `signal:N` → 128 + N, as shells do; a command that never started → 127.
+/// `exited:N` → N; `signal:N` → 128 + N, as shells do; a command that never started → 127, or 126 when it is there
+/// and may not be executed.
 fn exit_of(status: &str) -> Exit {
     let number = |text: &str| text.parse::<u8>().ok();
     if let Some(code) = status.strip_prefix("exited:").and_then(number) {
@@ -103,7 +186,8 @@ fn exit_of(status: &str) -> Exit {
     } else if let Some(signal) = status.strip_prefix("signal:").and_then(number) {
         Exit::Command(signal.saturating_add(128))
     } else {
-        Exit::Command(127)
+        let may_not = std::io::Error::from_raw_os_error(13).to_string();
+        Exit::Command(if status.ends_with(&may_not) { 126 } else { 127 })
     }
 }
 
@@ -144,13 +228,17 @@ fn folder(dir: &Path, home: &Home) -> Result<PathBuf, Problem> {
     let remedy = "name an existing folder";
     let path = dir.canonicalize().map_err(|source| Problem::Read { path: dir.to_owned(), source, remedy })?;
     let own = [home.config(), home.state(), home.cache()];
-    if own.iter().any(|place| path.starts_with(place) || place.starts_with(&path)) {
+    if own.iter().any(|place| overlap(place, &path)) {
         return Err(Problem::usage(
             format!("{} holds, or lies in, this installation's keys or records", path.display()),
             "hand in a folder beside them",
         ));
     }
     Ok(path)
+}
+
+fn overlap(one: &Path, other: &Path) -> bool {
+    one.starts_with(other) || other.starts_with(one)
 }
 
 fn split<'a>(text: &'a str, option: &str) -> Result<(&'a str, &'a str), Problem> {

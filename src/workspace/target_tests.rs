@@ -267,7 +267,7 @@ fn of_many_runs_at_once_none_waits_for_the_end_of_another() {
         for number in 0..12 {
             let run_dir = bed.path(&format!("run{round}-{number}"));
             let cache_dir = bed.path(&format!("cache{round}"));
-            let placement = super::Placement { run_dir, cache_dir, ..bed.placement(true) };
+            let placement = super::Placement { cache_dir, run_dir, ..bed.placement(true) };
             let (base, start, done) = (base.clone(), start.clone(), done.clone());
             std::thread::spawn(move || {
                 fs::create_dir(&placement.run_dir).unwrap();
@@ -277,7 +277,7 @@ fn of_many_runs_at_once_none_waits_for_the_end_of_another() {
                 done.send(workspace).unwrap();
             });
         }
-        let patience = std::time::Duration::from_secs(60);
+        let patience = std::time::Duration::from_mins(1);
         let held: Vec<_> = (0..12).map(|_| ready.recv_timeout(patience).expect("somebody waits")).collect();
         for workspace in held {
             workspace.remove().unwrap();

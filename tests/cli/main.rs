@@ -11,9 +11,10 @@
 
 mod approval;
 mod bench;
+mod sandbox;
 mod signals;
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::Read as _;
 use std::process::Stdio;
 
 use bench::{Answer, TestBench};
@@ -218,52 +219,6 @@ fn a_contract_comes_from_standard_input() {
     .unwrap();
     let answer = Answer::of(&child.wait_with_output().unwrap()).ends(2);
     assert!(answer.err.contains("surprise"), "{}", answer.err);
-}
-
-#[test]
-fn the_sandbox_by_hand_ends_as_its_command_does() {
-    let bench = TestBench::new();
-    bench.call(&["sandbox", "--", "/bin/true"]).ends(0);
-    bench.call(&["sandbox", "--", "/bin/sh", "-c", "exit 7"]).ends(7);
-    bench.call(&["sandbox", "--", "/bin/sh", "-c", "kill -9 $$"]).ends(137);
-    let seen = bench.call(&["sandbox", "--env", "A=b c", "--", "/bin/sh", "-c", "id -u; echo $A"]).ends(0);
-    assert_eq!(seen.out, "1000\nb c\n");
-    let own = bench.path().join("home/state");
-    bench.call(&["sandbox", "--ro", own.to_str().unwrap(), "--", "/bin/true"]).ends(2);
-}
-
-#[test]
-fn a_workspace_by_hand_leaves_the_folder_alone_and_gives_a_patch() {
-    let bench = TestBench::new();
-    bench.write("w/a", "one\n");
-    let words = ["sandbox", "--workspace", "w", "--patch", "p.diff", "--", "/bin/sh", "-c", "echo two > a"];
-    bench.call(&words).ends(0);
-    assert_eq!(std::fs::read_to_string(bench.path().join("w/a")).unwrap(), "one\n");
-    let patch = std::fs::read_to_string(bench.path().join("p.diff")).unwrap();
-    assert!(patch.contains("-one\n+two\n"), "{patch}");
-    assert!(
-        std::fs::read_dir(bench.path().join("home/state"))
-            .unwrap()
-            .all(|entry| { !entry.unwrap().file_name().to_string_lossy().starts_with("by-hand") })
-    );
-}
-
-#[test]
-fn a_patch_by_hand_is_refused_where_the_folder_moved_meanwhile() {
-    let bench = TestBench::new();
-    bench.write("w/a", "one\n");
-    bench.write("w/b", "one\n");
-    for (moved, code) in [("b", 0), ("a", 2)] {
-        let script = "echo two > a; echo ready; read line; true";
-        let words = ["sandbox", "--workspace", "w", "--patch", "p.diff", "--", "/bin/sh", "-c", script];
-        let mut child = bench.command(&words).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let mut ready = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut ready).unwrap();
-        assert_eq!(ready, "ready\n");
-        bench.write(&format!("w/{moved}"), "moved\n");
-        drop(child.stdin.take());
-        assert_eq!(child.wait().unwrap().code(), Some(code), "{moved}");
-    }
 }
 
 #[test]

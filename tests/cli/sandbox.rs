@@ -1,0 +1,168 @@
+//! `cto sandbox`: its ends, its view and its patch, and what it hands in.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use super::bench::TestBench;
+
+/// Starts a script by hand and waits until it says `ready`.
+fn until_ready(bench: &TestBench, words: &[&str]) -> Child {
+    let mut child = bench.command(words).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut first = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut first).unwrap();
+    assert_eq!(first, "ready\n");
+    child
+}
+
+/// What of this call lies in the state folder.
+fn left(bench: &TestBench) -> Vec<String> {
+    let entries = std::fs::read_dir(bench.path().join("home/state")).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());
+    names.filter(|name| name.starts_with("by-hand")).collect()
+}
+
+#[test]
+fn the_sandbox_by_hand_ends_as_its_command_does() {
+    let bench = TestBench::new();
+    bench.call(&["sandbox", "--", "/bin/true"]).ends(0);
+    bench.call(&["sandbox", "--", "/bin/sh", "-c", "exit 7"]).ends(7);
+    bench.call(&["sandbox", "--", "/bin/sh", "-c", "kill -9 $$"]).ends(137);
+    let seen = bench.call(&["sandbox", "--env", "A=b c", "--", "/bin/sh", "-c", "id -u; echo $A"]).ends(0);
+    assert_eq!(seen.out, "1000\nb c\n");
+    let own = bench.path().join("home/state");
+    bench.call(&["sandbox", "--ro", own.to_str().unwrap(), "--", "/bin/true"]).ends(2);
+}
+
+#[test]
+fn a_workspace_by_hand_leaves_the_folder_alone_and_gives_a_patch() {
+    let bench = TestBench::new();
+    bench.write("w/a", "one\n");
+    let words = ["sandbox", "--workspace", "w", "--patch", "p.diff", "--", "/bin/sh", "-c", "echo two > a"];
+    bench.call(&words).ends(0);
+    assert_eq!(std::fs::read_to_string(bench.path().join("w/a")).unwrap(), "one\n");
+    let patch = std::fs::read_to_string(bench.path().join("p.diff")).unwrap();
+    assert!(patch.contains("-one\n+two\n"), "{patch}");
+    assert_eq!(left(&bench), [""; 0]);
+}
+
+#[test]
+fn a_patch_by_hand_is_refused_where_the_folder_moved_meanwhile() {
+    let bench = TestBench::new();
+    bench.write("w/a", "one\n");
+    bench.write("w/b", "one\n");
+    for (moved, code) in [("b", 0), ("a", 2)] {
+        let script = "echo two > a; echo ready; read line; true";
+        let words = ["sandbox", "--workspace", "w", "--patch", "p.diff", "--", "/bin/sh", "-c", script];
+        let mut child = until_ready(&bench, &words);
+        bench.write(&format!("w/{moved}"), "moved\n");
+        drop(child.stdin.take());
+        assert_eq!(child.wait().unwrap().code(), Some(code), "{moved}");
+    }
+}
+
+#[test]
+fn a_command_that_cannot_start_is_said_with_a_remedy() {
+    let bench = TestBench::new();
+    for (program, code) in [("/absent", 127), ("/etc/passwd", 126)] {
+        let answer = bench.call(&["sandbox", "--", program]).ends(code);
+        assert!(answer.err.contains(program) && answer.err.contains("remedy"), "{}", answer.err);
+        assert!(answer.err.contains("not evidence"), "{}", answer.err);
+    }
+}
+
+#[test]
+fn a_request_to_end_keeps_the_patch_and_leaves_nothing() {
+    for name in ["TERM", "INT"] {
+        let bench = TestBench::new();
+        bench.write("w/a", "one\n");
+        let script = "echo two > a; echo ready; sleep 60";
+        let words = ["sandbox", "--workspace", "w", "--patch", "p.diff", "--", "/bin/sh", "-c", script];
+        let mut child = until_ready(&bench, &words);
+        let sent = Command::new("kill").args(["-s", name, &child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+        let code = child.wait().unwrap().code();
+        assert!(matches!(code, Some(130 | 143)), "SIG{name}: {code:?}");
+        let patch = std::fs::read_to_string(bench.path().join("p.diff")).unwrap();
+        assert!(patch.contains("-one\n+two\n"), "SIG{name}: {patch}");
+        assert_eq!(left(&bench), [""; 0], "SIG{name}");
+    }
+}
+
+/// As root nothing is writable in place, so this is for an ordinary user.
+#[test]
+fn what_the_command_can_write_is_no_place_for_the_patch() {
+    let Some(bench) = TestBench::of_an_ordinary_user() else { return };
+    for folder in ["w", "rw", "out"] {
+        let made = bench.path().join(folder);
+        std::fs::create_dir(&made).unwrap();
+        std::os::unix::fs::chown(&made, Some(65534), Some(65534)).unwrap();
+    }
+    let script = ["--", "/bin/sh", "-c", "echo two > a"];
+    let call = |more: &[&str]| {
+        bench.call_as_ordinary_user(&[&["sandbox", "--workspace", "w"], more, &script[..]].concat())
+    };
+    let refused = call(&["--rw", "rw", "--patch", "rw/p.diff"]).ends(2);
+    assert!(refused.err.contains("remedy"), "{}", refused.err);
+    call(&["--rw", "w", "--patch", "out/p.diff"]).ends(2);
+    // A link under the patch's name is replaced, not followed.
+    std::fs::write(bench.path().join("victim"), "precious").unwrap();
+    std::os::unix::fs::symlink("../victim", bench.path().join("out/p.diff")).unwrap();
+    call(&["--rw", "rw", "--patch", "out/p.diff"]).ends(0);
+    assert_eq!(std::fs::read_to_string(bench.path().join("victim")).unwrap(), "precious");
+    assert!(std::fs::read_to_string(bench.path().join("out/p.diff")).unwrap().contains("+two"));
+}
+
+/// A directory's descriptor leads to all of the host, by `..` and by calls that no mount hinders.
+#[test]
+fn a_directory_on_a_standard_stream_is_refused() {
+    let bench = TestBench::new();
+    let mut command = bench.command(&["sandbox", "--", "/bin/sh", "-c", "true"]);
+    command.stdin(std::fs::File::open(bench.path()).unwrap());
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("directory"), "{said}");
+}
+
+/// Keys may stand in the environment; what becomes PID 1 is a fork of the program that was called with it.
+#[test]
+fn what_becomes_a_sandbox_holds_nothing_of_the_call() {
+    let bench = TestBench::new();
+    let marks = [
+        format!("in-an-argument-{}", std::process::id()),
+        format!("in-the-environment-{}", std::process::id()),
+    ];
+    let mut command = bench.command(&["sandbox", "--", "/bin/sh", "-c", "echo ready; read -r line"]);
+    command.args([&marks[0]]).env("MARK", &marks[1]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut first = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut first).unwrap();
+    assert_eq!(first, "ready\n");
+    let told = |pid: u32| {
+        let read = |name: &str| std::fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
+        String::from_utf8_lossy(&[read("cmdline"), read("environ")].concat()).into_owned()
+    };
+    assert!(marks.iter().all(|mark| told(child.id()).contains(mark)), "positive control");
+    let stubs = descendants(child.id(), "cto-stub");
+    assert_eq!(stubs.len(), 3, "the zygote, a stub and PID 1");
+    for stub in stubs {
+        assert!(marks.iter().all(|mark| !told(stub).contains(mark)), "{}", told(stub));
+    }
+    drop(child.stdin.take());
+    assert!(child.wait().unwrap().code().is_some());
+}
+
+/// Pids of the processes called `name` below `top`.
+fn descendants(top: u32, name: &str) -> Vec<u32> {
+    let mut found = Vec::new();
+    let mut folders = vec![top];
+    while let Some(pid) = folders.pop() {
+        let children =
+            std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+        folders.extend(children.split_whitespace().map(|pid| pid.parse::<u32>().unwrap()));
+        let called = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        if called.trim_end() == name {
+            found.push(pid);
+        }
+    }
+    found
+}
