@@ -12,7 +12,7 @@ pub enum HomeError {
     #[error("no home folder is known\n  remedy: set HOME, or set CTO_HOME to a folder of your own")]
     NoHome,
     /// The kernel does not tell who the caller is.
-    #[error("the caller's user id could not be read from /proc/self/status: {0}\n  remedy: mount /proc")]
+    #[error("the caller's user id could not be read from /proc/self: {0}\n  remedy: mount /proc")]
     WhoAmI(#[source] io::Error),
     /// A folder could not be made.
     #[error("cannot make the folder {}: {source}\n  remedy: make it yourself (mode 0700), or set CTO_HOME to a folder that you may write to", path.display())]
@@ -29,6 +29,14 @@ pub enum HomeError {
         path: PathBuf,
         /// The system's answer.
         source: io::Error,
+    },
+    /// The place lies where every sandbox can read.
+    #[error("{} lies in {}, which every sandbox can read\n  remedy: set CTO_HOME to a folder outside of the system's", path.display(), system)]
+    InTheSystem {
+        /// Which.
+        path: PathBuf,
+        /// The system's folder.
+        system: &'static str,
     },
     /// Something that is not a folder is in the way.
     #[error("{} is not a folder\n  remedy: move it away, or set CTO_HOME to another place", path.display())]

@@ -19,6 +19,6 @@ pub use config::{Config, EngineConfig, ToolchainConfig};
 pub use error::HomeError;
 pub use file::OwnedText;
 pub use key_source::{KeySource, KeySourceError};
-pub use places::Home;
+pub use places::{Home, SYSTEM_FOLDERS};
 pub use registry::{RegisteredCriticality, RegisteredOwnership, Registry, RepoEntry};
 pub use trust::{Trust, TrustedKey};

@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 use super::file::{self, Existing, OwnedText};
 use super::{Config, HomeError, Registry};
 
+/// Folders of the system that every sandbox sees, read-only.
+pub const SYSTEM_FOLDERS: [&str; 7] = ["/usr", "/bin", "/sbin", "/lib", "/lib64", "/lib32", "/libx32"];
+
 /// The installation's places: configuration, state and cache, each private to the caller.
 #[derive(Debug, Clone)]
 pub struct Home {
@@ -47,6 +50,7 @@ impl Home {
     fn of(config: PathBuf, state: PathBuf, cache: PathBuf) -> Result<Self, HomeError> {
         for place in [&config, &state, &cache] {
             file::private_folder(place)?;
+            outside_of_the_system(place)?;
         }
         Ok(Self { config, state, cache })
     }
@@ -170,6 +174,16 @@ impl Home {
     }
 }
 
+/// A private folder is closed to others, but the payload of an ordinary user is the user himself.
+fn outside_of_the_system(place: &Path) -> Result<(), HomeError> {
+    let inspect = |source| HomeError::Inspect { path: place.to_owned(), source };
+    let real = place.canonicalize().map_err(inspect)?;
+    match SYSTEM_FOLDERS.iter().chain(&["/etc"]).find(|system| real.starts_with(system)) {
+        Some(system) => Err(HomeError::InTheSystem { path: place.to_owned(), system }),
+        None => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -185,6 +199,17 @@ mod tests {
         }
         assert_eq!(home.load_config().unwrap(), Config::default());
         assert!(home.load_principals().unwrap().is_none());
+    }
+
+    #[test]
+    fn a_place_that_every_sandbox_sees_is_refused() {
+        let inside = outside_of_the_system(Path::new("/usr/share"));
+        assert!(inside.unwrap_err().to_string().contains("CTO_HOME"));
+        // By its own name or by a link's.
+        let folder = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink("/usr", folder.path().join("link")).unwrap();
+        assert!(outside_of_the_system(&folder.path().join("link/share")).is_err());
+        assert!(outside_of_the_system(folder.path()).is_ok());
     }
 
     #[test]

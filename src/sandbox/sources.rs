@@ -18,6 +18,7 @@ use rustix::mount::{
 use super::order::{Refusal, refused};
 use super::policy::{Bind, SandboxPolicy};
 use super::sys;
+use crate::home::SYSTEM_FOLDERS;
 use crate::workspace::{TreeForm, Upper};
 
 pub(super) const RDONLY: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_RDONLY;
@@ -25,8 +26,6 @@ pub(super) const NOSUID: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID;
 pub(super) const NODEV: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NODEV;
 pub(super) const NOEXEC: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOEXEC;
 
-/// Directories of the host that every sandbox sees, or the links that stand in their place.
-const SYSTEM: [&str; 7] = ["/usr", "/bin", "/sbin", "/lib", "/lib64", "/lib32", "/libx32"];
 /// What of `/etc` programs need and anybody may know.
 const ETC: [&str; 11] = [
     "/etc/ld.so.cache",
@@ -87,7 +86,8 @@ impl Sources {
     pub(super) fn open(policy: &SandboxPolicy) -> Result<Self, Refusal> {
         let mut links = Vec::new();
         let mut system = Vec::new();
-        for path in SYSTEM.iter().chain(&ETC).map(Path::new) {
+        // Directories, or the links that stand in their place.
+        for path in SYSTEM_FOLDERS.iter().chain(&ETC).map(Path::new) {
             let Ok(found) = path.symlink_metadata() else { continue };
             if found.is_symlink() {
                 let target =

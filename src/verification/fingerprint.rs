@@ -42,6 +42,10 @@ pub(super) fn metadata(root: &Path, hasher: &mut Hasher) -> Result<(), Provision
     }
     walk(root, &mut |dir, path, entry| {
         let status = &entry.status;
+        // Where the host has no overlay, a socket could be connected to through a read-only mount.
+        if !matches!(status.kind, FileKind::Directory | FileKind::Link | FileKind::File) {
+            return Err(Stop::Special(path.display().to_string()));
+        }
         let target = if status.kind == FileKind::Link { dir.read_link(&entry.name)? } else { Vec::new() };
         let numbers = if status.kind == FileKind::Directory {
             format!("d {:o}", status.mode)
@@ -143,9 +147,11 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_in_an_input_is_refused() {
+    fn a_socket_in_an_input_or_a_toolchain_is_refused() {
         let place = tempfile::tempdir().unwrap();
         let _listener = std::os::unix::net::UnixListener::bind(place.path().join("s")).unwrap();
         assert_eq!(content(place.path()).map_err(|problem| problem.code), Err("provision.unreadable"));
+        let toolchain = metadata(place.path(), &mut Hasher::new());
+        assert_eq!(toolchain.map_err(|problem| problem.code), Err("provision.unreadable"));
     }
 }
