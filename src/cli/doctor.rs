@@ -22,8 +22,8 @@ pub(super) fn doctor(args: &DoctorArgs, output: &mut Output) -> Result<Exit, Pro
     if args.clean {
         clean(&home, output)?;
     }
-    let rows = sandbox::doctor();
-    let host = sandbox::probe();
+    let rows = sandbox::doctor(&home);
+    let host = sandbox::probe(&home);
     let runs = host.as_ref().is_ok_and(|facts| facts.seccomp && facts.landlock_abi >= 1);
     let toolchains = toolchains(&home.load_config()?);
     if args.json {

@@ -68,7 +68,7 @@ impl View {
             cache_dir: own.path().to_owned(),
             run_dir: own.path().to_owned(),
             uid: policy.uid,
-            overlay: probe().is_ok_and(|host| host.overlay),
+            overlay: probe(home).is_ok_and(|host| host.overlay),
             mounted: Vec::new(),
         };
         let dir = folder(dir, home)?;

@@ -133,7 +133,7 @@ impl Seen {
         ];
         // The probe waits for a whole sandbox to stand; what is looked at meanwhile is files.
         std::thread::scope(|scope| {
-            let probing = scope.spawn(crate::sandbox::probe);
+            let probing = scope.spawn(|| crate::sandbox::probe(home));
             let (provisions, described) = Provisions::describe(
                 contract,
                 &settings.config.toolchains,

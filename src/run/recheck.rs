@@ -172,7 +172,7 @@ async fn carry_out(
 ) -> Result<Verified, String> {
     let text = |error: &dyn std::fmt::Display| error.to_string();
     let task = contract.task();
-    let host = crate::sandbox::probe().map_err(|error| text(&error))?;
+    let host = crate::sandbox::probe(home).map_err(|error| text(&error))?;
     let lease = RunUid::claim(home.state()).map_err(|error| text(&error))?;
     let run_dir =
         tempfile::Builder::new().prefix("replay-").tempdir_in(home.state()).map_err(|error| text(&error))?;

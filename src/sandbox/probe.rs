@@ -1,10 +1,10 @@
 //! What this host can enforce, found out by doing it.
 //!
-//! A probe establishes a real sandbox with a work tree and looks at what stands. Where that fails, smaller ones
+//! A probe establishes a real sandbox, with an overlay where runs would have theirs, and looks at what stands. Where that fails, smaller ones
 //! tell which layer is missing, and [`doctor`] says what a person can do about it.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::establish::{Sandbox, SandboxError, StubProgram, hear};
 use super::layers::landlock_abi;
@@ -12,9 +12,10 @@ use super::order::{Answer, Order};
 use super::policy::{Purpose, SandboxPolicy};
 use super::stub::NAMESPACES;
 use crate::eligibility::HostFacts;
+use crate::home::Home;
 use crate::process::send;
 use crate::vocab::Limits;
-use crate::workspace::{INSIDE_UID, LAST_SLOT, RunUid, TreeForm, TreeMount, Upper};
+use crate::workspace::{INSIDE_UID, LAST_SLOT, OverlayTrial, RunUid, TreeMount, WORKSPACE};
 
 /// Why the host could not be probed (as opposed to: it lacks something).
 #[derive(Debug, thiserror::Error)]
@@ -40,20 +41,20 @@ pub struct DoctorRow {
     pub remedy: String,
 }
 
-/// What this kernel enforces, with the stub beside the running executable.
-pub fn probe() -> Result<HostFacts, ProbeError> {
-    probe_with(&StubProgram::BesideMe)
+/// What this host enforces for runs of the installation at `home`, with the stub beside the running executable.
+pub fn probe(home: &Home) -> Result<HostFacts, ProbeError> {
+    probe_with(home, &StubProgram::BesideMe)
 }
 
 /// The same with a stub from elsewhere.
-pub fn probe_with(stub: &StubProgram) -> Result<HostFacts, ProbeError> {
-    Ok(look(stub)?.facts)
+pub fn probe_with(home: &Home, stub: &StubProgram) -> Result<HostFacts, ProbeError> {
+    Ok(look(home, stub)?.facts)
 }
 
 /// Rows for every layer, with remedies.
 #[must_use]
-pub fn doctor() -> Vec<DoctorRow> {
-    match look(&StubProgram::BesideMe) {
+pub fn doctor(home: &Home) -> Vec<DoctorRow> {
+    match look(home, &StubProgram::BesideMe) {
         Ok(seen) => rows(&seen),
         Err(error) => vec![DoctorRow {
             layer: "stub".to_owned(),
@@ -69,11 +70,11 @@ struct Seen {
     own_uid: bool,
     /// What the full sandbox failed with.
     failure: Option<SandboxError>,
-    /// What it failed with when an overlay was asked for.
-    overlay_failure: Option<SandboxError>,
+    /// Why there is no overlay where runs would have theirs.
+    overlay_failure: Option<String>,
 }
 
-fn look(stub: &StubProgram) -> Result<Seen, ProbeError> {
+fn look(home: &Home, stub: &StubProgram) -> Result<Seen, ProbeError> {
     let uid = probing_uid()?;
     let landlock_abi = landlock_abi();
     let mut facts = HostFacts {
@@ -84,12 +85,13 @@ fn look(stub: &StubProgram) -> Result<Seen, ProbeError> {
         hard_memory: false,
         hard_processes: false,
     };
-    let (failure, overlay_failure) = match establish(stub, uid, true) {
+    let with_overlay = match OverlayTrial::lay(home.cache(), home.state(), uid) {
+        Ok(trial) => establish(stub, uid, Some(&trial)).map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
+    };
+    let (failure, overlay_failure) = match with_overlay {
         Ok(()) => (None, None),
-        Err(with) => match establish(stub, uid, false) {
-            Ok(()) => (None, Some(with)),
-            Err(without) => (Some(without), Some(with)),
-        },
+        Err(why) => (establish(stub, uid, None).err(), Some(why)),
     };
     facts.overlay = overlay_failure.is_none();
     if failure.is_none() {
@@ -123,7 +125,7 @@ fn probing_uid() -> Result<RunUid, ProbeError> {
 /// Runs take the lowest free slot, so the last one is free unless 65,536 run at once.
 const PROBE_UID: u32 = LAST_SLOT;
 
-fn establish(stub: &StubProgram, uid: RunUid, overlay: bool) -> Result<(), SandboxError> {
+fn establish(stub: &StubProgram, uid: RunUid, trial: Option<&OverlayTrial>) -> Result<(), SandboxError> {
     let limits = Limits {
         wall_seconds: 5,
         idle_seconds: 5,
@@ -138,10 +140,9 @@ fn establish(stub: &StubProgram, uid: RunUid, overlay: bool) -> Result<(), Sandb
         grace_seconds: 1,
     };
     let mut policy = SandboxPolicy::new(Purpose::Probe, vec!["/nothing".to_owned()], uid, limits);
-    if overlay {
-        let upper = Upper::Tmpfs { bytes: 1 << 20, inodes: 64 };
-        let form = TreeForm::Overlay { lowers: vec![PathBuf::from("/usr")], upper };
-        policy = policy.in_tree(TreeMount { at: Path::new("/workspace").to_owned(), form });
+    if let Some(trial) = trial {
+        policy =
+            policy.in_tree(TreeMount { at: Path::new(WORKSPACE).to_owned(), form: trial.form().clone() });
     }
     Sandbox::establish_with(policy, stub).map(drop)
 }
@@ -171,9 +172,7 @@ fn rows(seen: &Seen) -> Vec<DoctorRow> {
         NAMESPACES.iter().map(|(name, _)| *name).filter(|name| !facts.namespaces.contains(*name)).collect();
     let namespaces =
         if missing.is_empty() { "all seven".to_owned() } else { format!("missing: {}", missing.join(", ")) };
-    let failed = |failure: &Option<SandboxError>| {
-        failure.as_ref().map_or_else(|| "works".to_owned(), ToString::to_string)
-    };
+    let failed = |failure: Option<String>| failure.unwrap_or_else(|| "works".to_owned());
     vec![
         row("namespaces", missing.is_empty(), namespaces, &namespace_remedy()),
         row(
@@ -188,11 +187,16 @@ fn rows(seen: &Seen) -> Vec<DoctorRow> {
             if facts.seccomp { "filters" } else { "none" }.to_owned(),
             "use a kernel with CONFIG_SECCOMP_FILTER",
         ),
-        row("sandbox", seen.failure.is_none(), failed(&seen.failure), failure_remedy(seen.failure.as_ref())),
+        row(
+            "sandbox",
+            seen.failure.is_none(),
+            failed(seen.failure.as_ref().map(ToString::to_string)),
+            failure_remedy(seen.failure.as_ref()),
+        ),
         row(
             "overlay",
             facts.overlay,
-            failed(&seen.overlay_failure),
+            failed(seen.overlay_failure.clone()),
             "runs use a private copy of the tree instead; for overlay, use a kernel of 5.11 or newer and keep state and cache off overlayfs",
         ),
         row(

@@ -15,7 +15,7 @@ mod sandbox;
 mod signals;
 
 use std::io::Read as _;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use bench::{Answer, TestBench};
 
@@ -228,6 +228,23 @@ fn doctor_tells_what_there_is_and_cleans_up() {
     assert_eq!(answer["can_run"], true);
     assert!(answer["layers"].as_array().unwrap().len() >= 4);
     bench.call(&["doctor", "--clean"]).ends(0);
+}
+
+#[test]
+fn where_state_lies_on_an_overlay_runs_have_a_private_tree_and_say_so() {
+    let bench = TestBench::new();
+    bench.fixture("fix-failing-test");
+    let script = "mkdir t; mount -t tmpfs t t; cd t; mkdir l u w m
+                  mount -t overlay o -o userxattr,lowerdir=l,upperdir=u,workdir=w m
+                  export CTO_HOME=$PWD/m/home; cd ..
+                  \"$0\" run fix-failing-test --out out; \"$0\" sandbox --workspace fix-failing-test -- /bin/ls";
+    let mut unshare = Command::new("unshare");
+    unshare.args(["-Urm", "bash", "-euc", script, env!("CARGO_BIN_EXE_cto")]).current_dir(bench.path());
+    Answer::of(&unshare.output().unwrap()).ends(0);
+    let bundle = std::fs::read_dir(bench.path().join("out")).unwrap().next().unwrap().unwrap().path();
+    let report = std::fs::read_to_string(bundle.join("report.json")).unwrap();
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    assert_eq!(report["sections"]["sandbox"]["workspace_form"], "private", "{report}");
 }
 
 #[test]

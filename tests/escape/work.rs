@@ -4,6 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::process::Command;
 
+use cto_harness::home::Home;
 use cto_harness::sandbox::{Bind, LISTENER_PORT, Sandbox, Stdio, probe_with};
 
 use super::rig::{finish, inside, is_root, lease, open_folder, own, owned_folder, policy, run, stub};
@@ -41,10 +42,13 @@ async fn the_report_has_a_row_for_every_layer_and_all_are_in_force() {
 
 #[test]
 fn the_probe_finds_what_a_sandbox_then_has() {
-    let facts = probe_with(&stub()).unwrap();
+    let place = tempfile::tempdir().unwrap();
+    let home = Home::at(&place.path().join("home")).unwrap();
+    let facts = probe_with(&home, &stub()).unwrap();
     assert_eq!(facts.namespaces.len(), 7);
     assert!(facts.seccomp && facts.landlock_abi >= 1 && facts.overlay, "{facts:?}");
     assert_eq!(facts.hard_processes, is_root());
+    assert_eq!(std::fs::read_dir(home.state()).unwrap().count(), 0, "a probe leaves nothing");
 }
 
 #[tokio::test]
