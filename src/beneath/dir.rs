@@ -40,16 +40,25 @@ impl Dir {
         Ok(Self { fd })
     }
 
-    /// Like [`Dir::open_dir`]; a directory that its owner made unreadable is made `0700` first. Only for trees
-    /// that the harness owns and whose writers are dead.
+    /// Like [`Dir::open_dir`]; a directory that its owner made unreadable, or whose names cannot be looked at, is
+    /// opened to its owner first. Only for trees that the harness owns and whose writers are dead.
     pub fn open_dir_by_force(&self, rel: impl AsRef<Path>) -> Result<Self, BeneathError> {
         let rel = rel.as_ref();
         match self.open_dir(rel) {
             Err(error) if error.kind() == Some(std::io::ErrorKind::PermissionDenied) => {
-                self.chmod_itself(rel, OFlags::DIRECTORY, 0o700)?;
+                self.open_to_owner(rel, OFlags::DIRECTORY, 0o700)?;
                 self.open_dir(rel)
             }
-            answer => answer,
+            Ok(dir) => {
+                // Reading needs one bit, looking at what was read another.
+                let mode = dir.own_status()?.mode;
+                if mode & 0o500 != 0o500 {
+                    rustix::fs::fchmod(&dir.fd, Mode::from_raw_mode(mode | 0o700))
+                        .map_err(|errno| BeneathError::act("change the mode of", rel, errno))?;
+                }
+                Ok(dir)
+            }
+            Err(error) => Err(error),
         }
     }
 
@@ -68,13 +77,13 @@ impl Dir {
         Ok(File::from(fd))
     }
 
-    /// Like [`Dir::open_file`]; a file that its owner made unreadable is made `0600` first. Only for trees that
+    /// Like [`Dir::open_file`]; a file that its owner made unreadable is opened to him first. Only for trees that
     /// the harness owns and whose writers are dead.
     pub fn open_file_by_force(&self, rel: impl AsRef<Path>) -> Result<File, BeneathError> {
         let rel = rel.as_ref();
         match self.open_file(rel) {
             Err(error) if error.kind() == Some(std::io::ErrorKind::PermissionDenied) => {
-                self.chmod_itself(rel, OFlags::empty(), 0o600)?;
+                self.open_to_owner(rel, OFlags::empty(), 0o600)?;
                 self.open_file(rel)
             }
             answer => answer,
@@ -138,22 +147,13 @@ impl Dir {
     /// Names of the extended attributes of what is called `name` (one component), not followed. A file system
     /// without attributes has none.
     pub fn attribute_names(&self, name: &OsStr) -> Result<Vec<OsString>, BeneathError> {
-        let fail = |errno| BeneathError::act("list attributes of", Path::new(name), errno);
         let path = self.by_descriptor(one_component(name)?);
-        let mut buffer = vec![0_u8; 512];
-        loop {
-            match rustix::fs::llistxattr(&path, buffer.as_mut_slice()) {
-                Ok(length) => {
-                    buffer.truncate(length);
-                    let names = buffer.split(|byte| *byte == 0).filter(|name| !name.is_empty());
-                    return Ok(names.map(|name| OsString::from_vec(name.to_vec())).collect());
-                }
-                // XATTR_LIST_MAX is 64 KiB (xattr(7)).
-                Err(Errno::RANGE) if buffer.len() < 1 << 17 => buffer.resize(buffer.len() * 4, 0),
-                Err(Errno::OPNOTSUPP) => return Ok(Vec::new()),
-                Err(errno) => return Err(fail(errno)),
-            }
-        }
+        listed(Path::new(name), |buffer| rustix::fs::llistxattr(&path, buffer))
+    }
+
+    /// Names of the directory's own extended attributes.
+    pub fn own_attribute_names(&self) -> Result<Vec<OsString>, BeneathError> {
+        listed(Path::new(""), |buffer| rustix::fs::flistxattr(&self.fd, buffer))
     }
 
     /// The value of the directory's own extended attribute, of at most 64 bytes; `None` when it has none.
@@ -208,17 +208,18 @@ impl Dir {
         Ok(Self { fd: rustix::fs::openat(&self.fd, ".", flags, Mode::empty())? })
     }
 
-    /// `chmod` on exactly the inode that `rel` stands for now: an `O_PATH` descriptor cannot be swapped.
-    fn chmod_itself(&self, rel: &Path, also: OFlags, mode: u32) -> Result<(), BeneathError> {
+    /// Adds `bits` to exactly the inode that `rel` stands for now: an `O_PATH` descriptor cannot be swapped.
+    fn open_to_owner(&self, rel: &Path, also: OFlags, bits: u32) -> Result<(), BeneathError> {
         let fail = |errno| BeneathError::act("change the mode of", rel, errno);
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC | also;
         let fd = self.open(rel, flags, Mode::empty()).map_err(fail)?;
         let stat = rustix::fs::fstat(&fd).map_err(fail)?;
-        if !matches!(Status::of(&stat).kind, FileKind::File | FileKind::Directory) {
+        let status = Status::of(&stat);
+        if !matches!(status.kind, FileKind::File | FileKind::Directory) {
             return Err(BeneathError::NotRegular { path: rel.to_owned() });
         }
-        rustix::fs::chmod(format!("/proc/self/fd/{}", fd.as_raw_fd()), Mode::from_raw_mode(mode))
-            .map_err(fail)
+        let mode = Mode::from_raw_mode(status.mode | bits);
+        rustix::fs::chmod(format!("/proc/self/fd/{}", fd.as_raw_fd()), mode).map_err(fail)
     }
 
     /// For calls that know no descriptors (`llistxattr`): the last component is not followed by them.
@@ -240,6 +241,27 @@ pub(super) fn one_component(name: &OsStr) -> Result<&OsStr, BeneathError> {
         return Err(BeneathError::act("use the name", Path::new(name), Errno::INVAL));
     }
     Ok(name)
+}
+
+/// What `list` writes into a buffer that it says is long enough.
+fn listed(
+    path: &Path,
+    list: impl Fn(&mut [u8]) -> Result<usize, Errno>,
+) -> Result<Vec<OsString>, BeneathError> {
+    let mut buffer = vec![0_u8; 512];
+    loop {
+        match list(&mut buffer) {
+            Ok(length) => {
+                buffer.truncate(length);
+                let names = buffer.split(|byte| *byte == 0).filter(|name| !name.is_empty());
+                return Ok(names.map(|name| OsString::from_vec(name.to_vec())).collect());
+            }
+            // XATTR_LIST_MAX is 64 KiB (xattr(7)).
+            Err(Errno::RANGE) if buffer.len() < 1 << 17 => buffer.resize(buffer.len() * 4, 0),
+            Err(Errno::OPNOTSUPP) => return Ok(Vec::new()),
+            Err(errno) => return Err(BeneathError::act("list attributes of", path, errno)),
+        }
+    }
 }
 
 fn read_bounded(file: File, rel: &Path, max: u64) -> Result<Vec<u8>, BeneathError> {
@@ -303,5 +325,21 @@ mod tests {
         assert_eq!((mode("w"), mode("a/b")), (0o666, 0o777));
         fs::set_permissions(place.path().join("w"), fs::Permissions::from_mode(0o000)).unwrap();
         assert_eq!(dir.read_file_by_force("w", 5).unwrap(), b"x");
+    }
+
+    #[test]
+    fn a_folder_that_was_opened_by_force_can_be_looked_through() {
+        let place = tempfile::tempdir().unwrap();
+        let root = Dir::open_root(place.path()).unwrap();
+        for mode in [0o000, 0o100, 0o300, 0o400, 0o500, 0o1600, 0o700] {
+            fs::create_dir(place.path().join("d")).unwrap();
+            fs::write(place.path().join("d/f"), "x").unwrap();
+            fs::set_permissions(place.path().join("d"), fs::Permissions::from_mode(mode)).unwrap();
+            let dir = root.open_dir_by_force("d").unwrap();
+            let now = dir.own_status().unwrap().mode;
+            assert_eq!((now & 0o500, now & 0o7077), (0o500, mode & 0o7077), "{mode:o}");
+            assert_eq!(dir.entries(10).unwrap().len(), 1);
+            root.remove_tree(OsStr::new("d")).unwrap();
+        }
     }
 }

@@ -255,3 +255,20 @@ fn an_ordinary_user_runs_the_whole_flow() {
     bench.call_as_ordinary_user(&["verify", "latest"]).ends(0);
     bench.call_as_ordinary_user(&["doctor", "--clean"]).ends(0);
 }
+
+#[test]
+fn folders_closed_to_their_owner_are_in_an_ordinary_users_patch() {
+    let Some(bench) = TestBench::of_an_ordinary_user() else { return };
+    bench.write("w/old/file", "one\n");
+    let own = Command::new("chown").args(["-R", "65534:65534"]).arg(bench.path().join("w")).status().unwrap();
+    assert!(own.success());
+    let script =
+        "echo two > old/file; for m in 000 0100 0300 0400 0500; do mkdir $m; echo x > $m/f; chmod $m $m; done
+                  chmod 0400 old";
+    let words = ["sandbox", "--workspace", "w", "--patch", "p.diff", "--", "/bin/sh", "-c", script];
+    bench.call_as_ordinary_user(&words).ends(0);
+    let patch = std::fs::read_to_string(bench.path().join("p.diff")).unwrap();
+    for path in ["old/file", "000/f", "0100/f", "0300/f", "0400/f", "0500/f"] {
+        assert!(patch.contains(&format!("+++ b/{path}\n")), "{path} in {patch}");
+    }
+}
