@@ -19,8 +19,10 @@ use super::repository;
 use super::tree::{EXECUTABLE, FOLDER, LINK, PLAIN};
 use crate::beneath::{BeneathError, Dir, Entry, FileKind};
 
-/// Folders below one another; git itself stops at paths of 4096 bytes.
+/// Folders below one another.
 const LEVELS: usize = 200;
+/// Bytes of a path: the system takes 4095 at once, and a part of them belongs to where the patch is applied.
+const PATH_BYTES: usize = 4096 - 256;
 /// Names read in one folder.
 const NAMES: usize = 200_000;
 
@@ -65,6 +67,7 @@ pub(super) fn collect(
         held: 0,
         lines: 0,
         full: false,
+        overlay: !whole,
         found: Collected {
             result: base.id(),
             oddities: Oddities::default(),
@@ -72,6 +75,10 @@ pub(super) fn collect(
             blobs: BTreeMap::new(),
         },
     };
+    let top = dir.own_status().and_then(|status| Ok((status, dir.own_attribute_names()?)));
+    let (status, names) = top.map_err(WorkspaceError::files("look at the top of the run's changes"))?;
+    reader.found.oddities.mode_bits(b".", &status);
+    reader.found.oddities.attributes(b".", &names, reader.overlay);
     let folder = Folder { base: Some(base), whole, level: 0 };
     let result = reader.folder(dir, folder, &Ignores::default(), &mut Vec::new())?;
     let empty = || git.repo().treebuilder(None).and_then(|builder| builder.write());
@@ -97,6 +104,8 @@ struct Reader<'a> {
     held: u64,
     lines: usize,
     full: bool,
+    /// What is read is an overlay's upper layer.
+    overlay: bool,
     found: Collected,
 }
 
@@ -185,8 +194,14 @@ impl Reader<'_> {
             self.found.ignored += 1;
             return Ok(Now::Gone);
         }
-        let named = dir.attribute_names(&entry.name);
-        self.found.oddities.attributes(path, &named.map_err(WorkspaceError::files("list attributes"))?);
+        if known.is_none() && path.len() > PATH_BYTES {
+            let sentence =
+                format!("The path has more than {PATH_BYTES} bytes; git could not apply a patch with it.");
+            self.found.oddities.block("patch.path-too-long", path, sentence);
+            return Ok(Now::Gone);
+        }
+        let named = dir.attribute_names(&entry.name).map_err(WorkspaceError::files("list attributes"))?;
+        self.found.oddities.attributes(path, &named, self.overlay);
         if status.kind != FileKind::Link {
             self.found.oddities.mode_bits(path, status);
         }

@@ -80,13 +80,14 @@ impl Oddities {
         }
     }
 
-    /// Extended attributes that neither overlayfs nor this host's security module put there.
-    pub(super) fn attributes(&mut self, path: &[u8], names: &[OsString]) {
+    /// Extended attributes that neither overlayfs (where there is one) nor this host's security module put there.
+    pub(super) fn attributes(&mut self, path: &[u8], names: &[OsString], overlay: bool) {
         for name in names {
             let name = name.as_bytes();
-            let own = name.strip_prefix(b"user.overlay.").is_some_and(|rest| OVERLAYS_OWN.contains(&rest));
+            let overlays =
+                name.strip_prefix(b"user.overlay.").is_some_and(|rest| OVERLAYS_OWN.contains(&rest));
             let hosts = HOSTS_OWN.contains(&name);
-            if !own && !hosts {
+            if !(overlay && overlays) && !hosts {
                 let name = shown_bytes(name);
                 let sentence =
                     format!("The run set the extended attribute {name:?}; the patch leaves it out.");

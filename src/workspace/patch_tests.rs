@@ -87,6 +87,12 @@ const CASES: &[(&str, &str, usize)] = &[
         4,
     ),
     ("empty folders", "mkdir -p a/b/c", 0),
+    ("longest name", "echo x > $(printf 'n%.0s' {1..255})", 1),
+    (
+        "longest path",
+        "p=$(printf 'd%.0s' {1..239}); for i in {1..15}; do mkdir $p; cd $p; done; echo x > $(printf 'n%.0s' {1..240})",
+        1,
+    ),
     ("hard links", "ln src/a.txt hard; echo x >> hard", 2),
     (
         "the engine's own git",
@@ -166,6 +172,13 @@ fn what_no_patch_may_carry_is_found_and_not_followed() {
             ("git init -q --bare docs/bare", "patch.nested-repository", "docs/bare/"),
             ("chmod u+s run.sh", "patch.setuid", "run.sh"),
             ("chmod +t docs", "patch.setuid", "docs"),
+            ("chmod g+s .", "patch.setuid", "."),
+            ("python3 -c 'import os; os.setxattr(\".\", \"user.evil\", b\"1\")'", "patch.xattr", "."),
+            (
+                "p=$(printf 'd%.0s' {1..240}); for i in {1..16}; do mkdir $p; cd $p; done; echo x > f",
+                "patch.path-too-long",
+                "",
+            ),
             ("ln -s ../../etc/shadow out", "patch.escaping-link", "out"),
             ("ln -s /proc/self/environ out", "patch.escaping-link", "out"),
             ("ln -s .git/config sly", "patch.git-like-name", "sly"),
@@ -174,23 +187,35 @@ fn what_no_patch_may_carry_is_found_and_not_followed() {
             ("echo x > $'.g\\u200cit'", "patch.git-like-name", ".g\\u{200c}it"),
             ("echo x > EMPTY", "patch.collision", "EMPTY"),
             ("echo x > $'u\\u0308mlaut'", "patch.collision", "u\u{308}mlaut"),
-            ("setfattr -n user.evil -v 1 run.sh", "patch.xattr", "run.sh"),
+            (
+                "python3 -c 'import os; os.setxattr(\"run.sh\", \"user.evil\", b\"1\")'",
+                "patch.xattr",
+                "run.sh",
+            ),
             ("truncate -s 2M big", "patch.too-large", "big"),
             ("mkdir n; cd n; for i in {1..1500}; do echo $i > $i; done", "patch.incomplete", "n/2"),
         ] {
-            let have_tool =
-                !script.contains("setfattr") || std::path::Path::new("/usr/bin/setfattr").exists();
-            if !have_tool {
-                continue;
-            }
             let patch = bed.run(overlay, script);
             let found: Vec<_> = patch.oddities.iter().map(|f| (f.code.as_str(), f.path.as_str())).collect();
-            let same = |(c, p): &&(&str, &str)| *c == code && (*p == path || code == "patch.incomplete");
+            let same = |(c, p): &&(&str, &str)| {
+                *c == code && (*p == path || ["patch.incomplete", "patch.path-too-long"].contains(c))
+            };
             assert!(found.iter().find(same).is_some(), "{script}: {found:?}");
             assert!(patch.oddities.iter().all(|finding| finding.weight != Verdict::Pass));
             assert_eq!(bed.applied(&patch), patch.section.result_tree.as_ref().unwrap().as_str(), "{script}");
             assert!(!patch.text.windows(5).any(|w| w == b"root:"), "{script}");
         }
+    }
+}
+
+#[test]
+fn what_would_be_overlays_own_is_a_finding_where_there_is_none() {
+    let bed = Bed::new(BASE);
+    for name in ["origin", "opaque", "upper", "nlink"] {
+        let script =
+            format!("python3 -c 'import os; os.setxattr(\"docs\", \"user.overlay.{name}\", b\"y\")'");
+        let told: Vec<_> = bed.run(false, &script).oddities.into_iter().map(|f| (f.code, f.path)).collect();
+        assert_eq!(told, [("patch.xattr".to_owned(), "docs".to_owned())], "{name}");
     }
 }
 
