@@ -35,12 +35,16 @@ fn is_hfs_git(name: &[u8]) -> bool {
     seen.eq_ignore_ascii_case(".git")
 }
 
-/// Two names with the same key are one name on a disk that folds case or normalizes Unicode.
+/// Two names with the same key are one name on a disk that folds case or normalizes Unicode. Upper case in
+/// between brings together what has one capital (`ς` and `σ`, `ß` and `ss`), the compatibility form what only looks
+/// otherwise (`ſ`, `ﬁ`).
 pub(super) fn collision_key(name: &[u8]) -> Vec<u8> {
     match std::str::from_utf8(name) {
         Ok(text) => {
-            let folded: String = text.nfc().flat_map(char::to_lowercase).collect();
-            folded.nfc().collect::<String>().into_bytes()
+            let lower = text.nfkd().flat_map(char::to_lowercase);
+            let upper = lower.flat_map(char::to_uppercase).collect::<String>();
+            let folded = upper.nfkd().flat_map(char::to_lowercase).collect::<String>();
+            folded.nfkc().collect::<String>().into_bytes()
         }
         Err(_) => name.to_ascii_lowercase(),
     }
@@ -122,6 +126,20 @@ mod tests {
     fn names_that_fold_together_have_one_key() {
         assert_eq!(collision_key("Ä".as_bytes()), collision_key("a\u{308}".as_bytes()));
         assert_eq!(collision_key(b"README"), collision_key(b"readme"));
+        for (one, other) in [
+            ("ς", "σ"),
+            ("Σ", "ς"),
+            ("ſ", "s"),
+            ("ß", "SS"),
+            ("ẞ", "ss"),
+            ("ﬁ", "Fi"),
+            ("ΰ", "ΰ"),
+            ("K", "k"),
+            ("Å", "å"),
+        ] {
+            assert_eq!(collision_key(one.as_bytes()), collision_key(other.as_bytes()), "{one} {other}");
+        }
+        assert_ne!(collision_key("ä".as_bytes()), collision_key(b"a"));
         assert_ne!(collision_key(b"a"), collision_key(b"b"));
         assert_eq!(collision_key(b"A\xff"), collision_key(b"a\xff"));
     }
