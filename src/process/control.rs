@@ -54,6 +54,8 @@ pub(crate) enum Up {
         signal: Option<i32>,
         /// Wall time from start to end, microseconds.
         micros: u64,
+        /// CPU time of all reaped processes, microseconds.
+        cpu_micros: u64,
         /// Largest resident set of any reaped process, KiB.
         max_rss_kib: u64,
     },

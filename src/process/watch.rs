@@ -165,7 +165,7 @@ impl Payload {
             Up::NotStarted { act, errno } => {
                 self.exit.status = format!("not-started:{act}: {}", io::Error::from_raw_os_error(errno));
             }
-            Up::Exited { code, signal, micros, max_rss_kib } => {
+            Up::Exited { code, signal, micros, cpu_micros, max_rss_kib } => {
                 self.exit.micros = micros;
                 self.exit.max_rss = max_rss_kib.saturating_mul(1024);
                 self.exit.status = match (code, signal) {
@@ -174,8 +174,11 @@ impl Payload {
                     (None, None) => return,
                 };
                 let ended_by = |which: Signal| signal == Some(which as i32);
+                // One that ignores SIGXCPU gets a second more, and then SIGKILL, which names no reason.
+                let used_up =
+                    Duration::from_micros(cpu_micros) >= Duration::from_secs(self.limits.cpu_seconds);
                 if self.limited {
-                } else if ended_by(Signal::SIGXCPU) {
+                } else if ended_by(Signal::SIGXCPU) || (ended_by(Signal::SIGKILL) && used_up) {
                     self.reached(LimitName::CpuSeconds, self.limits.cpu_seconds);
                 } else if ended_by(Signal::SIGXFSZ) {
                     self.reached(LimitName::FileBytes, self.limits.file_bytes);

@@ -12,6 +12,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage, setrlimit};
 use nix::sys::signal::{SigSet, Signal, kill, killpg};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::time::TimeValLike as _;
 use nix::unistd::{Pid, execve};
 use rustix::process::{WaitOptions, wait};
 
@@ -197,6 +198,8 @@ fn reap(payload: Pid, started: Instant) -> Option<Up> {
         let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         let usage = getrusage(UsageWho::RUSAGE_CHILDREN).ok();
         let max_rss_kib = usage.and_then(|usage| u64::try_from(usage.max_rss()).ok()).unwrap_or(0);
-        return Some(Up::Exited { code, signal, micros, max_rss_kib });
+        let cpu = usage.map(|usage| usage.user_time() + usage.system_time());
+        let cpu_micros = cpu.and_then(|cpu| u64::try_from(cpu.num_microseconds()).ok()).unwrap_or(0);
+        return Some(Up::Exited { code, signal, micros, cpu_micros, max_rss_kib });
     }
 }

@@ -66,6 +66,15 @@ async fn cpu_time_and_file_size_are_held_by_the_kernel() {
     let seen = run(cpu).await;
     // Where both bounds are equal the kernel sends SIGXCPU first.
     assert!(seen.reached == [LimitName::CpuSeconds], "{seen:?}");
+    let mut deaf = script(lease.uid(), "trap '' XCPU; while :; do :; done");
+    deaf.limits.cpu_seconds = 1;
+    let seen = run(deaf).await;
+    assert_eq!(
+        (seen.reached.as_slice(), seen.exit.status.as_str()),
+        (&[LimitName::CpuSeconds][..], "signal:9")
+    );
+    let killed = run(script(lease.uid(), "kill -9 $$")).await;
+    assert_eq!((killed.reached.as_slice(), killed.exit.status.as_str()), (&[][..], "signal:9"));
     let mut file = policy(lease.uid(), &["head", "-c", "100000", "/dev/zero"]);
     file.argv = ["dd", "if=/dev/zero", "of=/tmp/big", "bs=1000", "count=100"].map(str::to_owned).to_vec();
     file.limits.file_bytes = 50_000;
