@@ -18,6 +18,9 @@ pub const FIRST_SLOT: u32 = 2_000_000_000;
 /// Last host uid of that range.
 pub const LAST_SLOT: u32 = 2_000_065_535;
 
+/// Where root's locks lie: one place for every installation that shares `/run`.
+const HOST_WIDE: &str = "/run/cto/uids";
+
 /// The identity of a payload: plain data, part of the evidence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunUid {
@@ -75,7 +78,8 @@ impl RunUid {
     /// Chooses the payload's identity and holds it: root gets the lowest free slot that this user namespace
     /// maps, everybody else (and a root without such a slot) his own uid with `own = false`.
     ///
-    /// The locks lie in `state_dir/uids`, made 0700.
+    /// The locks lie in `/run/cto/uids`, so that installations of one host agree; where that cannot be had (a
+    /// read-only `/run`), in `state_dir/uids`. Made 0700.
     pub fn claim(state_dir: &Path) -> Result<RunUidLease, UidError> {
         let me = std::fs::metadata("/proc/self")
             .map_err(|source| UidError::ReadProc { path: "/proc/self", source })?;
@@ -88,7 +92,16 @@ impl RunUid {
         if !mapped(FIRST_SLOT) && !mapped(LAST_SLOT) {
             return Ok(RunUidLease { uid: mine, _lock: None });
         }
-        claim_slot(&state_dir.join("uids"), (FIRST_SLOT..=LAST_SLOT).filter(|slot| mapped(*slot)))
+        let folder = match lock_folder(Path::new(HOST_WIDE)) {
+            Ok(()) => Path::new(HOST_WIDE).to_owned(),
+            Err(_) => {
+                let own = state_dir.join("uids");
+                lock_folder(&own)
+                    .map_err(|source| UidError::MakeFolder { path: own.display().to_string(), source })?;
+                own
+            }
+        };
+        claim_slot(&folder, (FIRST_SLOT..=LAST_SLOT).filter(|slot| mapped(*slot)))
     }
 }
 
@@ -100,12 +113,17 @@ impl RunUidLease {
     }
 }
 
+/// Makes the folder of locks; one that others own or may enter, or that cannot be written, will not do.
+fn lock_folder(folder: &Path) -> io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    let found = std::fs::symlink_metadata(folder)?;
+    if !found.is_dir() || found.uid() != std::fs::metadata("/proc/self")?.uid() || found.mode() & 0o077 != 0 {
+        return Err(io::Error::from(io::ErrorKind::PermissionDenied));
+    }
+    tempfile::tempfile_in(folder).map(drop)
+}
+
 fn claim_slot(folder: &Path, slots: impl Iterator<Item = u32>) -> Result<RunUidLease, UidError> {
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)
-        .map_err(|source| UidError::MakeFolder { path: folder.display().to_string(), source })?;
     for slot in slots {
         let path = folder.join(format!("{slot}.lock"));
         let fail = |source| UidError::Lock { path: path.display().to_string(), source };
@@ -161,6 +179,29 @@ mod tests {
         assert!(matches!(claim_slot(folder.path(), slots()), Err(UidError::Exhausted)));
         drop(first);
         assert_eq!(claim_slot(folder.path(), slots()).unwrap().uid().host_uid, FIRST_SLOT);
+    }
+
+    #[test]
+    fn two_installations_of_one_host_never_share_a_uid() {
+        let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let leases = [one.path(), other.path()].map(|state| RunUid::claim(state).unwrap());
+        let [one, other] = leases.each_ref().map(|lease| lease.uid());
+        assert!(one.host_uid != other.host_uid || !(one.own && other.own), "{one:?} {other:?}");
+    }
+
+    #[test]
+    fn a_folder_of_locks_that_others_may_enter_will_not_do() {
+        let place = tempfile::tempdir().unwrap();
+        lock_folder(&place.path().join("a/b")).unwrap();
+        lock_folder(&place.path().join("a/b")).unwrap();
+        std::os::unix::fs::symlink("a/b", place.path().join("link")).unwrap();
+        assert!(lock_folder(&place.path().join("link")).is_err());
+        std::fs::set_permissions(
+            place.path().join("a/b"),
+            std::os::unix::fs::PermissionsExt::from_mode(0o750),
+        )
+        .unwrap();
+        assert!(lock_folder(&place.path().join("a/b")).is_err());
     }
 
     #[test]
