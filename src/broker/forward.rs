@@ -5,21 +5,21 @@ use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
 
 use super::answer::Answer;
 use super::key::KeyFilter;
-use super::refuse::Refusal;
+use super::refuse::{Refusal, unanswered};
+use super::schema::{self, Rebuilt};
 use super::serve::{Desk, Route};
-use crate::vocab::Digest;
 
 /// Bytes of a request's body.
-const REQUEST_BYTES: usize = 32 * 1024 * 1024;
+const REQUEST_BYTES: usize = 16 * 1024 * 1024;
 /// How long the body of a request may take.
 const REQUEST_TIME: Duration = Duration::from_secs(30);
 /// How long connecting to the endpoint may take.
@@ -30,8 +30,10 @@ const SILENCE: Duration = Duration::from_mins(5);
 const ANSWER_BYTES: u64 = 64 * 1024 * 1024;
 /// The one path that is let through.
 pub(super) const PATH: &str = "/v1/responses";
-/// Headers of an answer that are passed on.
-const PASSED: [HeaderName; 2] = [header::CONTENT_TYPE, header::RETRY_AFTER];
+/// Media types of an answer that are passed on, in these words.
+const MEDIA_TYPES: [&str; 3] = ["text/event-stream", "application/json", "text/plain"];
+/// Digits of a waiting time that is passed on.
+const WAIT_DIGITS: usize = 6;
 
 /// Whether a request's head is that of the one request that is let through.
 pub(super) fn check_head(request: &Request<Incoming>) -> Result<(), Refusal> {
@@ -56,46 +58,43 @@ pub(super) fn check_head(request: &Request<Incoming>) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Reads a body and rebuilds it: one JSON object, for the model that the decision names, streamed, not stored.
-pub(super) async fn rebuild(body: Incoming, model: &str) -> Result<Vec<u8>, Refusal> {
-    let bad = |code, sentence: &str| Refusal::new(StatusCode::BAD_REQUEST, code, sentence);
+/// Reads a body and makes the request anew, one body at a time: what is inside has 16 connections, and the harness
+/// one memory. Reading and writing JSON happens beside the event loop, so that a stop is heard meanwhile.
+pub(super) async fn rebuild(
+    body: Incoming,
+    model: &str,
+    one_at_a_time: &Semaphore,
+) -> Result<Rebuilt, Refusal> {
+    let ended = |_| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "egress.ended", "the run is over");
+    let _turn = one_at_a_time.acquire().await.map_err(|_| ended(()))?;
+    let bytes = collect(body).await?;
+    let model = model.to_owned();
+    tokio::task::spawn_blocking(move || schema::rebuild(&bytes, &model)).await.map_err(|_| ended(()))?
+}
+
+async fn collect(body: Incoming) -> Result<Bytes, Refusal> {
     let collected = timeout(REQUEST_TIME, Limited::new(body, REQUEST_BYTES).collect()).await;
-    let bytes = match collected {
-        Err(_) => {
-            return Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "egress.slow", "the body took too long"));
-        }
+    match collected {
+        Err(_) => Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "egress.slow", "the body took too long")),
         Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
             let sentence = format!("the body is larger than {REQUEST_BYTES} bytes");
-            return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "egress.size", sentence));
+            Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "egress.size", sentence))
         }
-        Ok(Err(_)) => return Err(bad("egress.framing", "the body ended early")),
-        Ok(Ok(collected)) => collected.to_bytes(),
-    };
-    let document: Value = serde_json::from_slice(&bytes)
-        .map_err(|_| bad("egress.body", "the body is not one JSON document"))?;
-    let Value::Object(fields) = &document else {
-        return Err(bad("egress.body", "the body is not a JSON object"));
-    };
-    if fields.get("model").and_then(Value::as_str) != Some(model) {
-        return Err(Refusal::route(format!("only the model `{model}` was decided on")));
+        Ok(Err(_)) => Err(Refusal::new(StatusCode::BAD_REQUEST, "egress.framing", "the body ended early")),
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
     }
-    if fields.get("background").is_some_and(|value| *value != Value::Bool(false)) {
-        return Err(Refusal::route("background work at the endpoint would outlive the run"));
-    }
-    // Written again from what was read: a key that stands twice in the original cannot mean one thing here and
-    // another at the endpoint.
-    serde_json::to_vec(&document).map_err(|_| bad("egress.body", "the body cannot be written again"))
 }
 
 /// Sends the request to the endpoint and hands back its answer, whose body streams.
 pub(super) async fn forward(
     route: &Route,
     desk: &Arc<Desk>,
-    body: Vec<u8>,
+    body: Rebuilt,
 ) -> Result<Response<Answer>, Refusal> {
+    let Rebuilt { bytes: body, digest } = body;
     let call = desk.next_call()?;
     let data = json!({"call": call, "stage": "request", "method": "POST", "endpoint": route.upstream.authority,
-        "path": route.upstream.target, "request_bytes": body.len(), "request_digest": Digest::of(&body).to_string()});
+        "path": route.upstream.target, "request_bytes": body.len(), "request_digest": digest.to_string()});
     // On record before it is done.
     desk.allowed(data).await?;
     match send(route, body).await {
@@ -112,11 +111,7 @@ pub(super) async fn forward(
         Err(why) => {
             desk.allowed(json!({"call": call, "stage": "answer", "status": Value::Null, "error": why}))
                 .await?;
-            let sentence = format!("the model endpoint did not answer: {why}");
-            Ok(plain(
-                StatusCode::BAD_GATEWAY,
-                Refusal::new(StatusCode::BAD_GATEWAY, "endpoint", sentence).body(),
-            ))
+            Ok(plain(StatusCode::BAD_GATEWAY, unanswered(&why)))
         }
     }
 }
@@ -129,11 +124,18 @@ pub(super) fn plain(status: StatusCode, body: String) -> Response<Answer> {
     response
 }
 
+/// Two headers come in, and neither in the endpoint's own words: those could hold the key that it was sent.
 fn pass_headers(from: &HeaderMap, to: &mut HeaderMap) {
-    for name in PASSED {
-        if let Some(value) = from.get(&name) {
-            to.insert(name, value.clone());
-        }
+    let said = from.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let media = said.split(';').next().unwrap_or("").trim();
+    if let Some(known) = MEDIA_TYPES.iter().find(|known| known.eq_ignore_ascii_case(media)) {
+        to.insert(header::CONTENT_TYPE, HeaderValue::from_static(known));
+    }
+    let digits = |wait: &&HeaderValue| {
+        (1..=WAIT_DIGITS).contains(&wait.len()) && wait.as_bytes().iter().all(u8::is_ascii_digit)
+    };
+    if let Some(wait) = from.get(header::RETRY_AFTER).filter(digits) {
+        to.insert(header::RETRY_AFTER, wait.clone());
     }
 }
 

@@ -1,15 +1,18 @@
 //! The only way out: a listener from inside the sandbox, one request that is let through, and a key that stays here.
 //!
 //! The listener was opened in the sandbox's empty network and handed out, so whoever is inside can reach this and
-//! nothing else. `POST /v1/responses` is taken apart, checked, and made anew for the configured endpoint, with the
-//! key added on this side; everything else is refused, counted and recorded. What comes back is streamed as it comes.
+//! nothing else. `POST /v1/responses` is taken apart, checked against a closed form (`schema`), and made anew for the
+//! configured endpoint, with the key added on this side; everything else is refused, counted and recorded, also a
+//! request whose head never ends. What comes back is streamed as it comes.
 //! Not here yet: prices, caps, TLS.
 
 mod answer;
 mod endpoint;
 mod forward;
+mod head;
 mod key;
 mod refuse;
+mod schema;
 mod serve;
 #[cfg(test)]
 mod tests;

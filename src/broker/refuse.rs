@@ -30,3 +30,10 @@ impl Refusal {
             .to_string()
     }
 }
+
+/// The body of the answer that stands for an endpoint which gave none: nobody refused anything.
+pub(super) fn unanswered(why: &str) -> String {
+    let message = format!("the model endpoint did not answer: {why}");
+    serde_json::json!({"error": {"message": message, "type": "endpoint_error", "code": "endpoint"}})
+        .to_string()
+}

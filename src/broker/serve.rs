@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 use super::answer::Answer;
 use super::endpoint::Upstream;
 use super::forward::{check_head, forward, plain, rebuild};
+use super::head::{Head, Watched};
 use super::key::ModelKey;
 use super::refuse::Refusal;
 use crate::event::{Draft, EventKind};
@@ -98,6 +99,8 @@ struct Tally {
 pub(super) struct Desk {
     notices: mpsc::Sender<Notice>,
     tally: Arc<Tally>,
+    /// Held while a body is read and made anew.
+    one_body: Semaphore,
 }
 
 impl Broker {
@@ -111,7 +114,7 @@ impl Broker {
         let listener = TcpListener::from_std(listener)?;
         let (sender, notices) = mpsc::channel(NOTICES);
         let tally = Arc::new(Tally::default());
-        let desk = Arc::new(Desk { notices: sender, tally: Arc::clone(&tally) });
+        let desk = Arc::new(Desk { notices: sender, tally: Arc::clone(&tally), one_body: Semaphore::new(1) });
         let accepting = tokio::spawn(accept(listener, Arc::new(route), desk));
         Ok((Self { accepting, tally }, notices))
     }
@@ -156,11 +159,18 @@ async fn accept(listener: TcpListener, route: Arc<Option<Route>>, desk: Arc<Desk
 }
 
 async fn connection(stream: tokio::net::TcpStream, route: Arc<Option<Route>>, desk: Arc<Desk>) {
+    let head = Head::default();
+    let _at_the_end = Unfinished { head: head.clone(), desk: Arc::clone(&desk) };
     let service = {
-        let desk = Arc::clone(&desk);
+        let (head, desk) = (head.clone(), Arc::clone(&desk));
         service_fn(move |request| {
-            let (route, desk) = (Arc::clone(&route), Arc::clone(&desk));
-            async move { Ok::<_, Infallible>(answer(request, route.as_ref().as_ref(), &desk).await) }
+            head.finished();
+            let (route, head, desk) = (Arc::clone(&route), head.clone(), Arc::clone(&desk));
+            async move {
+                let answer = answer(request, route.as_ref().as_ref(), &desk).await;
+                head.rests();
+                Ok::<_, Infallible>(answer)
+            }
         })
     };
     let served = hyper::server::conn::http1::Builder::new()
@@ -168,7 +178,7 @@ async fn connection(stream: tokio::net::TcpStream, route: Arc<Option<Route>>, de
         .header_read_timeout(HEAD_TIME)
         .max_buf_size(HEAD_BYTES)
         .max_headers(HEAD_LINES)
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(TokioIo::new(Watched::new(stream, head.clone())), service)
         .await;
     if let Err(error) = served
         && (error.is_parse() || error.is_parse_too_large())
@@ -176,7 +186,22 @@ async fn connection(stream: tokio::net::TcpStream, route: Arc<Option<Route>>, de
         // Answered by the HTTP layer itself (400, 431) before it was a request.
         let refusal =
             Refusal::new(StatusCode::BAD_REQUEST, "egress.malformed", format!("not HTTP/1.1: {error}"));
+        head.finished();
         desk.denied(&refusal, "", "", false).await;
+    }
+}
+
+/// Counts and records a head that was begun and never ended, however the connection ended.
+struct Unfinished {
+    head: Head,
+    desk: Arc<Desk>,
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if self.head.is_unfinished() {
+            self.desk.unfinished();
+        }
     }
 }
 
@@ -207,7 +232,7 @@ async fn let_through(
 ) -> Result<Response<Answer>, Refusal> {
     let route = route.ok_or_else(|| Refusal::route("this engine has no way out"))?;
     check_head(&request)?;
-    let body = rebuild(request.into_body(), &route.model).await?;
+    let body = rebuild(request.into_body(), &route.model, &desk.one_body).await?;
     forward(route, desk, body).await
 }
 
@@ -261,15 +286,32 @@ impl Desk {
     }
 
     async fn denied(&self, refusal: &Refusal, method: &str, target: &str, push: bool) {
+        if let Some(draft) = self.refuse(refusal, method, target, push) {
+            // Refused it is in any case, recorded or not.
+            self.record(draft).await;
+        }
+    }
+
+    /// Without waiting, for a connection that is being dropped; a full queue leaves it counted.
+    fn unfinished(&self) {
+        let sentence = "the head of a request was begun and not ended";
+        let refusal = Refusal::new(StatusCode::BAD_REQUEST, "egress.unfinished", sentence);
+        if let Some(draft) = self.refuse(&refusal, "", "", false) {
+            let (recorded, _nobody_waits) = oneshot::channel();
+            drop(self.notices.try_send(Notice { draft, recorded }));
+        }
+    }
+
+    /// Counts a refusal; the event where there is still room for one.
+    fn refuse(&self, refusal: &Refusal, method: &str, target: &str, push: bool) -> Option<Draft> {
         let before = self.tally.refused.fetch_add(1, Ordering::SeqCst);
         // The first push is recorded however many other refusals there were before.
         let first_push = push && self.tally.pushes.fetch_add(1, Ordering::SeqCst) == 0;
-        if before < REFUSALS_RECORDED || first_push {
+        (before < REFUSALS_RECORDED || first_push).then(|| {
             let action = push.then_some("git.push");
             let data = json!({"method": method, "target": target, "code": refusal.code, "action": action,
                 "reason": shown(&refusal.sentence), "status": refusal.status.as_u16(), "number": before + 1});
-            // Refused it is in any case, recorded or not.
-            self.record(Draft::brokered(EventKind::EgressDenied, data)).await;
-        }
+            Draft::brokered(EventKind::EgressDenied, data)
+        })
     }
 }

@@ -12,6 +12,8 @@ use crate::event::{Draft, EventKind};
 
 /// A request that ends so is cut off there: the client says that no more will come.
 const CUT: &[u8] = b"{cut";
+/// Which of the refused requests has no whole head.
+const UNFINISHED: usize = 18;
 const BODY: &str = r#"{"model":"m-1","stream":true,"input":[]}"#;
 
 /// An endpoint that keeps every request's bytes and answers each with `answer`.
@@ -104,7 +106,8 @@ fn attack(requests: Vec<Vec<u8>>, upstream_answer: Vec<u8>) -> Seen {
                 () = tokio::time::sleep(Duration::from_millis(5)) => {}
             }
         }
-        while let Ok(notice) = notices.try_recv() {
+        broker.stop();
+        while let Some(notice) = notices.recv().await {
             events.push(notice.draft);
         }
         let counts = broker.counts();
@@ -164,15 +167,19 @@ fn everything_else_is_refused_recorded_and_never_reaches_the_endpoint() {
         post("/v1/responses", "Content-Encoding: gzip\r\n", BODY),
         post("/v1/responses", "", r#"{"model":"another"}"#),
         post("/v1/responses", "", r#"{"model":"m-1","background":true}"#),
+        post("/v1/responses", "", r#"{"model":"m-1","tools":[{"type":"web_search"}]}"#),
+        post("/v1/responses", "", &format!(r#"{{"model":"m-1","input":[{}1]}}"#, "0,".repeat(300_000))),
+        b"POST /v1/responses HTTP/1.1\r\nHost: x\r\nX-Not-Ended: {cut".to_vec(),
         post("/v1/responses", "", "[]"),
         post("/v1/responses", "", "not json"),
         post("/v1/responses", "", ""),
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".to_vec(),
     ];
     let count = requests.len();
+    assert!(requests[UNFINISHED].ends_with(CUT), "the one that nobody can answer");
     let seen = attack(requests, sse(""));
     assert!(seen.endpoint.is_empty(), "{:?}", seen.endpoint);
-    for (index, answer) in seen.answers.iter().enumerate() {
+    for (index, answer) in seen.answers.iter().enumerate().filter(|(index, _)| *index != UNFINISHED) {
         assert!(answer.starts_with("HTTP/1.1 4"), "request {index} got {answer:?}");
     }
     assert_eq!(seen.counts, BrokerCounts { forwarded: 0, refused: count as u64 });
@@ -193,7 +200,7 @@ fn two_lengths_cannot_smuggle_a_second_request() {
     );
     let odd =
         format!("POST /v1/responses HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked, x\r\n\r\n{chunked}");
-    let twice = post("/v1/responses", "", r#"{"model":"other","model":"m-1","input":1,"input":2}"#);
+    let twice = post("/v1/responses", "", r#"{"model":"other","model":"m-1","input":"one","input":"two"}"#);
     let seen = attack(vec![both.into(), two_lengths.into(), odd.into(), twice], sse("ok"));
     assert!(seen.answers[1].starts_with("HTTP/1.1 400"), "{:?}", seen.answers[1]);
     for request in &seen.endpoint {
@@ -205,7 +212,7 @@ fn two_lengths_cannot_smuggle_a_second_request() {
         assert_eq!(request.matches("\"model\"").count(), 1, "{request}");
     }
     let last = seen.endpoint.last().unwrap();
-    assert!(last.contains(r#""input":2"#) && !last.contains(r#""input":1"#), "{last}");
+    assert!(last.contains("two") && !last.contains("one"), "{last}");
 }
 
 #[test]
@@ -227,6 +234,20 @@ fn an_endpoint_that_echoes_the_key_does_not_hand_it_in() {
     let seen = attack(vec![post("/v1/responses", "", BODY)], sse(&format!("wrong key {}!", key_text())));
     assert!(seen.answers[0].contains("wrong key [key]!"), "{:?}", seen.answers);
     assert!(!seen.answers[0].contains(&key_text()));
+}
+
+#[test]
+fn headers_come_in_only_in_words_of_a_closed_form() {
+    let answer =
+        |headers: String| format!("HTTP/1.1 200 OK\r\n{headers}Content-Length: 2\r\n\r\nok").into_bytes();
+    let sent = || vec![post("/v1/responses", "", BODY)];
+    let echo = answer(format!("Content-Type: text/plain; x={0}\r\nRetry-After: {0}\r\n", key_text()));
+    let seen = attack(sent(), echo);
+    assert!(seen.answers[0].contains("content-type: text/plain\r\n"), "{:?}", seen.answers);
+    assert!(!seen.answers[0].contains(&key_text()) && !seen.answers[0].contains("retry-after"));
+    let seen = attack(sent(), answer(format!("Content-Type: {}\r\nRetry-After: 20\r\n", key_text())));
+    assert!(seen.answers[0].contains("retry-after: 20\r\n"), "{:?}", seen.answers);
+    assert!(!seen.answers[0].contains(&key_text()) && !seen.answers[0].contains("content-type"));
 }
 
 #[test]
@@ -252,6 +273,7 @@ fn a_dead_endpoint_is_an_answer_and_a_record() {
         tokio::task::spawn_blocking(move || client.join().unwrap()).await.unwrap()
     });
     assert!(answer.starts_with("HTTP/1.1 502") && answer.contains("did not answer"), "{answer}");
+    assert!(!answer.contains("refused by the harness") && !answer.contains("egress"), "{answer}");
 }
 
 #[test]

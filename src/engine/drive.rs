@@ -124,7 +124,8 @@ impl<'a> Drive<'a> {
         let mut listening = true;
         loop {
             let deadline = self.deadline;
-            // In this order: neither a talkative engine nor a busy broker keeps a stop from being heard.
+            // In this order: a stop is heard before whatever a talkative engine or a busy broker has waiting. What the
+            // broker does for long (reading bodies) it does beside this loop.
             let woken = tokio::select! {
                 biased;
                 said = said_stop(stop), if listening => Woken::Stop(said),
