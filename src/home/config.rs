@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::config_syntax::{self, is_a_variable};
 use super::{HomeError, KeySource};
 use crate::vocab::{EngineId, LimitName};
 
@@ -96,15 +97,12 @@ impl Checker<'_> {
         HomeError::Value { path: self.path.to_owned(), field, problem: problem.into(), remedy: remedy.into() }
     }
 
+    /// What stands there instead of an absolute path is not repeated: it could be a key.
     fn absolute(&self, field: String, path: &Path) -> Result<(), HomeError> {
         if path.is_absolute() {
             Ok(())
         } else {
-            Err(self.refuse(
-                field,
-                &format!("`{}` is a relative path", path.display()),
-                "write an absolute path",
-            ))
+            Err(self.refuse(field, "is a relative path", "write an absolute path"))
         }
     }
 
@@ -112,9 +110,12 @@ impl Checker<'_> {
         let remedy = "write exactly one of { env = \"NAME\" }, { file = \"/path\" }, { command = [\"argv\", …] }; \
                       never the key itself";
         match (wire.env, wire.file, wire.command) {
-            (Some(name), None, None) if !name.is_empty() && !name.contains(['=', '\0']) => {
-                Ok(KeySource::Env(name))
-            }
+            (Some(name), None, None) if is_a_variable(&name) => Ok(KeySource::Env(name)),
+            (Some(_), None, None) => Err(self.refuse(
+                format!("{field}.env"),
+                "is not the name of an environment variable (it is not repeated: it could be a key)",
+                "write the variable's name, of letters, digits and _; never the key itself",
+            )),
             (None, Some(path), None) => {
                 self.absolute(format!("{field}.file"), &path)?;
                 Ok(KeySource::File(path))
@@ -135,11 +136,8 @@ impl Checker<'_> {
         let plain = url.bytes().all(|b| b.is_ascii_graphic()) && !url.contains(['?', '#', '@']);
         if host.is_empty() || !plain {
             let remedy = "write http://HOST:PORT/PATH or https://HOST/PATH without user, query or fragment";
-            return Err(self.refuse(
-                field,
-                &format!("`{}` is not an endpoint", crate::vocab::shown(url)),
-                remedy,
-            ));
+            let problem = "is not an endpoint (it is not repeated: a key could stand in it)";
+            return Err(self.refuse(field, problem, remedy));
         }
         Ok(())
     }
@@ -183,8 +181,7 @@ impl Checker<'_> {
 impl Config {
     /// Parses and checks the text of `path` (used in messages only).
     pub fn parse(path: &Path, text: &str) -> Result<Self, HomeError> {
-        let wire: Wire = toml::from_str(text)
-            .map_err(|error| HomeError::Syntax { path: path.to_owned(), problem: error.to_string() })?;
+        let wire: Wire = toml::from_str(text).map_err(|error| config_syntax::refused(path, text, &error))?;
         let check = Checker { path };
         let mut config = Self { ceilings: wire.limits, ..Self::default() };
         if let Some((name, _)) = config.ceilings.iter().find(|(_, value)| **value == 0) {

@@ -7,6 +7,7 @@
 //! principals is handed out as text, because the type that reads it belongs to `approval`.
 
 mod config;
+mod config_syntax;
 mod error;
 mod file;
 mod key_source;
