@@ -46,8 +46,9 @@ pub(super) fn lines(report: &Report, bundle: &Path, patch: Option<&[u8]>) -> Vec
     }
     out.extend(sections.verification.iter().flat_map(checks));
     for row in sections.actions.iter().filter(|row| !row.attempts.is_empty()) {
+        let more = if row.left_out > 0 { format!("; and {} more", row.left_out) } else { String::new() };
         let attempts = row.attempts.join("; ");
-        out.push(named("attempt").add(Tone::Bad, &row.action).plain(format!(": {attempts}")));
+        out.push(named("attempt").add(Tone::Bad, &row.action).plain(format!(": {attempts}{more}")));
     }
     for row in &sections.limits {
         if let Some(reached) = &row.reached {

@@ -93,6 +93,8 @@ pub enum Step {
     Grant {
         /// The answer, a whole line.
         answer: Vec<u8>,
+        /// The answer where the engine has asked for too much already, a whole line.
+        declined: Vec<u8>,
         /// What was asked, in the engine's words.
         asked: Value,
     },

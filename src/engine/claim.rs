@@ -39,6 +39,9 @@ const CLAIMABLE: [EventKind; 11] = [
     EventKind::UsageReported,
 ];
 
+/// Grants to one engine.
+const GRANTS: u64 = 5_000;
+
 /// Lets claims through within bounds, and counts the rest.
 #[derive(Debug, Default)]
 pub(super) struct ClaimGate {
@@ -51,12 +54,7 @@ impl ClaimGate {
         let kind = if CLAIMABLE.contains(&draft.kind) { draft.kind } else { EventKind::RawUnrecognized };
         let raw = kind == EventKind::RawUnrecognized;
         counts.unrecognized = counts.unrecognized.saturating_add(u64::from(raw));
-        let mut data = bounded(draft.data, DEPTH);
-        let mut size = data.to_string().len();
-        if size > EVENT_BYTES {
-            data = json!({"cut": true, "bytes": size, "head": text(&data.to_string())});
-            size = data.to_string().len();
-        }
+        let (data, size) = fit(draft.data);
         let full = counts.events >= EVENTS || self.bytes.saturating_add(size) > BYTES;
         if full || (raw && counts.unrecognized > UNRECOGNIZED) {
             counts.suppressed = counts.suppressed.saturating_add(1);
@@ -66,6 +64,30 @@ impl ClaimGate {
         self.bytes = self.bytes.saturating_add(size);
         Some(Draft::claimed(kind, data))
     }
+
+    /// What was asked, as it goes on record with the grant; `None` when it is too much to be granted.
+    pub(super) fn grant(&mut self, asked: Value, counts: &mut EngineCounts) -> Option<Value> {
+        let (asked, size) = fit(asked);
+        if counts.granted >= GRANTS || self.bytes.saturating_add(size) > BYTES {
+            counts.declined = counts.declined.saturating_add(1);
+            return None;
+        }
+        counts.granted = counts.granted.saturating_add(1);
+        self.bytes = self.bytes.saturating_add(size);
+        Some(asked)
+    }
+}
+
+/// The data of one event within bounds, and its size.
+fn fit(data: Value) -> (Value, usize) {
+    let data = bounded(data, DEPTH);
+    let size = data.to_string().len();
+    if size <= EVENT_BYTES {
+        return (data, size);
+    }
+    let data = json!({"cut": true, "bytes": size, "head": text(&data.to_string())});
+    let size = data.to_string().len();
+    (data, size)
 }
 
 /// A text of the engine's: cut, and nothing hidden in it.
@@ -77,7 +99,7 @@ pub(super) fn text(words: &str) -> String {
 }
 
 /// A value of the engine's within bounds.
-pub(super) fn bounded(value: Value, depth: usize) -> Value {
+fn bounded(value: Value, depth: usize) -> Value {
     match value {
         Value::String(words) => Value::String(text(&words)),
         Value::Array(_) | Value::Object(_) if depth == 0 => Value::String("…".to_owned()),
@@ -88,11 +110,6 @@ pub(super) fn bounded(value: Value, depth: usize) -> Value {
         }
         plain => plain,
     }
-}
-
-/// Like [`bounded`], with the depth of an event.
-pub(super) fn bounded_event(value: Value) -> Value {
-    bounded(value, DEPTH)
 }
 
 #[cfg(test)]
@@ -130,6 +147,19 @@ mod tests {
             gate.admit(Draft::claimed(EventKind::Message, json!({ "wide": wide })), &mut counts).unwrap();
         assert_eq!(draft.data["cut"], true);
         assert!(draft.data.to_string().len() < EVENT_BYTES);
+    }
+
+    #[test]
+    fn grants_are_bounded_in_number_and_size_and_then_declined() {
+        let (mut gate, mut counts) = (ClaimGate::default(), EngineCounts::default());
+        let wide: Vec<_> = (0..100).map(|_| "x".repeat(5_000)).collect();
+        let asked = gate.grant(json!({ "command": wide }), &mut counts).unwrap();
+        assert!(asked["cut"] == true && asked.to_string().len() < EVENT_BYTES);
+        for _ in 0..300_000 {
+            gate.grant(json!({"what": "patch"}), &mut counts);
+        }
+        assert_eq!((counts.granted, counts.declined), (GRANTS, 300_001 - GRANTS));
+        assert!(gate.admit(Draft::claimed(EventKind::Message, json!({})), &mut counts).is_some());
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::process::{self, Exit, Payload, PayloadEvent, ProcessError};
 /// How long the broker's last notices are waited for once the engine is dead.
 const LAST_NOTICES: Duration = Duration::from_millis(500);
 
-/// Changes once, when somebody says stop: the name of the signal.
+/// Changes when somebody says stop: the name of the signal. When it changes again, nothing is waited for any more.
 pub type StopSignal = watch::Receiver<Option<&'static str>>;
 
 /// An engine on its way to its end.
@@ -128,21 +128,25 @@ impl<'a> Drive<'a> {
             // broker does for long (reading bodies) it does beside this loop.
             let woken = tokio::select! {
                 biased;
-                said = said_stop(stop), if listening => Woken::Stop(said),
+                said = said_stop(stop, self.stopped_by.is_some()), if listening => Woken::Stop(said),
                 () = at(deadline) => Woken::Deadline,
                 notice = next_notice(notices.as_mut()) => Woken::Notice(notice),
                 event = self.payload.next() => Woken::Payload(event),
             };
             match woken {
-                Woken::Stop(said) => {
-                    listening = false;
-                    self.stop(said).await?;
-                }
+                Woken::Stop(None) => listening = false,
+                Woken::Stop(Some(_)) if self.stopped_by.is_some() => self.payload.kill()?,
+                Woken::Stop(Some(signal)) => self.stop(signal).await?,
                 Woken::Deadline => {
                     self.ended_by_us = true;
-                    // From here on the payload's own clock turns TERM into KILL.
                     self.deadline = None;
-                    self.payload.terminate()?;
+                    if self.stopped_by.is_some() {
+                        // It was asked to end and had its time.
+                        self.payload.kill()?;
+                    } else {
+                        // From here on the payload's own clock turns TERM into KILL.
+                        self.payload.terminate()?;
+                    }
                 }
                 Woken::Notice(Some(notice)) => self.record(notice)?,
                 Woken::Notice(None) => *notices = None,
@@ -158,11 +162,13 @@ impl<'a> Drive<'a> {
         }
     }
 
-    /// Somebody said stop: the engine is asked in its own words, then by signals.
-    async fn stop(&mut self, said: Option<&'static str>) -> Result<(), EngineError> {
-        let Some(signal) = said else { return Ok(()) };
+    /// Somebody said stop: the engine is asked in its own words or by SIGINT, and killed when its time is over.
+    async fn stop(&mut self, signal: &'static str) -> Result<(), EngineError> {
         self.stopped_by = Some(signal);
         self.ended_by_us = true;
+        let seconds = self.grace.as_secs();
+        let data = json!({"phase": "stopping", "message": format!("stopping ({signal}), up to {seconds} s")});
+        self.sink.append(Draft::observed(EventKind::PhaseStarted, data))?;
         let steps = self.adapter.interrupt();
         if steps.is_empty() {
             self.payload.interrupt()?;
@@ -192,10 +198,15 @@ impl<'a> Drive<'a> {
                     }
                 }
                 Step::Send(bytes) => self.send(&bytes).await?,
-                Step::Grant { answer, asked } => {
-                    self.counts.granted = self.counts.granted.saturating_add(1);
-                    let data = json!({"by": "policy", "asked": claim::bounded_event(asked)});
-                    self.sink.append(Draft::observed(EventKind::ApprovalGranted, data))?;
+                Step::Grant { answer, declined, asked } => {
+                    let answer = match self.gate.grant(asked, &mut self.counts) {
+                        Some(asked) => {
+                            let data = json!({"by": "policy", "asked": asked});
+                            self.sink.append(Draft::observed(EventKind::ApprovalGranted, data))?;
+                            answer
+                        }
+                        None => declined,
+                    };
                     self.send(&answer).await?;
                 }
                 Step::ThreadId(id) => {
@@ -282,7 +293,7 @@ impl<'a> Drive<'a> {
             json!({"exit": exit.status, "outcome": outcome, "micros": exit.micros, "max_rss": exit.max_rss,
                 "output_bytes": exit.output_bytes, "lines": self.counts.lines, "events": self.counts.events,
                 "suppressed": self.counts.suppressed, "unrecognized": self.counts.unrecognized,
-                "granted": self.counts.granted, "forwarded_calls": self.counts.broker.forwarded,
+                "granted": self.counts.granted, "declined": self.counts.declined, "forwarded_calls": self.counts.broker.forwarded,
                 "refused_calls": self.counts.broker.refused, "stopped_by": self.stopped_by}),
         ))?;
         Ok(EngineObservations {
@@ -322,12 +333,12 @@ fn visible(mut claims: Claims) -> Claims {
     claims
 }
 
-async fn said_stop(stop: &mut StopSignal) -> Option<&'static str> {
-    match stop.wait_for(Option::is_some).await {
-        Ok(said) => *said,
-        // Nobody can say it any more.
-        Err(_) => None,
+/// The signal, or the next one after it; `None` when nobody can say it any more.
+async fn said_stop(stop: &mut StopSignal, again: bool) -> Option<&'static str> {
+    if again {
+        stop.changed().await.ok()?;
     }
+    stop.wait_for(Option::is_some).await.ok().and_then(|said| *said)
 }
 
 async fn at(deadline: Option<Instant>) {
@@ -341,5 +352,26 @@ async fn next_notice(notices: Option<&mut mpsc::Receiver<Notice>>) -> Option<Not
     match notices {
         Some(notices) => notices.recv().await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_second_signal_is_heard_and_one_alone_is_not_heard_twice() {
+        let (say, mut stop) = watch::channel(None);
+        say.send(Some("SIGINT")).unwrap();
+        assert_eq!(said_stop(&mut stop, false).await, Some("SIGINT"));
+        tokio::select! {
+            biased;
+            said = said_stop(&mut stop, true) => panic!("{said:?} was heard again"),
+            () = std::future::ready(()) => {}
+        }
+        say.send(Some("SIGINT")).unwrap();
+        assert_eq!(said_stop(&mut stop, true).await, Some("SIGINT"));
+        drop(say);
+        assert_eq!(said_stop(&mut stop, true).await, None);
     }
 }

@@ -62,6 +62,8 @@ pub struct EngineCounts {
     pub unrecognized: u64,
     /// Grants by policy.
     pub granted: u64,
+    /// What was asked for beyond the most that is granted.
+    pub declined: u64,
     /// Wall time, microseconds.
     pub micros: u64,
     /// Largest resident set of one process, bytes; 0 when unknown.

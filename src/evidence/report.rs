@@ -186,6 +186,8 @@ pub struct ActionRow {
     pub observable: bool,
     /// Attempts seen, made visible; at most 20.
     pub attempts: Vec<String>,
+    /// Attempts that were seen and are not listed.
+    pub left_out: u64,
 }
 
 /// The change.

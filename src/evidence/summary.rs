@@ -163,7 +163,9 @@ fn boundaries(report: &Report, page: &mut Page) {
     }
     let attempts: Vec<_> = report.sections.actions.iter().filter(|row| !row.attempts.is_empty()).collect();
     page.bullets(&attempts, |row| {
-        format!("**{}** was tried {} times", escaped(&row.action), row.attempts.len())
+        let times = (row.attempts.len() as u64).saturating_add(row.left_out);
+        let times = if times == 1 { "once".to_owned() } else { format!("{times} times") };
+        format!("**{}** was tried {times}", escaped(&row.action))
     });
     let reached: Vec<_> = report.sections.limits.iter().filter(|row| row.reached.is_some()).collect();
     page.bullets(&reached, |row| format!("limit reached: {:?} = {}", row.name, row.value));

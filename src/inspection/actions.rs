@@ -19,6 +19,8 @@ pub struct ActionObservations {
     pub in_patch: Vec<(ActionId, String)>,
     /// Requests that reached the listener and were refused, one text each (method, host, path).
     pub refused_requests: Option<Vec<String>>,
+    /// How many were refused, also those of which no text was kept.
+    pub refused_calls: u64,
     /// Those of them that were a push, as the broker judged the whole request.
     pub pushes: Vec<String>,
     /// Commits that the engine made in its throw-away repository, one text each.
@@ -52,11 +54,18 @@ fn row(id: &ActionId, observed: &ActionObservations) -> ActionRow {
         Ok(action) => (action.enforced_by(), action.observable()),
         Err(_) => ("nothing: this version does not know the action", false),
     };
+    let without_text = match (id.as_str(), &seen) {
+        ("network.egress", Some(texts)) => observed.refused_calls.saturating_sub(texts.len() as u64),
+        _ => 0,
+    };
     let mut attempts: Vec<String> =
         seen.into_iter().flatten().chain(in_patch).map(|text| shown(&text)).collect();
+    let seen = attempts.len();
     attempts.dedup();
     attempts.truncate(ATTEMPTS_KEPT);
-    ActionRow { action: shown(id.as_str()), enforced_by: enforced_by.to_owned(), observable, attempts }
+    let left_out = without_text.saturating_add((seen - attempts.len()) as u64);
+    let (action, enforced_by) = (shown(id.as_str()), enforced_by.to_owned());
+    ActionRow { action, enforced_by, observable, attempts, left_out }
 }
 
 /// What was seen besides the patch; `None` where nobody could look.
@@ -117,6 +126,17 @@ mod tests {
     }
 
     #[test]
+    fn whatever_is_cut_is_counted() {
+        let observed = ActionObservations {
+            refused_requests: Some(["a", "b", "b"].map(str::to_owned).to_vec()),
+            refused_calls: 32,
+            ..ActionObservations::default()
+        };
+        let rows = actions(&forbidding(&["network.egress"]), &observed);
+        assert_eq!((rows[0].attempts.len(), rows[0].left_out), (2, 30));
+    }
+
+    #[test]
     fn attempts_in_the_patch_belong_to_their_own_rule() {
         let rule = ActionId::parse("path:infra/**").unwrap();
         let observed =
@@ -134,6 +154,7 @@ mod tests {
         };
         let rows = actions(&forbidding(&["git.commit"]), &observed);
         assert_eq!(rows[0].attempts.len(), ATTEMPTS_KEPT);
+        assert_eq!(rows[0].left_out, 50 - ATTEMPTS_KEPT as u64);
         assert!(rows[0].attempts[0].contains("\\u{1b}"));
     }
 }

@@ -80,7 +80,7 @@ fn cut_off_weight(code: &str) -> Verdict {
 fn attempts(sections: &Sections, found: &mut Weighed) {
     for row in &sections.actions {
         let Some(first) = row.attempts.first() else { continue };
-        let more = match row.attempts.len() - 1 {
+        let more = match (row.attempts.len() as u64 - 1).saturating_add(row.left_out) {
             0 => String::new(),
             n => format!(" and {n} more"),
         };

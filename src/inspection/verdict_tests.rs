@@ -104,6 +104,7 @@ fn good() -> Sections {
             enforced_by: "no route".to_owned(),
             observable: true,
             attempts: Vec::new(),
+            left_out: 0,
         }],
         patch: Some(patch()),
         verification: Some(verification()),

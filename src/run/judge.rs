@@ -53,6 +53,7 @@ pub(super) async fn verify_and_inspect(
     let observed = ActionObservations {
         in_patch: inspection.attempts.clone(),
         refused_requests: Some(finished.observed.refused.clone()),
+        refused_calls: finished.observed.counts.broker.refused,
         pushes: finished.observed.pushes.clone(),
         ..ActionObservations::default()
     };
@@ -67,7 +68,8 @@ pub(super) async fn verify_and_inspect(
     told.sections.verification = Some(verified.section);
     let names = artifact_names(recording.bundle().files().keys());
     told.expectations(contract, &names);
-    recording.end_step(format!("{} findings", told.sections.findings.len()))?;
+    let count = told.sections.findings.len();
+    recording.end_step(format!("{count} {}", if count == 1 { "finding" } else { "findings" }))?;
     Ok(())
 }
 

@@ -36,6 +36,8 @@ fn an_interrupted_run_seals_its_bundle_first() {
         let (mut child, bundle) = sleeping(&bench);
         signal(&child, name);
         assert_eq!(child.wait().unwrap().code(), Some(130), "{name}");
+        let log = std::fs::read_to_string(format!("{bundle}/events.normalized.jsonl")).unwrap();
+        assert!(log.contains(&format!("stopping (SIG{name}), up to 1 s")), "what is waited for is told");
         bench.call(&["verify", &bundle]).ends(0);
         let shown = bench.call(&["show", &bundle, "--json"]).ends(0).json().pop().unwrap();
         assert_eq!(shown["verdict"], "fail");

@@ -129,12 +129,12 @@ impl CodexAdapter {
             "item/commandExecution/requestApproval" => {
                 let asked = json!({"call": call, "what": "command", "command": text(document, "/params/command"),
                     "reason": document.pointer("/params/reason")});
-                vec![Step::Grant { answer: protocol::accept(id), asked }]
+                vec![grant(id, asked)]
             }
             "item/fileChange/requestApproval" => {
                 let asked = json!({"call": call, "what": "patch", "reason": document.pointer("/params/reason"),
                     "grant_root": document.pointer("/params/grantRoot")});
-                vec![Step::Grant { answer: protocol::accept(id), asked }]
+                vec![grant(id, asked)]
             }
             _ => vec![unrecognized(Stream::Stdout, line), protocol::refuse(id)],
         }
@@ -251,6 +251,10 @@ const QUIET: [&str; 24] = [
     "thread/tokenUsage/updated",
     "turn/diff/updated",
 ];
+
+fn grant(id: &Value, asked: Value) -> Step {
+    Step::Grant { answer: protocol::accept(id), declined: protocol::decline(id), asked }
+}
 
 impl Adapter for CodexAdapter {
     fn plan(&mut self, input: &PlanInput<'_>) -> Result<LaunchPlan, AdapterError> {

@@ -54,6 +54,11 @@ pub(super) fn accept(id: &Value) -> Vec<u8> {
     line(&json!({"id": id, "result": {"decision": "accept"}}))
 }
 
+/// What was asked is too much.
+pub(super) fn decline(id: &Value) -> Vec<u8> {
+    line(&json!({"id": id, "result": {"decision": "decline"}}))
+}
+
 /// What was asked is not something that this harness answers.
 pub(super) fn refuse(id: &Value) -> Step {
     send(&json!({"id": id, "error": {"code": -32601, "message": "not offered by this client"}}))
