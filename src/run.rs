@@ -37,7 +37,7 @@ use crate::event::{Draft, EventKind, EventSink as _};
 use crate::evidence::{DECISION, Redactor, SealStatement};
 use crate::home::Home;
 use crate::inspection::secrets::Scanner;
-use crate::vocab::{EngineId, RunId, Timestamp};
+use crate::vocab::{EngineId, RunId, Timestamp, counted};
 
 use execute::Tools;
 use gather::{Seen, Settings};
@@ -139,7 +139,7 @@ async fn tell(
 
     let watch = Stopwatch::begin(Step::Facts, observer);
     let mut scene = Scene::look(home, request, settings, asked, RunId::new())?;
-    watch.end("", observer);
+    watch.end("", true, observer);
     let scanner = Arc::new(Scanner::embedded().map_err(|error| RecordError::Program(error.to_string()))?);
     let redact: Redactor = scanner.clone();
     let mut recording = Recording::begin(home, &scene, request, redact, observer)?;
@@ -179,10 +179,10 @@ fn emit(home: &Home, document: &DecisionDocument, recording: &mut Recording<'_>)
         "passed": document.passed_gates.len(), "missing": document.missing_gates.len(),
     });
     recording.append(Draft::observed(EventKind::DecisionEmitted, data))?;
-    recording.end_step(match document.missing_gates.len() {
-        0 => format!("{} gates passed", document.passed_gates.len()),
-        refused => format!("{refused} gates did not pass"),
-    })
+    match document.missing_gates.len() {
+        0 => recording.end_step(format!("{} passed", counted(document.passed_gates.len(), "gate"))),
+        refused => recording.end_step_as(format!("{} did not pass", counted(refused, "gate")), false),
+    }
 }
 
 /// The verdict, the seal, and what the harness leaves behind: nothing but the bundle and the record.

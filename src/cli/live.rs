@@ -23,6 +23,7 @@ struct Stage {
     since: Instant,
     took: Option<Duration>,
     note: String,
+    well: bool,
 }
 
 struct State {
@@ -79,6 +80,7 @@ impl LiveView {
             since: Instant::now(),
             took: None,
             note: String::new(),
+            well: true,
         });
         if state.port.is_terminal() {
             state.draw();
@@ -97,12 +99,13 @@ impl LiveView {
         }
     }
 
-    /// The stage of that name is over; `note` says what came of it.
-    pub(super) fn done(&self, name: &str, took: Duration, note: &str) {
+    /// The stage of that name is over; `note` says what came of it, and `well` whether that is what one wants.
+    pub(super) fn done(&self, name: &str, took: Duration, note: &str, well: bool) {
         let mut state = self.state();
         if let Some(stage) = state.stages.iter_mut().rev().find(|stage| stage.name == name) {
             stage.took = Some(took);
             note.clone_into(&mut stage.note);
+            stage.well = well;
         }
         if state.port.is_terminal() {
             state.draw();
@@ -170,18 +173,28 @@ fn tick(shared: &(Mutex<State>, Condvar)) {
 
 impl State {
     fn draw(&mut self) {
-        let lines = self.picture();
-        self.port.redraw(self.drawn, &lines);
-        self.drawn = lines.len();
+        // What is higher than the screen cannot be taken back; the last picture need not be.
+        let rows =
+            self.port.size().filter(|_| !self.over).map_or(usize::MAX, |(_, rows)| rows.saturating_sub(1));
+        let lines = self.picture(rows.max(1));
+        let drawn = lines.len();
+        self.port.redraw(self.drawn, lines);
+        self.drawn = drawn;
     }
 
-    fn picture(&self) -> Vec<Line> {
+    /// At most `rows` lines: the title and the newest stages first, then the newest lines of the engine.
+    fn picture(&self, rows: usize) -> Vec<Line> {
         let widest = self.stages.iter().map(|stage| stage.name.chars().count()).max().unwrap_or(0);
-        let mut lines = vec![Line::of(" ").add(Tone::Quiet, &self.title)];
-        for stage in &self.stages {
+        let mut lines = Vec::new();
+        if rows > 1 {
+            lines.push(Line::of(" ").add(Tone::Quiet, &self.title));
+        }
+        let room = rows - lines.len();
+        for stage in self.stages.iter().skip(self.stages.len().saturating_sub(room)) {
             let spinner = SPINNER.get(self.frame % SPINNER.len()).copied().unwrap_or("·");
             let (tone, mark) = match (stage.took, self.over) {
-                (Some(_), _) => (Tone::Good, "✓"),
+                (Some(_), _) if stage.well => (Tone::Good, "✓"),
+                (Some(_), _) => (Tone::Bad, "✗"),
                 (None, true) => (Tone::Warn, "·"),
                 (None, false) => (Tone::Accent, spinner),
             };
@@ -193,9 +206,9 @@ impl State {
                     .add(Tone::Quiet, &stage.note),
             );
         }
-        lines.extend(
-            self.tail.iter().map(|text| Line::new().add(Tone::Quiet, "   │ ").add(Tone::Quiet, text)),
-        );
+        let skipped = self.tail.len().saturating_sub(rows - lines.len());
+        let tail = self.tail.iter().skip(skipped);
+        lines.extend(tail.map(|text| Line::new().add(Tone::Quiet, "   │ ").add(Tone::Quiet, text)));
         lines
     }
 }
@@ -223,7 +236,7 @@ mod tests {
         let view = LiveView::on(port);
         view.begin("engine");
         view.engine_line("hello \u{1b}[31m");
-        view.done("engine", Duration::from_millis(1500), "2 files");
+        view.done("engine", Duration::from_millis(1500), "2 files", true);
         drop(view);
         assert_eq!(text.text(), "engine …\n  | hello \\u{1b}[31m\nengine done in 1.50 s: 2 files\n");
     }
@@ -236,11 +249,56 @@ mod tests {
         for n in 0..20 {
             view.engine_line(&format!("line {n}"));
         }
-        view.done("engine", Duration::from_secs(61), "");
+        view.done("engine", Duration::from_secs(61), "", true);
         drop(view);
         let all = text.text();
-        let last = all.rsplit("\u{1b}[J").next().unwrap();
+        let last = all.rsplit("\u{1b}[?7l").next().unwrap();
         assert!(last.contains("✓") && last.contains("1 min 01 s"), "{last:?}");
         assert!(!last.contains("line 19"), "{last:?}");
+    }
+
+    #[test]
+    fn no_frame_is_higher_or_wider_than_the_screen_and_only_the_last_is_whole() {
+        let (port, text) = port(true);
+        let view = LiveView::on(port);
+        view.title("run-0");
+        for stage in 0..14 {
+            view.begin(&format!("stage-{stage}"));
+            for n in 0..7 {
+                view.engine_line(&format!("{n} {}", "wide ".repeat(20)));
+            }
+            view.done(&format!("stage-{stage}"), Duration::from_secs(1), &"long ".repeat(20), true);
+        }
+        drop(view);
+        let all = text.text();
+        let frames: Vec<Vec<String>> =
+            all.split("\u{1b}[?7l").skip(1).map(|frame| frame.lines().map(plain).collect()).collect();
+        let (last, before) = frames.split_last().unwrap();
+        assert_eq!(last.iter().filter(|line| line.contains("stage-")).count(), 14, "{last:?}");
+        for frame in before {
+            let lines = frame.iter().filter(|line| !line.trim().is_empty()).count();
+            assert!(lines < 10 && frame.iter().all(|line| line.chars().count() <= 40), "{frame:?}");
+        }
+        assert!(before.iter().flatten().any(|line| line.ends_with('…')));
+    }
+
+    #[test]
+    fn what_did_not_go_well_is_not_ticked_off() {
+        let (port, text) = port(true);
+        let view = LiveView::on(port);
+        view.begin("verification");
+        view.done("verification", Duration::from_secs(1), "0 of 1 passed", false);
+        drop(view);
+        let last = text.text().rsplit("\u{1b}[?7l").next().unwrap().to_owned();
+        assert!(last.contains("✗") && !last.contains("✓"), "{last:?}");
+    }
+
+    /// Without escapes.
+    fn plain(line: &str) -> String {
+        let mut parts = line.split('\u{1b}');
+        let first = parts.next().unwrap_or("").to_owned();
+        parts.fold(first, |text, part| {
+            text + part.split_once(|c: char| c.is_ascii_alphabetic()).map_or("", |(_, rest)| rest)
+        })
     }
 }

@@ -137,6 +137,8 @@ pub(super) struct Port {
     sink: Box<dyn Write + Send>,
     colour: bool,
     terminal: bool,
+    /// Columns and rows of the terminal, asked anew for each frame.
+    size: fn() -> Option<(usize, usize)>,
     health: Health,
 }
 
@@ -150,24 +152,25 @@ enum Health {
 }
 
 impl Port {
-    fn new(sink: Box<dyn Write + Send>, terminal: bool) -> Self {
+    fn new(sink: Box<dyn Write + Send>, terminal: bool, size: fn() -> Option<(usize, usize)>) -> Self {
         let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         Self {
             sink,
             colour: terminal && !set("NO_COLOR") && !dumb,
             terminal: terminal && !dumb,
+            size,
             health: Health::Open,
         }
     }
 
     /// Standard error.
     pub(super) fn stderr() -> Self {
-        Self::new(Box::new(io::stderr()), io::stderr().is_terminal())
+        Self::new(Box::new(io::stderr()), io::stderr().is_terminal(), || room(io::stderr()))
     }
 
     fn stdout() -> Self {
-        Self::new(Box::new(io::stdout()), io::stdout().is_terminal())
+        Self::new(Box::new(io::stdout()), io::stdout().is_terminal(), || room(io::stdout()))
     }
 
     /// Whether a person looks at it, on something that can move its cursor.
@@ -181,15 +184,24 @@ impl Port {
         self.bytes(format!("{}\n", text.trim_end()).as_bytes());
     }
 
-    /// Replaces the `above` lines drawn last by `lines`; long ones are cut by the terminal. Terminals only.
-    pub(super) fn redraw(&mut self, above: usize, lines: &[Line]) {
+    /// Columns and rows, where they are known.
+    pub(super) fn size(&self) -> Option<(usize, usize)> {
+        (self.size)()
+    }
+
+    /// Replaces the `above` lines drawn last by `lines`, each on one row. Terminals only.
+    pub(super) fn redraw(&mut self, above: usize, lines: Vec<Line>) {
+        let width = self.size().map_or(usize::MAX, |(columns, _)| columns);
         let up = if above > 0 { format!("\u{1b}[{above}A\r") } else { String::new() };
-        let mut frame = format!("\u{1b}[?7l{up}\u{1b}[J");
+        // Without wrapping, for characters that are wider than one column.
+        let mut frame = format!("\u{1b}[?7l{up}");
         for line in lines {
-            frame.push_str(&line.render(self.colour));
+            frame.push_str("\u{1b}[K");
+            frame.push_str(&line.cut(width).render(self.colour));
             frame.push('\n');
         }
-        frame.push_str("\u{1b}[?7h");
+        // The rest is erased last: erasing all of a screen makes some terminals keep a copy of it.
+        frame.push_str("\u{1b}[J\u{1b}[?7h");
         self.bytes(frame.as_bytes());
     }
 
@@ -202,6 +214,11 @@ impl Port {
             self.health = if closed { Health::Closed } else { Health::Failed };
         }
     }
+}
+
+fn room(stream: impl std::os::fd::AsFd) -> Option<(usize, usize)> {
+    let (width, height) = terminal_size::terminal_size_of(stream)?;
+    Some((usize::from(width.0), usize::from(height.0)))
 }
 
 /// Both streams, and whether a program reads the first one.
@@ -300,11 +317,11 @@ pub(super) mod tests {
         }
     }
 
-    /// A port that a test can read.
+    /// A port that a test can read; a small terminal, when it is one.
     pub(crate) fn port(colour: bool) -> (Port, Captured) {
         let captured = Captured::default();
         let sink = Box::new(captured.clone());
-        (Port { sink, colour, terminal: colour, health: Health::Open }, captured)
+        (Port { sink, colour, terminal: colour, size: || Some((40, 10)), health: Health::Open }, captured)
     }
 
     #[test]
@@ -343,7 +360,7 @@ pub(super) mod tests {
         for (kind, health) in
             [(ErrorKind::BrokenPipe, Health::Closed), (ErrorKind::StorageFull, Health::Failed)]
         {
-            let mut port = Port::new(Box::new(Broken(kind)), false);
+            let mut port = Port::new(Box::new(Broken(kind)), false, || None);
             port.line(&Line::of("x"));
             assert_eq!(port.health, health);
         }

@@ -92,9 +92,9 @@ impl Observer for Watching<'_> {
         match progress {
             Progress::Launched { run_id, .. } => view.title(run_id.as_str()),
             Progress::Began(step) => view.begin(step.as_str()),
-            Progress::Ended { step, micros, note } => {
+            Progress::Ended { step, micros, note, well } => {
                 let note = if step == Step::Seal { "" } else { note.as_str() };
-                view.done(step.as_str(), Duration::from_micros(micros), note);
+                view.done(step.as_str(), Duration::from_micros(micros), note, well);
             }
             Progress::Event { kind, line } => {
                 if of_the_engine(kind) {

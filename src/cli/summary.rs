@@ -10,7 +10,7 @@ use super::patch_view;
 use crate::evidence::{
     ChangeKind, ChangedFile, CommandOutcome, CommandRow, EngineSection, Report, VerificationSection,
 };
-use crate::vocab::{Reason, Verdict};
+use crate::vocab::{Reason, Verdict, counted};
 
 /// Reasons that are shown before `… more`.
 const MAX_REASONS: usize = 8;
@@ -35,7 +35,7 @@ pub(super) fn lines(report: &Report, bundle: &Path, patch: Option<&[u8]>) -> Vec
     out.extend(why(report.verdict, &report.reasons));
     if let Some(section) = &sections.patch {
         let count = section.files.len();
-        let files = if count == 1 { "1 file".to_owned() } else { format!("{count} files") };
+        let files = counted(count, "file");
         let line = named("change").plain(if count == 0 { "nothing".into() } else { files });
         out.push(
             line.add(Tone::Good, format!("  +{}", section.added_lines))

@@ -21,6 +21,7 @@ use crate::event::{Draft, EventKind, EventSink as _};
 use crate::home::Home;
 use crate::inspection::secrets::Scanner;
 use crate::sandbox::{Bind, LISTENER_PORT, Sandbox, SandboxPolicy};
+use crate::vocab::counted;
 use crate::workspace::{Patch, Placement, RunUid, Workspace};
 
 const HOST: &str =
@@ -105,7 +106,7 @@ async fn work(
     let sandbox = Sandbox::establish(policy).await.map_err(|e| CutOff::at("sandbox", e, HOST))?;
     let section = sandbox.section();
     recording.append(Draft::observed(EventKind::SandboxEstablished, json!({"layers": section.layers})))?;
-    recording.end_step(format!("{} layers", section.layers.len()))?;
+    recording.end_step(counted(section.layers.len(), "layer"))?;
     told.sections.sandbox = Some(section);
 
     told.reached(Step::Engine);
@@ -126,7 +127,7 @@ async fn work(
         .map_err(|error| CutOff::at("engine", error, AGAIN))?;
     told.engine(manifest, program, model, &finished.observed);
     let note = finished.observed.exit.clone();
-    recording.end_step(note)?;
+    recording.end_step_as(note, finished.observed.outcome == crate::evidence::EngineOutcome::Completed)?;
     Ok(finished)
 }
 
@@ -204,12 +205,8 @@ fn collect(
         recording.append(Draft::observed(EventKind::FileChanged, data))?;
     }
     let section = &patch.section;
-    recording.end_step(format!(
-        "{} files, +{} −{}",
-        section.files.len(),
-        section.added_lines,
-        section.removed_lines
-    ))?;
+    let files = counted(section.files.len(), "file");
+    recording.end_step(format!("{files}, +{} −{}", section.added_lines, section.removed_lines))?;
     told.sections.patch = Some(section.clone());
     Ok(patch)
 }

@@ -20,7 +20,7 @@ use crate::verification::{
     ProvisionProblem, Provisions, ReadyTree, SearchPlaces, Tree, Verification, Verified, verification_files,
     verify,
 };
-use crate::vocab::{Digest, LimitName, Timestamp, shown_bytes};
+use crate::vocab::{Digest, LimitName, Timestamp, Verdict, counted, shown_bytes};
 use crate::workspace::{Base, Patch, Placement, VerificationTree, remove_remains};
 
 const AGAIN: &str = "Run again; if it happens again, the events tell how far the run came.";
@@ -68,8 +68,9 @@ pub(super) async fn verify_and_inspect(
     told.sections.verification = Some(verified.section);
     let names = artifact_names(recording.bundle().files().keys());
     told.expectations(contract, &names);
-    let count = told.sections.findings.len();
-    recording.end_step(format!("{count} {}", if count == 1 { "finding" } else { "findings" }))?;
+    let findings = &told.sections.findings;
+    let well = findings.iter().all(|finding| finding.weight == Verdict::Pass);
+    recording.end_step_as(counted(findings.len(), "finding"), well)?;
     Ok(())
 }
 
@@ -114,9 +115,9 @@ async fn second_sandbox(
     for limit in &verified.reached {
         told.limit_reached(limit.name, limit.at, &limit.during);
     }
-    let passed =
-        verified.section.commands.iter().filter(|row| row.outcome == crate::evidence::CommandOutcome::Passed);
-    recording.end_step(format!("{} of {} passed", passed.count(), verified.section.commands.len()))?;
+    let commands = &verified.section.commands;
+    let passed = commands.iter().filter(|row| row.outcome == crate::evidence::CommandOutcome::Passed).count();
+    recording.end_step_as(format!("{passed} of {} passed", commands.len()), passed == commands.len())?;
     Ok(verified)
 }
 

@@ -73,9 +73,9 @@ impl Stopwatch {
     }
 
     /// Ends it and says so.
-    pub(super) fn end(self, note: impl Into<String>, observer: &mut dyn Observer) {
+    pub(super) fn end(self, note: impl Into<String>, well: bool, observer: &mut dyn Observer) {
         let micros = u64::try_from(self.1.elapsed().as_micros()).unwrap_or(u64::MAX);
-        observer.progress(Progress::Ended { step: self.0, micros, note: shown(&note.into()) });
+        observer.progress(Progress::Ended { step: self.0, micros, note: shown(&note.into()), well });
     }
 }
 
@@ -134,9 +134,14 @@ impl<'o> Recording<'o> {
 
     /// Ends the step that was begun: a signed head, and a word to the observer.
     pub(super) fn end_step(&mut self, note: impl Into<String>) -> Result<(), RecordError> {
+        self.end_step_as(note, true)
+    }
+
+    /// Like [`Recording::end_step`], for a step that can go wrong without ending the run.
+    pub(super) fn end_step_as(&mut self, note: impl Into<String>, well: bool) -> Result<(), RecordError> {
         if let Some(watch) = self.step.take() {
             self.bundle.chain().checkpoint(watch.0.as_str())?;
-            watch.end(note, self.observer);
+            watch.end(note, well, self.observer);
         }
         Ok(())
     }
@@ -178,7 +183,7 @@ impl<'o> Recording<'o> {
         let sealed = self.bundle.seal(report, statement)?;
         self.live.update(|record| record.run_state = RunState::Sealed { verdict })?;
         if let Some(watch) = self.step.take() {
-            watch.end(sealed.root.to_string(), self.observer);
+            watch.end(sealed.root.to_string(), true, self.observer);
         }
         Ok(sealed)
     }

@@ -95,6 +95,8 @@ pub enum Progress {
         micros: u64,
         /// A few words: `12 gates passed`, `3 files changed`.
         note: String,
+        /// Whether nothing speaks against a pass so far.
+        well: bool,
     },
     /// An event was appended to the log.
     Event {

@@ -28,6 +28,12 @@ pub fn shown_bytes(bytes: &[u8]) -> String {
     out
 }
 
+/// `1 file`, `2 files`.
+#[must_use]
+pub fn counted(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
 fn hidden(c: char) -> bool {
     match c {
         '\n' | '\t' => false,
@@ -46,6 +52,11 @@ fn hidden(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_is_not_many() {
+        assert_eq!([0, 1, 2].map(|count| counted(count, "gate")), ["0 gates", "1 gate", "2 gates"]);
+    }
 
     #[test]
     fn escapes_and_bidi_are_visible() {

@@ -51,6 +51,7 @@ pub const DOORS: &[(&str, &[&str])] = &[
     ("seccompiler", &["sandbox"]),
     ("sha2", &["vocab"]),
     ("similar", &["cli", "inspection"]),
+    ("terminal_size", &["cli"]),
     ("tokio", &["process", "sandbox", "broker", "engine", "verification", "run", "cli"]),
     ("toml", &["contract", "home", "engine", "approval"]),
     ("unicode_normalization", &["workspace"]),
