@@ -5,20 +5,11 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-const EXAMPLES: &str = "\
-Examples:
-  cto run fixtures/fix-failing-test          the whole flow on an artificial repository
-  cto decide task.toml                       may this run? every gate with its proof or remedy
-  cto run task.toml --engine codex           let the real engine work, inside the bounds of the contract
-  cto verify evidence/runs/run-0192…         is this evidence intact, and by whom?
-  cto doctor                                 what can this machine enforce?
-
-Exit codes: 0 pass · 1 fail or incomplete · 2 usage or invalid contract · 3 blocked or untrusted ·
-            4 could not record · 130 interrupted";
+use super::examples;
 
 /// Runs coding agents it does not trust, and proves what they did.
 #[derive(Debug, Parser)]
-#[command(name = "cto", version, about, after_help = EXAMPLES, max_term_width = 110)]
+#[command(name = "cto", version, about, after_help = examples::CTO, max_term_width = 110)]
 pub(super) struct Cli {
     #[command(subcommand)]
     pub(super) verb: Verb,
@@ -29,6 +20,7 @@ pub(super) enum Verb {
     /// Carry out a task contract: decide, run the engine in a sandbox, verify, seal the evidence
     Run(RunArgs),
     /// Ask every gate whether a contract may run; starts nothing
+    #[command(after_help = examples::DECIDE)]
     Decide(DecideArgs),
     /// Check evidence bundles: intact, by whom, and what can be derived again
     Verify(VerifyArgs),
@@ -37,30 +29,36 @@ pub(super) enum Verb {
     /// Deny a pending request with a principal's key
     Deny(AnswerArgs),
     /// List the runs of this machine, newest first
+    #[command(after_help = examples::RUNS)]
     Runs(ListArgs),
     /// Show one run: verdict, reasons, checks, evidence, patch
+    #[command(after_help = examples::SHOW)]
     Show(RunRef),
     /// Show the normalized events of one run
+    #[command(after_help = examples::EVENTS)]
     Events(RunRef),
     /// Show the raw engine output and the test log of one run
+    #[command(after_help = examples::LOGS)]
     Logs(RunRef),
     /// Show the patch of one run (exact bytes when not on a terminal)
+    #[command(after_help = examples::DIFF)]
     Diff(RunRef),
     /// Run one command in the same sandbox by hand; not evidence
     Sandbox(SandboxArgs),
     /// Register the repositories that may be targets
-    #[command(subcommand)]
+    #[command(subcommand, after_help = examples::REPO)]
     Repo(RepoVerb),
     /// Keep the file of principals: who may submit, approve, operate
-    #[command(subcommand)]
+    #[command(subcommand, after_help = examples::PRINCIPAL)]
     Principal(PrincipalVerb),
     /// Show or rotate this machine's sealing key
-    #[command(subcommand)]
+    #[command(subcommand, after_help = examples::KEY)]
     Key(KeyVerb),
     /// The registered engines
-    #[command(subcommand)]
+    #[command(subcommand, after_help = examples::ENGINE)]
     Engine(EngineVerb),
     /// What this machine can enforce, with the remedy for what it cannot
+    #[command(after_help = examples::DOCTOR)]
     Doctor(DoctorArgs),
     /// Go on with an interrupted run (not yet)
     #[command(hide = true)]
@@ -242,6 +240,7 @@ pub(super) enum RepoVerb {
     /// Register a repository, or change its entry
     Add(RepoAddArgs),
     /// List the registered repositories
+    #[command(after_help = examples::REPO_LIST)]
     List(ListArgs),
 }
 
@@ -267,10 +266,12 @@ pub(super) struct RepoAddArgs {
 #[derive(Debug, Subcommand)]
 pub(super) enum PrincipalVerb {
     /// List the principals
+    #[command(after_help = examples::PRINCIPAL_LIST)]
     List(ListArgs),
     /// Add a principal
     Add(PrincipalAddArgs),
     /// Remove a principal
+    #[command(after_help = examples::PRINCIPAL_REMOVE)]
     Remove {
         /// Whom
         name: String,
@@ -299,14 +300,17 @@ pub(super) struct PrincipalAddArgs {
 #[derive(Debug, Subcommand)]
 pub(super) enum KeyVerb {
     /// The public part, as PEM
+    #[command(after_help = examples::KEY_SHOW)]
     Show(ListArgs),
     /// Make a new sealing key; the old public part stays trusted
+    #[command(after_help = examples::KEY_ROTATE)]
     Rotate(ListArgs),
 }
 
 #[derive(Debug, Subcommand)]
 pub(super) enum EngineVerb {
     /// List the registered engines and what each still lacks
+    #[command(after_help = examples::ENGINE_LIST)]
     List(ListArgs),
     /// (not yet)
     #[command(hide = true)]

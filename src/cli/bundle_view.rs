@@ -39,6 +39,12 @@ impl BundleView {
         } else {
             store.find(text)?
         };
+        if !record.bundle.is_dir() {
+            return Err(Problem::usage(
+                format!("the bundle of {} is no longer at {}", record.run_id, record.bundle.display()),
+                "name its folder where it lies now, or another run; `cto runs` lists them",
+            ));
+        }
         Ok(Self { dir: record.bundle.clone(), record: Some(record) })
     }
 

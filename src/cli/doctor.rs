@@ -1,5 +1,7 @@
 //! `cto doctor`: what this machine can enforce, with the remedy for what it cannot.
 
+use std::path::Path;
+
 use serde_json::json;
 
 use super::Exit;
@@ -9,7 +11,7 @@ use super::problem::Problem;
 use crate::home::{Config, Home};
 use crate::run::clean_up;
 use crate::sandbox;
-use crate::verification::{KNOWN, SearchPlaces, Toolchain, discover};
+use crate::verification::{KNOWN, ProvisionProblem, SearchPlaces, Toolchain, discover};
 use crate::workspace::trim_base_cache;
 
 /// Column of what was found.
@@ -34,11 +36,16 @@ pub(super) fn doctor(args: &DoctorArgs, output: &mut Output) -> Result<Exit, Pro
         let tools: Vec<_> = toolchains
             .iter()
             .map(|(name, found)| {
-                let (Ok(detail) | Err(detail)) = found;
-                json!({"name": name, "ok": found.is_ok(), "detail": detail})
+                let (detail, remedy) = match found {
+                    Ok(detail) => (detail, ""),
+                    Err(problem) => (&problem.sentence, problem.remedy.as_str()),
+                };
+                json!({"name": name, "ok": found.is_ok(), "detail": detail, "remedy": remedy})
             })
             .collect();
-        output.json(&json!({"layers": layers, "toolchains": tools, "can_run": runs}));
+        output.json(
+            &json!({"layers": layers, "toolchains": tools, "can_run": runs, "places": json_places(&home)}),
+        );
         return Ok(if runs { Exit::Pass } else { Exit::Blocked });
     }
     output.say(&Line::new().add(Tone::Strong, "what a sandbox has here"));
@@ -52,10 +59,13 @@ pub(super) fn doctor(args: &DoctorArgs, output: &mut Output) -> Result<Exit, Pro
     output.say(&Line::new());
     output.say(&Line::new().add(Tone::Strong, "toolchains"));
     for (name, answer) in &toolchains {
-        output.say(&match answer {
-            Ok(detail) => found(Tone::Good, "✓", name).plain(detail),
-            Err(why) => found(Tone::Quiet, "-", name).add(Tone::Quiet, why),
-        });
+        match answer {
+            Ok(detail) => output.say(&found(Tone::Good, "✓", name).plain(detail)),
+            Err(problem) => {
+                output.say(&found(Tone::Quiet, "-", name).add(Tone::Quiet, &problem.sentence));
+                output.say(&Line::new().pad_to(FOUND).add(Tone::Accent, "→ ").plain(&problem.remedy));
+            }
+        }
     }
     output.say(&Line::new());
     places(&home, output);
@@ -74,7 +84,7 @@ fn found(tone: Tone, mark: &str, name: &str) -> Line {
 }
 
 /// Known and configured names, each with its place or why it is not to be had.
-fn toolchains(config: &Config) -> Vec<(String, Result<String, String>)> {
+fn toolchains(config: &Config) -> Vec<(String, Result<String, ProvisionProblem>)> {
     let places = SearchPlaces::of_this_process();
     let known = KNOWN.iter().map(|name| (*name).to_owned());
     let own = config.toolchains.keys().filter(|name| !KNOWN.contains(&name.as_str())).cloned();
@@ -82,15 +92,22 @@ fn toolchains(config: &Config) -> Vec<(String, Result<String, String>)> {
         .chain(own)
         .map(|name| {
             let answer = discover(&name, &config.toolchains, &places);
-            let answer = answer.map(|found| describe(&found)).map_err(|problem| problem.sentence);
-            (name, answer)
+            (name, answer.map(|found| describe(&found)))
         })
         .collect()
 }
 
+fn named_places(home: &Home) -> [(&'static str, &Path); 3] {
+    [("configuration", home.config()), ("state", home.state()), ("cache", home.cache())]
+}
+
+fn json_places(home: &Home) -> serde_json::Value {
+    named_places(home).into_iter().map(|(name, path)| (name.to_owned(), json!(path))).collect()
+}
+
 fn places(home: &Home, output: &mut Output) {
     output.say(&Line::new().add(Tone::Strong, "places"));
-    for (name, path) in [("configuration", home.config()), ("state", home.state()), ("cache", home.cache())] {
+    for (name, path) in named_places(home) {
         output.say(&Line::of("   ").plain(name).pad_to(FOUND).plain(path.display().to_string()));
     }
 }

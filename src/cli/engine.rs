@@ -1,11 +1,13 @@
 //! `cto engine list`: the registered engines and where their programs are.
 
+use std::path::Path;
+
 use super::Exit;
 use super::args::ListArgs;
 use super::output::{Output, Tone};
 use super::problem::Problem;
 use super::table::Table;
-use crate::engine::{Catalog, Discover};
+use crate::engine::{Catalog, Discover, find_program};
 use crate::home::Home;
 
 /// Every registered engine as a table, or one JSON object a line.
@@ -14,16 +16,19 @@ pub(super) fn list(args: &ListArgs, output: &mut Output) -> Result<Exit, Problem
     let home = Home::open()?;
     let config = home.load_config()?;
     let catalog = Catalog::load(Some(&home.engines_dir()))?;
+    let beside = std::env::current_exe().ok().and_then(|path| path.parent().map(Path::to_owned));
+    let (beside, search) = (beside.unwrap_or_default(), std::env::var_os("PATH"));
     let mut table = Table::new(&["engine", "trust", "stage", "program", "endpoint", "model"]);
     for manifest in catalog.iter() {
         let own = config.engine(&manifest.id);
-        let program = own.program.as_ref().map(|path| path.display().to_string());
+        let found = find_program(manifest, own.program.as_deref(), &beside, search.as_deref());
         let model = own.model.clone().or_else(|| manifest.default_model.clone());
         if args.json {
             output.json(&serde_json::json!({
                 "engine": manifest.id, "gated": manifest.gated, "adapter": manifest.adapter,
                 "manifest": manifest.digest, "stage": manifest.gated.then_some("unproven"),
-                "program": program, "endpoint": own.endpoint, "model": model,
+                "program": found.as_ref().ok(), "problem": found.as_ref().err().map(ToString::to_string),
+                "endpoint": own.endpoint, "model": model,
             }));
             continue;
         }
@@ -32,12 +37,19 @@ pub(super) fn list(args: &ListArgs, output: &mut Output) -> Result<Exit, Problem
         } else {
             ((Tone::Good, "built-in"), "-")
         };
-        let found = program.unwrap_or_else(|| default_place(manifest.program.discover).into());
+        let program = match found {
+            Ok(path) => (Tone::Plain, path.display().to_string()),
+            Err(_) if own.program.is_some() => (Tone::Warn, "not found where configured".into()),
+            Err(_) if manifest.program.discover == Discover::ConfiguredOrPath => {
+                (Tone::Warn, "not found (not configured, not in PATH)".into())
+            }
+            Err(_) => (Tone::Warn, "not found".into()),
+        };
         table.row([
             (Tone::Strong, manifest.id.to_string()),
             (trust.0, trust.1.into()),
             (Tone::Plain, stage.into()),
-            (Tone::Plain, found),
+            program,
             (Tone::Plain, own.endpoint.unwrap_or_else(|| "-".into())),
             (Tone::Plain, model.unwrap_or_else(|| "-".into())),
         ]);
@@ -48,13 +60,4 @@ pub(super) fn list(args: &ListArgs, output: &mut Output) -> Result<Exit, Problem
         }
     }
     Ok(Exit::Pass)
-}
-
-/// Where a program is looked for when the configuration names none.
-const fn default_place(discover: Discover) -> &'static str {
-    match discover {
-        Discover::Beside => "(comes with cto)",
-        Discover::Configured => "(not configured)",
-        Discover::ConfiguredOrPath => "(from PATH)",
-    }
 }

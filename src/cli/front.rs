@@ -4,7 +4,6 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use clap::error::ErrorKind;
-use serde_json::json;
 
 use super::args::{Cli, EngineVerb, KeyVerb, PrincipalVerb, RepoVerb, Verb};
 use super::output::{Line, Output, Tone, lines_of};
@@ -12,6 +11,7 @@ use super::problem::Problem;
 use crate::home::Home;
 use crate::run::clean_up;
 use crate::sandbox::prepare_zygote;
+use crate::vocab::Reason;
 
 use super::{
     Exit, answer, decide, diff, doctor, engine, key, principal, repo, run, runs, sandbox, show, verify,
@@ -28,6 +28,7 @@ pub fn main() -> ExitCode {
         prepare_zygote().ok();
     }
     let mut output = Output::new();
+    output.for_programs(asked_for_json());
     let exit = match Cli::try_parse() {
         Ok(cli) => match dispatch(&cli.verb, &mut output) {
             Ok(exit) => exit,
@@ -51,9 +52,19 @@ fn explain(error: &clap::Error, output: &mut Output) -> Exit {
         }
         _ => {
             output.note_styled(&text);
+            if output.is_for_programs() {
+                let sentence = text.to_string().lines().next().unwrap_or("").to_owned();
+                let reason = Reason::observed("call.invalid", &sentence, "See `cto --help`.");
+                output.no_answer(&sentence, &reason, Exit::Invalid.code());
+            }
             Exit::Invalid
         }
     }
+}
+
+/// Whether a program wants the answer: known before the words make sense, because it wants that answer, too.
+fn asked_for_json() -> bool {
+    std::env::args_os().skip(1).take_while(|word| word != "--").any(|word| word == "--json")
 }
 
 fn tell(problem: &Problem, output: &mut Output) {
@@ -66,10 +77,7 @@ fn tell(problem: &Problem, output: &mut Output) {
         output.note(&line);
     }
     if output.is_for_programs() {
-        let exit = problem.exit().code();
-        output.json(
-            &json!({"result": {"verdict": null, "error": crate::vocab::shown(&text), "exit_code": exit}}),
-        );
+        output.no_answer(&crate::vocab::shown(&text), &problem.reason(), problem.exit().code());
     }
 }
 

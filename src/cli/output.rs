@@ -5,8 +5,9 @@
 //! to print is remembered, so that the program can end as `could not record`.
 
 use std::io::{self, ErrorKind, IsTerminal as _, Write};
+use std::path::PathBuf;
 
-use crate::vocab::{shown, shown_bytes};
+use crate::vocab::{Reason, RunId, shown, shown_bytes};
 
 /// What a piece of text means; the colours follow from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -226,12 +227,13 @@ pub(super) struct Output {
     out: Port,
     err: Port,
     json: bool,
+    launch: Option<(RunId, PathBuf)>,
 }
 
 impl Output {
     /// The process's own streams.
     pub(super) fn new() -> Self {
-        Self { out: Port::stdout(), err: Port::stderr(), json: false }
+        Self { out: Port::stdout(), err: Port::stderr(), json: false, launch: None }
     }
 
     /// From now on standard output is for programs: [`Output::say`] is silent.
@@ -276,6 +278,19 @@ impl Output {
     /// One JSON document on one line of standard output.
     pub(super) fn json(&mut self, value: &serde_json::Value) {
         self.out.bytes(format!("{value}\n").as_bytes());
+    }
+
+    /// The first line of a run for programs.
+    pub(super) fn launched(&mut self, run_id: RunId, bundle: PathBuf) {
+        self.json(&serde_json::json!({"launch": {"run_id": run_id, "bundle": bundle}}));
+        self.launch = Some((run_id, bundle));
+    }
+
+    /// The last line for programs where there is no answer; names the run, if one was launched.
+    pub(super) fn no_answer(&mut self, error: &str, reason: &Reason, exit: u8) {
+        let (run_id, bundle) = self.launch.take().unzip();
+        self.json(&serde_json::json!({"result": {"run_id": run_id, "verdict": null, "reasons": [reason],
+            "bundle": bundle, "error": error, "exit_code": exit}}));
     }
 
     /// Text of our own or of a stranger's on standard output: exact for a program, made visible for a person.
@@ -343,6 +358,17 @@ pub(super) mod tests {
         let line = Line::of("abcdef").add(Tone::Good, "ghij").cut(8);
         assert_eq!(line.render(false), "abcdefg…");
         assert_eq!(Line::of("abc").cut(3).render(false), "abc");
+    }
+
+    #[test]
+    fn an_error_after_the_launch_names_the_run() {
+        let ((out, text), (err, _)) = (port(false), port(false));
+        let mut output = Output { out, err, json: true, launch: None };
+        let id = RunId::new();
+        output.launched(id.clone(), "/b".into());
+        output.no_answer("it broke", &Reason::observed("call.failed", "it broke", "mend it"), 4);
+        let last = text.text().lines().last().unwrap().to_owned();
+        assert!(last.contains(id.as_str()) && last.contains("\"/b\"") && last.contains("mend it"), "{last}");
     }
 
     struct Broken(ErrorKind);

@@ -11,6 +11,7 @@ use crate::run::RunError;
 use crate::sandbox::SandboxError;
 use crate::store::StoreError;
 use crate::verify::VerifyError;
+use crate::vocab::{Reason, shown};
 use crate::workspace::{UidError, WorkspaceError};
 
 /// Everything that ends a command without an answer.
@@ -95,6 +96,19 @@ impl Problem {
     /// A call that makes no sense.
     pub(super) fn usage(sentence: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self::Usage { sentence: sentence.into(), remedy: remedy.into() }
+    }
+
+    /// What a program reads: the sentence and the remedy apart, and a code that follows from the exit code.
+    pub(super) fn reason(&self) -> Reason {
+        let text = self.to_string();
+        let (sentence, remedy) = text.split_once("\n  remedy: ").unwrap_or((&text, ""));
+        let code = match self.exit() {
+            Exit::Invalid => "call.invalid",
+            Exit::Blocked => "call.blocked",
+            Exit::Unrecorded => "call.unrecorded",
+            _ => "call.failed",
+        };
+        Reason::observed(code, shown(sentence), shown(remedy))
     }
 
     /// How the program ends.

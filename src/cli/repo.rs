@@ -14,27 +14,73 @@ use crate::home::{Home, RegisteredCriticality, RegisteredOwnership, RepoEntry};
 pub(super) fn add(args: &RepoAddArgs, output: &mut Output) -> Result<Exit, Problem> {
     let path = top_of(&args.dir)?;
     let home = Home::open()?;
-    let entry = RepoEntry {
-        path: path.clone(),
-        url: args.url.clone(),
-        ownership: match args.ownership {
-            OwnershipArg::Sandbox => RegisteredOwnership::Sandbox,
-            OwnershipArg::Owned => RegisteredOwnership::Owned,
-        },
-        owner: args.owner.clone(),
-        criticality: args.criticality.map(|criticality| match criticality {
-            CriticalityArg::Noncritical => RegisteredCriticality::Noncritical,
-            CriticalityArg::Critical => RegisteredCriticality::Critical,
-        }),
-    };
     audited::announce(&home, Act::Configure, format!("repository: put {}", path.display()))?;
-    home.update_registry(|registry| registry.put(entry))?;
-    output.say(&Line::new().add(Tone::Good, "registered").plain(format!(" {}", path.display())));
-    if args.owner.is_none() {
+    let (before, entry) = home.update_registry(|registry| {
+        let before = registry.by_path(&path).cloned();
+        let entry = entry(&path, args, before.as_ref());
+        registry.put(entry.clone())?;
+        Ok((before, entry))
+    })?;
+    let word = if before.is_some() { "changed" } else { "registered" };
+    output.say(&Line::new().add(Tone::Good, word).plain(format!(" {}", path.display())));
+    for line in before.iter().flat_map(|before| changes(before, &entry)) {
+        output.say(&Line::of("  ").plain(line));
+    }
+    if entry.owner.is_none() {
         let hint = "without --owner it can be read (mode `none`), but not be the target of a change";
         output.note(&Line::new().add(Tone::Warn, "note: ").plain(hint));
     }
     Ok(Exit::Pass)
+}
+
+/// The entry as it shall be: what is not named anew stays as it was.
+fn entry(path: &Path, args: &RepoAddArgs, before: Option<&RepoEntry>) -> RepoEntry {
+    RepoEntry {
+        path: path.to_owned(),
+        url: args.url.clone().or_else(|| before?.url.clone()),
+        ownership: match args.ownership {
+            OwnershipArg::Sandbox => RegisteredOwnership::Sandbox,
+            OwnershipArg::Owned => RegisteredOwnership::Owned,
+        },
+        owner: args.owner.clone().or_else(|| before?.owner.clone()),
+        criticality: match args.criticality {
+            Some(CriticalityArg::Noncritical) => Some(RegisteredCriticality::Noncritical),
+            Some(CriticalityArg::Critical) => Some(RegisteredCriticality::Critical),
+            None => before.and_then(|before| before.criticality),
+        },
+    }
+}
+
+/// What is another in an entry that was there, and what stayed.
+fn changes(before: &RepoEntry, after: &RepoEntry) -> Vec<String> {
+    let cells = cells(before).into_iter().zip(cells(after));
+    let told =
+        cells.map(
+            |((name, old), (_, new))| {
+                if old == new { format!("{name}: {new}") } else { format!("{name}: {old} → {new}") }
+            },
+        );
+    told.collect()
+}
+
+/// The fields of an entry in words.
+fn cells(entry: &RepoEntry) -> [(&'static str, String); 4] {
+    let ownership = match entry.ownership {
+        RegisteredOwnership::Sandbox => "sandbox",
+        RegisteredOwnership::Owned => "owned",
+    };
+    let criticality = match entry.criticality {
+        Some(RegisteredCriticality::Noncritical) => "noncritical",
+        Some(RegisteredCriticality::Critical) => "critical",
+        None => "-",
+    };
+    let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".into());
+    [
+        ("ownership", ownership.to_owned()),
+        ("owner", or_none(&entry.owner)),
+        ("criticality", criticality.to_owned()),
+        ("url", or_none(&entry.url)),
+    ]
 }
 
 fn top_of(dir: &Path) -> Result<PathBuf, Problem> {
@@ -66,21 +112,13 @@ pub(super) fn list(args: &ListArgs, output: &mut Output) -> Result<Exit, Problem
     }
     let mut table = Table::new(&["repository", "ownership", "owner", "criticality", "url"]);
     for entry in registry.entries() {
-        let ownership = match entry.ownership {
-            RegisteredOwnership::Sandbox => "sandbox",
-            RegisteredOwnership::Owned => "owned",
-        };
-        let criticality = match entry.criticality {
-            Some(RegisteredCriticality::Noncritical) => "noncritical",
-            Some(RegisteredCriticality::Critical) => "critical",
-            None => "-",
-        };
+        let [ownership, owner, criticality, url] = cells(entry).map(|(_, text)| text);
         table.row([
             (Tone::Plain, entry.path.display().to_string()),
-            (Tone::Plain, ownership.into()),
-            (Tone::Plain, entry.owner.clone().unwrap_or_else(|| "-".into())),
-            (Tone::Plain, criticality.into()),
-            (Tone::Quiet, entry.url.clone().unwrap_or_else(|| "-".into())),
+            (Tone::Plain, ownership),
+            (Tone::Plain, owner),
+            (Tone::Plain, criticality),
+            (Tone::Quiet, url),
         ]);
     }
     for line in table.lines() {

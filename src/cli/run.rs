@@ -81,8 +81,8 @@ struct Watching<'a> {
 impl Observer for Watching<'_> {
     fn progress(&mut self, progress: Progress) {
         let Some(view) = &self.view else {
-            if let Progress::Launched { run_id, bundle } = &progress {
-                self.output.json(&json!({"launch": {"run_id": run_id, "bundle": bundle}}));
+            if let Progress::Launched { run_id, bundle } = progress {
+                self.output.launched(run_id, bundle);
             } else if let Progress::Waiting { approval } = &progress {
                 // Standard output has its two lines and nothing else; whoever waits with it reads this one.
                 self.output.note(&Line::new().plain(json!({"waiting": {"approval": approval}}).to_string()));

@@ -67,11 +67,22 @@ fn a_mistake_in_a_contract_is_shown_at_its_place_with_a_remedy() {
 #[test]
 fn help_is_an_answer_and_has_examples() {
     let bench = TestBench::new();
-    for words in [&["--help"][..], &["run", "--help"], &["verify", "--help"], &["sandbox", "--help"]] {
-        let answer = bench.call(words).ends(0);
+    let mut pages = vec![Vec::new()];
+    let mut seen = 0;
+    while let Some(page) = pages.pop() {
+        let words: Vec<&str> = page.iter().map(String::as_str).chain(["--help"]).collect();
+        let answer = bench.call(&words).ends(0);
         assert!(answer.out.contains("Example"), "{words:?}: {}", answer.out);
         assert!(answer.err.is_empty());
+        let listed = answer.out.lines().skip_while(|line| *line != "Commands:").skip(1);
+        let names = listed.take_while(|line| !line.is_empty()).filter_map(|line| {
+            let name = line.strip_prefix("  ")?.split(' ').next()?;
+            (!name.is_empty() && name != "help").then_some(name)
+        });
+        pages.extend(names.map(|name| [page.as_slice(), &[name.to_owned()]].concat()));
+        seen += 1;
     }
+    assert!(seen >= 25, "only {seen} pages were found");
     assert!(bench.call(&["--version"]).ends(0).out.starts_with("cto "));
 }
 
@@ -112,6 +123,35 @@ fn an_error_for_programs_is_a_last_line_as_well() {
     let lines = answer.json();
     assert_eq!(lines.len(), 1);
     assert_eq!(lines[0]["result"]["exit_code"], 2);
+    assert!(lines[0]["result"]["bundle"].is_null());
+    let reason = &lines[0]["result"]["reasons"][0];
+    assert!(reason["code"] == "call.invalid" && !reason["remedy"].as_str().unwrap().is_empty(), "{reason}");
+}
+
+#[test]
+fn words_that_make_no_sense_are_a_last_line_as_well() {
+    let bench = TestBench::new();
+    for words in [&["run", "--json"][..], &["run", "x", "--json", "--nonsense"], &["--json", "nonsense"]] {
+        let lines = bench.call(words).ends(2).json();
+        assert_eq!(lines.len(), 1, "{words:?}");
+        let result = &lines[0]["result"];
+        assert_eq!(result["exit_code"], 2);
+        assert!(result["error"].as_str().is_some_and(|error| !error.is_empty()), "{result}");
+        assert!(result["reasons"][0]["sentence"] == result["error"], "{result}");
+    }
+    assert!(bench.call(&["sandbox", "--", "/bin/echo", "--json"]).ends(0).out == "--json\n");
+}
+
+#[test]
+fn a_bundle_that_is_gone_is_told_with_a_remedy() {
+    let bench = TestBench::new();
+    bench.fixture("does-nothing");
+    let run = bench.call(&["run", "does-nothing", "--json"]).json();
+    std::fs::remove_dir_all(run[1]["result"]["bundle"].as_str().unwrap()).unwrap();
+    for verb in ["show", "events", "logs", "diff", "verify"] {
+        let answer = bench.call(&[verb, "latest"]).ends(2);
+        assert!(answer.err.contains("no longer") && answer.err.contains("remedy"), "{verb}: {}", answer.err);
+    }
 }
 
 #[test]
@@ -185,6 +225,12 @@ fn repositories_are_registered_once_and_listed() {
     let listed = bench.call(&["repo", "list", "--json"]).ends(0).json();
     assert_eq!(listed.len(), 1);
     assert_eq!(listed[0]["owner"], "Ada");
+    let again = bench.call(&["repo", "add", "r", "--ownership", "sandbox"]).ends(0).out;
+    for part in ["changed", "ownership: owned → sandbox", "owner: Ada", "criticality: noncritical"] {
+        assert!(again.contains(part), "{part}: {again}");
+    }
+    let listed = bench.call(&["repo", "list", "--json"]).ends(0).json();
+    assert_eq!((&listed[0]["owner"], &listed[0]["ownership"]), (&"Ada".into(), &"sandbox".into()));
 }
 
 #[test]
@@ -227,6 +273,11 @@ fn doctor_tells_what_there_is_and_cleans_up() {
     let answer = &bench.call(&["doctor", "--json"]).ends(0).json()[0];
     assert_eq!(answer["can_run"], true);
     assert!(answer["layers"].as_array().unwrap().len() >= 4);
+    let state = answer["places"]["state"].as_str().unwrap();
+    assert!(std::path::Path::new(state).is_dir(), "{state}");
+    for tool in answer["toolchains"].as_array().unwrap() {
+        assert_eq!(tool["ok"] == true, tool["remedy"] == "", "{tool}");
+    }
     bench.call(&["doctor", "--clean"]).ends(0);
 }
 
@@ -245,6 +296,22 @@ fn where_state_lies_on_an_overlay_runs_have_a_private_tree_and_say_so() {
     let report = std::fs::read_to_string(bundle.join("report.json")).unwrap();
     let report: serde_json::Value = serde_json::from_str(&report).unwrap();
     assert_eq!(report["sections"]["sandbox"]["workspace_form"], "private", "{report}");
+}
+
+#[test]
+fn engines_are_listed_with_the_place_where_they_were_found() {
+    let bench = TestBench::new();
+    let list = |path: &std::path::Path, words: &[&str]| {
+        Answer::of(&bench.command(words).env("PATH", path).output().unwrap()).ends(0)
+    };
+    let empty = bench.path().join("empty");
+    let shown = list(&empty, &["engine", "list"]).out;
+    let codex = shown.lines().find(|line| line.starts_with("codex")).unwrap();
+    assert!(codex.contains("not found") && !codex.contains("from PATH"), "{codex}");
+    let program = bench.write("bin/codex", "");
+    let listed = list(program.parent().unwrap(), &["engine", "list", "--json"]).json();
+    let codex = listed.iter().find(|row| row["engine"] == "codex").unwrap();
+    assert_eq!(codex["program"], program.to_str().unwrap());
 }
 
 #[test]

@@ -1,0 +1,59 @@
+//! What stands at the end of the help pages.
+
+pub(super) const CTO: &str = "\
+Examples:
+  cto run fixtures/fix-failing-test          the whole flow on an artificial repository
+  cto decide task.toml                       may this run? every gate with its proof or remedy
+  cto run task.toml --engine codex           let the real engine work, inside the bounds of the contract
+  cto verify evidence/runs/run-0192…         is this evidence intact, and by whom?
+  cto doctor                                 what can this machine enforce?
+
+Exit codes: 0 pass · 1 fail or incomplete · 2 usage or invalid contract · 3 blocked or untrusted ·
+            4 could not record · 130 interrupted";
+pub(super) const DECIDE: &str = "\
+Examples:
+  cto decide task.toml
+  cto decide task.toml --engine codex --json";
+pub(super) const RUNS: &str = "\
+Examples:
+  cto runs
+  cto runs --json | head -1";
+pub(super) const SHOW: &str = "\
+Examples:
+  cto show                                   the latest run
+  cto show run-0192 --json                   its report, for a program";
+pub(super) const EVENTS: &str = "\
+Examples:
+  cto events
+  cto events run-0192 --json | grep egress.denied";
+pub(super) const LOGS: &str = "\
+Examples:
+  cto logs
+  cto logs evidence/runs/run-0192…";
+pub(super) const DIFF: &str = "\
+Examples:
+  cto diff
+  cto diff run-0192 | git apply --binary";
+pub(super) const REPO: &str = "\
+Examples:
+  cto repo add . --ownership sandbox --owner \"Ada Lovelace\"
+  cto repo list";
+pub(super) const REPO_LIST: &str = "Example:\n  cto repo list --json";
+pub(super) const PRINCIPAL: &str = "\
+Examples:
+  cto principal add alice --key alice.pub.pem --role approve
+  cto principal list";
+pub(super) const PRINCIPAL_LIST: &str = "Example:\n  cto principal list --json";
+pub(super) const PRINCIPAL_REMOVE: &str = "Example:\n  cto principal remove alice";
+pub(super) const KEY: &str = "\
+Examples:
+  cto key show > this-machine.pem
+  cto key rotate";
+pub(super) const KEY_SHOW: &str = "Example:\n  cto key show > this-machine.pem";
+pub(super) const KEY_ROTATE: &str = "Example:\n  cto key rotate";
+pub(super) const ENGINE: &str = "Example:\n  cto engine list";
+pub(super) const ENGINE_LIST: &str = "Example:\n  cto engine list --json";
+pub(super) const DOCTOR: &str = "\
+Examples:
+  cto doctor
+  cto doctor --clean";
