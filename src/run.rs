@@ -139,6 +139,7 @@ async fn tell(
 
     let watch = Stopwatch::begin(Step::Facts, observer);
     let mut scene = Scene::look(home, request, settings, asked, RunId::new())?;
+    bundles::refuse_in_target(&bundles::place(&request.cwd, request.out.as_deref()), &scene.seen.source)?;
     watch.end("", true, observer);
     let scanner = Arc::new(Scanner::embedded().map_err(|error| RecordError::Program(error.to_string()))?);
     let redact: Redactor = scanner.clone();

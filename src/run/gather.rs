@@ -140,7 +140,7 @@ impl Seen {
                 &SearchPlaces::of_this_process(),
                 &kept_out,
             );
-            let source = Source::look(home, &settings.registry, asked, &never_dirt(asked, bundles));
+            let source = Source::look(home, &settings.registry, asked, bundles);
             let engines = Engines::look(home, &settings.config, contract, beside)
                 .map_err(|error| RecordError::Program(error.to_string()))?;
             let host = match probing.join() {
@@ -244,9 +244,4 @@ pub(super) fn approvals(
         now: Timestamp::now(),
     };
     Ok(check_approvals(&found.answers, &against))
-}
-
-/// Paths below the target that never count as dirt: the contract, and folders that bundles go to.
-fn never_dirt(asked: &Asked, bundles: &Path) -> Vec<PathBuf> {
-    asked.file.iter().cloned().chain([bundles.to_owned()]).collect()
 }

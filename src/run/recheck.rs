@@ -97,8 +97,7 @@ fn base_in(home: &Home, repo: &Path, commit: &str) -> Result<Base, crate::worksp
     if std::fs::symlink_metadata(plain.join(".git")).is_err() && !plain.join("objects").is_dir() {
         return Ok(import_fixture(&plain, &home.cache().join("fixtures.git"))?.base());
     }
-    let options = ObserveOptions { look_for_dirt: false, ignore_paths: Vec::new() };
-    observe_target(repo, commit, &options).map(|target| target.base)
+    observe_target(repo, commit, &ObserveOptions::default()).map(|target| target.base)
 }
 
 /// Runs the recorded verification again on what [`trees`] derived, and adds the answer.

@@ -19,8 +19,8 @@ pub(super) struct Source {
 }
 
 impl Source {
-    /// Looks at the target of `asked`. `never_dirt` are paths that do not count against a clean start.
-    pub(super) fn look(home: &Home, registry: &Registry, asked: &Asked, never_dirt: &[PathBuf]) -> Self {
+    /// Looks at the target of `asked`. `bundles` is where evidence goes.
+    pub(super) fn look(home: &Home, registry: &Registry, asked: &Asked, bundles: &Path) -> Self {
         let task = asked.contract.task();
         if let Some(repo) = asked.fixture_repo() {
             return Self::fixture(home, task, &repo);
@@ -29,7 +29,11 @@ impl Source {
             Ok(path) => path,
             Err(why) => return Self { facts: Observed::Absent(why), base: None, identity: None },
         };
-        let options = ObserveOptions { look_for_dirt: task.clean_start, ignore_paths: never_dirt.to_vec() };
+        let options = ObserveOptions {
+            look_for_dirt: task.clean_start,
+            contract: asked.file.clone(),
+            bundles: Some(bundles.to_owned()),
+        };
         match observe_target_cached(&path, &task.base_ref, &options, home.cache()) {
             Ok(found) => Self {
                 identity: Some(PathBuf::from(&found.facts.identity)),
@@ -66,6 +70,11 @@ impl Source {
     /// What the gates see.
     pub(super) fn facts(&self) -> Observed<TargetFacts> {
         self.facts.clone()
+    }
+
+    /// Whether the harness imports it from plain files.
+    pub(super) const fn is_fixture(&self) -> bool {
+        matches!(&self.facts, Observed::Seen(target) if target.is_fixture)
     }
 
     /// The repository's top, canonical.

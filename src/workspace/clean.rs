@@ -1,28 +1,54 @@
 //! Whether the target's work tree is clean: what `git status` would list, found without running anything.
 
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use git2::{Delta, DiffOptions, Repository};
+use git2::{Delta, DiffDelta, DiffOptions, Repository};
 
 use super::git::Scratch;
-use crate::vocab::shown_bytes;
+use super::target::{ObserveOptions, TargetProblem};
+use crate::vocab::{RunId, shown_bytes};
 
 /// So many paths are told; more would help nobody.
 const TOLD: usize = 20;
 
+/// What never counts: the contract's file, and what runs left in their own folders without git knowing of it.
+struct Spared {
+    contract: Option<PathBuf>,
+    bundles: Option<PathBuf>,
+}
+
+impl Spared {
+    fn below(top: &Path, options: &ObserveOptions) -> Self {
+        let below = |path: &Option<PathBuf>| relative(path.as_deref()?, top);
+        Self { contract: below(&options.contract), bundles: below(&options.bundles) }
+    }
+
+    fn spares(&self, path: &Path, untracked: bool) -> bool {
+        let in_a_run = |bundles: &PathBuf| {
+            let inner = path.strip_prefix(bundles).ok();
+            let first = inner.and_then(|inner| inner.components().next()?.as_os_str().to_str());
+            first.is_some_and(|name| RunId::parse(name).is_ok())
+        };
+        self.contract.as_deref() == Some(path) || (untracked && self.bundles.as_ref().is_some_and(in_a_run))
+    }
+}
+
 /// Paths that differ between commit, index and work tree, made visible, at most 20; empty when clean.
-/// Ignored files do not count, nor does what lies at or below `ignore`.
-pub(super) fn dirt(repo: &Repository, top: &Path, ignore: &[PathBuf]) -> Result<Vec<String>, git2::Error> {
-    let ignore: Vec<PathBuf> = ignore.iter().filter_map(|path| relative(path, top)).collect();
-    let counts = |path: &[u8]| {
-        let path = Path::new(std::ffi::OsStr::from_bytes(path));
-        !ignore.iter().any(|ignored| path.starts_with(ignored))
-    };
+/// Ignored files do not count, nor does what `options` spares: in the folder of bundles that is what lies in a
+/// run's own folder and is not tracked, so that no choice of that folder can hide anything else.
+pub(super) fn dirt(
+    repo: &Repository,
+    top: &Path,
+    options: &ObserveOptions,
+) -> Result<Vec<String>, git2::Error> {
+    let spared = Spared::below(top, options);
     let mut found = Vec::new();
-    let mut add = |path: Option<&[u8]>| {
+    let mut add = |delta: &DiffDelta<'_>| {
+        let path = delta.new_file().path_bytes().or_else(|| delta.old_file().path_bytes());
         if let Some(path) = path
-            && counts(path)
+            && !spared.spares(Path::new(OsStr::from_bytes(path)), delta.status() == Delta::Untracked)
             && found.len() < TOLD
         {
             let path = shown_bytes(path);
@@ -34,20 +60,25 @@ pub(super) fn dirt(repo: &Repository, top: &Path, ignore: &[PathBuf]) -> Result<
     if !staged_nothing(repo)? {
         let head = repo.head()?.peel_to_tree()?;
         let staged = repo.diff_tree_to_index(Some(&head), None, None)?;
-        staged.deltas().for_each(|delta| add(delta.new_file().path_bytes()));
+        staged.deltas().for_each(|delta| add(&delta));
     }
-    let mut options = DiffOptions::new();
-    options
-        .include_untracked(true)
-        .recurse_untracked_dirs(!ignore.is_empty())
+    let mut look = DiffOptions::new();
+    look.include_untracked(true)
+        .recurse_untracked_dirs(spared.contract.is_some() || spared.bundles.is_some())
         .ignore_submodules(true)
         .skip_binary_check(true)
         .include_typechange(true);
-    let unstaged = repo.diff_index_to_workdir(None, Some(&mut options))?;
-    for delta in unstaged.deltas().filter(|delta| delta.status() != Delta::Unmodified) {
-        add(delta.new_file().path_bytes().or_else(|| delta.old_file().path_bytes()));
-    }
+    let unstaged = repo.diff_index_to_workdir(None, Some(&mut look))?;
+    unstaged.deltas().filter(|delta| delta.status() != Delta::Unmodified).for_each(|delta| add(&delta));
     Ok(found)
+}
+
+/// Whether git tracks anything in `folder`, which is compared without links. `top` is the target's top.
+pub fn holds_tracked(top: &Path, folder: &Path) -> Result<bool, TargetProblem> {
+    let Some(folder) = relative(folder, top) else { return Ok(false) };
+    let index = Repository::open(top).and_then(|repo| repo.index());
+    let index = index.map_err(|error| TargetProblem::unreadable(top, &error))?;
+    Ok(index.iter().any(|entry| Path::new(OsStr::from_bytes(&entry.path)).starts_with(&folder)))
 }
 
 /// Whether the index is the tree of HEAD. Git keeps the trees of unchanged folders in the index, so this is

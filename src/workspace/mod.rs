@@ -41,6 +41,7 @@ mod wildmatch;
 pub use base::{Base, trim_base_cache};
 pub use branch::publish_branch;
 pub use by_hand::FolderView;
+pub use clean::holds_tracked;
 pub use error::WorkspaceError;
 pub use fixture::{ImportedFixture, import_fixture};
 pub use mount::{TreeForm, TreeMount, Upper};

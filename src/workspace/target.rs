@@ -26,9 +26,10 @@ const ATTRIBUTES_BYTES: usize = 1 << 20;
 pub struct ObserveOptions {
     /// Whether to look for changes in the work tree (`clean_start`).
     pub look_for_dirt: bool,
-    /// Files and folders that never count as dirt: the contract file, bundle folders. Absolute, or relative to
-    /// the top.
-    pub ignore_paths: Vec<PathBuf>,
+    /// The contract's file, which never counts as dirt. Absolute, or relative to the top.
+    pub contract: Option<PathBuf>,
+    /// The folder that bundles go to: untracked run folders in it never count. Absolute, or relative to the top.
+    pub bundles: Option<PathBuf>,
 }
 
 /// A target that could be read.
@@ -127,7 +128,7 @@ fn observe(
         .map_err(unreadable)?,
     );
     let dirt = if options.look_for_dirt && !repo.is_bare() {
-        Some(clean::dirt(&repo, &top, &options.ignore_paths).map_err(unreadable)?)
+        Some(clean::dirt(&repo, &top, options).map_err(unreadable)?)
     } else {
         None
     };

@@ -7,8 +7,8 @@ use std::process::Command;
 
 use super::tests_bed::{Bed, limits, me, shell};
 use super::{
-    ObserveOptions, RunUid, TargetProblem, TreeForm, Workspace, WorkspaceError, import_fixture,
-    observe_target, observe_target_cached, publish_branch, read_base_file, trim_base_cache,
+    ObserveOptions, RunUid, TargetProblem, TreeForm, Workspace, WorkspaceError, holds_tracked,
+    import_fixture, observe_target, observe_target_cached, publish_branch, read_base_file, trim_base_cache,
 };
 use crate::beneath::Dir;
 use crate::vocab::{MutationMode, RunId};
@@ -19,9 +19,13 @@ fn problem(path: &Path, base_ref: &str) -> TargetProblem {
     problem
 }
 
-fn dirt(bed: &Bed, ignore: &[&str]) -> Vec<String> {
-    let options =
-        ObserveOptions { look_for_dirt: true, ignore_paths: ignore.iter().map(PathBuf::from).collect() };
+fn dirt(bed: &Bed) -> Vec<String> {
+    dirt_besides(bed, None, None)
+}
+
+fn dirt_besides(bed: &Bed, contract: Option<PathBuf>, bundles: Option<&str>) -> Vec<String> {
+    let bundles = bundles.map(PathBuf::from);
+    let options = ObserveOptions { look_for_dirt: true, contract, bundles };
     observe_target(&bed.path("target"), "HEAD", &options).unwrap().facts.dirt.unwrap()
 }
 
@@ -36,9 +40,9 @@ fn a_plain_repository_is_pinned_and_clean() {
         assert_eq!(target.facts.unreadable_forms, [""; 0]);
         assert_eq!(target.facts.dirt, None);
     }
-    assert_eq!(dirt(&bed, &[]), [""; 0]);
+    assert_eq!(dirt(&bed), [""; 0]);
     shell(&bed.path("target"), "touch d/f x.log");
-    assert_eq!(dirt(&bed, &[]), [""; 0]);
+    assert_eq!(dirt(&bed), [""; 0]);
 }
 
 #[test]
@@ -74,25 +78,49 @@ fn every_kind_of_dirt_is_seen() {
     ] {
         let bed = Bed::new("mkdir d; echo x > d/f");
         shell(&bed.path("target"), script);
-        assert_eq!(dirt(&bed, &[]).first().map(String::as_str), Some(seen), "{script}");
+        assert_eq!(dirt(&bed).first().map(String::as_str), Some(seen), "{script}");
     }
     let bed = Bed::new(":");
     shell(&bed.path("target"), "for i in {1..30}; do echo x > $i; done");
-    assert_eq!(dirt(&bed, &[]).len(), 20);
+    assert_eq!(dirt(&bed).len(), 20);
 }
 
 #[test]
 fn contract_and_bundles_are_no_dirt() {
     let bed = Bed::new("echo x > f");
-    shell(
-        &bed.path("target"),
-        "mkdir -p evidence/runs/r tasks; echo x > tasks/c.toml; echo x > evidence/runs/r/report.json",
+    let run = RunId::new();
+    let script = format!(
+        "mkdir -p evidence/runs/{run} tasks; echo x > tasks/c.toml; echo x > evidence/runs/{run}/report.json"
     );
-    assert_eq!(dirt(&bed, &["evidence/runs", "tasks/c.toml"]), [""; 0]);
-    let absolute = bed.path("target/tasks/c.toml");
-    assert_eq!(dirt(&bed, &[absolute.to_str().unwrap()]), ["evidence/runs/r/report.json"]);
-    shell(&bed.path("target"), "echo x > tasks/other");
-    assert_eq!(dirt(&bed, &["evidence/runs", "tasks/c.toml"]), ["tasks/other"]);
+    shell(&bed.path("target"), &script);
+    let contract = || Some(PathBuf::from("tasks/c.toml"));
+    assert_eq!(dirt_besides(&bed, contract(), Some("evidence/runs")), [""; 0]);
+    let absolute = Some(bed.path("target/tasks/c.toml"));
+    assert_eq!(dirt_besides(&bed, absolute, None), [format!("evidence/runs/{run}/report.json")]);
+    shell(&bed.path("target"), "echo x > tasks/other; mkdir tasks/c.d; echo x > tasks/c.d/c.toml");
+    let seen = dirt_besides(&bed, contract(), Some("evidence/runs"));
+    assert_eq!(seen, ["tasks/c.d/c.toml", "tasks/other"]);
+}
+
+#[test]
+fn no_folder_for_bundles_hides_anything_but_untracked_runs() {
+    let run = RunId::new();
+    let bed = Bed::new(&format!("mkdir -p d/{run}; echo x > d/f; echo x > d/{run}/tracked"));
+    let top = bed.path("target");
+    shell(&top, &format!("echo y > d/f; echo y > d/{run}/tracked; echo x > new; echo x > d/{run}/untracked"));
+    let absolute = [top.clone(), top.join("d"), top.parent().unwrap().to_owned()];
+    let absolute = absolute.iter().map(|path| path.to_str().unwrap());
+    for bundles in ["", "d"].into_iter().chain(absolute) {
+        let mut all = vec!["d/f".to_owned(), format!("d/{run}/tracked"), "new".to_owned()];
+        if bundles != "d" && !bundles.ends_with("/d") {
+            all.insert(2, format!("d/{run}/untracked"));
+        }
+        assert_eq!(dirt_besides(&bed, None, Some(bundles)), all, "{bundles:?}");
+    }
+    for (folder, holds) in [("", true), ("d", true), ("d/e", false), ("di", false), ("..", false)] {
+        let folder = if folder == ".." { top.parent().unwrap().to_owned() } else { top.join(folder) };
+        assert_eq!(holds_tracked(&top, &folder).unwrap(), holds, "{}", folder.display());
+    }
 }
 
 #[test]

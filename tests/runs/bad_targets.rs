@@ -61,6 +61,33 @@ fn a_dirty_tree_blocks_unless_the_contract_says_otherwise() {
 }
 
 #[test]
+fn the_folder_for_bundles_hides_no_dirt_and_is_no_part_of_the_target() {
+    let bench = TestBench::new();
+    let repo = bench.repository("repo");
+    std::fs::write(repo.join("src/a.txt"), "changed\n").unwrap();
+    bench.file("contract.toml", &contract("repo"));
+    std::os::unix::fs::symlink(&repo, bench.work().join("link")).unwrap();
+    for out in ["repo", "repo/.", "repo/src", "repo/new/../src", "link", "link/src", "repo/.git/runs"] {
+        let said = bench.cto(&["run", "contract.toml", "--out", out]);
+        said.expect(2, &["bundles cannot go to", "remedy"]);
+    }
+    assert!(!repo.join(".gitignore").exists() && !repo.join("src/.gitignore").exists());
+    bench.file("repo/notes/mine.txt", "mine\n");
+    for _ in 0..2 {
+        let said = bench.cto(&["run", "contract.toml", "--out", "repo/notes"]);
+        said.expect(3, &["target.clean-start", "src/a.txt", "notes/mine.txt"]);
+        assert!(!said.out.contains("report.json"), "{}", said.out);
+    }
+    bench.git(&repo, &["checkout", "-q", "src/a.txt"]);
+    std::fs::remove_file(repo.join("notes/mine.txt")).unwrap();
+    for out in ["repo/notes", "repo/evidence", "."] {
+        bench.cto(&["run", "contract.toml", "--out", out]).expect(0, &[]);
+    }
+    bench.cto(&["run", "contract.toml", "--out", "repo/evidence"]).expect(0, &[]);
+    assert!(repo.join("evidence/.gitignore").exists() && !bench.work().join(".gitignore").exists());
+}
+
+#[test]
 fn the_run_sees_the_base_commit_and_nothing_else_and_the_target_is_left_alone() {
     let bench = TestBench::new();
     let repo = bench.repository("repo");
