@@ -199,6 +199,26 @@ impl Config {
         Ok(config)
     }
 
+    /// The files that keys are read from and the folders that they lie in, with and without links: nothing of
+    /// them is for an engine. Where such a folder is the home folder or holds it, the key alone is meant: the
+    /// rest is the caller's, and tools lie there.
+    #[must_use]
+    pub fn key_places(&self) -> Vec<PathBuf> {
+        let home = std::env::home_dir().and_then(|home| home.canonicalize().ok());
+        let named = self.engines.values().filter_map(|engine| match &engine.key {
+            Some(KeySource::File(path)) => Some(path.clone()),
+            _ => None,
+        });
+        let files = named.flat_map(|path| path.canonicalize().ok().into_iter().chain([path]));
+        files
+            .flat_map(|file| {
+                let folder = file.parent().map(|folder| folder.canonicalize().unwrap_or(folder.to_owned()));
+                let own = folder.filter(|folder| !home.as_ref().is_some_and(|home| home.starts_with(folder)));
+                std::iter::once(file).chain(own)
+            })
+            .collect()
+    }
+
     /// The configuration of one engine; the default when nothing is written.
     #[must_use]
     pub fn engine(&self, id: &EngineId) -> EngineConfig {

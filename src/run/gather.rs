@@ -109,7 +109,7 @@ pub(super) struct Seen {
     pub(super) engines: Engines,
     pub(super) provisions: Provisions,
     described: Vec<Described>,
-    /// The harness's own folders: nothing handed in may hold, or lie in, one of them.
+    /// The harness's own folders and keys: nothing handed in may hold, or lie in, one of them.
     pub(super) kept_out: Vec<PathBuf>,
     pub(super) host: Observed<HostFacts>,
 }
@@ -125,12 +125,8 @@ impl Seen {
         let contract = asked.contract.task();
         let exe = std::env::current_exe().map_err(|error| RecordError::Program(error.to_string()))?;
         let beside = exe.parent().unwrap_or(Path::new("/"));
-        let kept_out = vec![
-            home.config().to_owned(),
-            home.state().to_owned(),
-            home.cache().to_owned(),
-            bundles.to_owned(),
-        ];
+        let mut kept_out = own_places(home, &settings.config);
+        kept_out.push(bundles.to_owned());
         // The probe waits for a whole sandbox to stand; what is looked at meanwhile is files.
         std::thread::scope(|scope| {
             let probing = scope.spawn(|| crate::sandbox::probe(home));
@@ -151,6 +147,12 @@ impl Seen {
             Ok(Self { source, engines, provisions, described, kept_out, host })
         })
     }
+}
+
+/// The harness's own folders, and where the keys of every engine lie.
+pub(super) fn own_places(home: &Home, config: &Config) -> Vec<PathBuf> {
+    let own = [home.config(), home.state(), home.cache()].map(Path::to_owned);
+    own.into_iter().chain(config.key_places()).collect()
 }
 
 fn described((name, answer): &Described) -> (String, Observed<Digest>) {

@@ -8,6 +8,7 @@ use std::path::Path;
 use tokio::sync::watch;
 
 use super::RunError;
+use super::gather::own_places;
 use super::recording::RecordError;
 use crate::contract::{Attachments, FileSource, SealedContract};
 use crate::eligibility::{Observed, landlock_floor};
@@ -133,10 +134,10 @@ async fn again(home: &Home, derived: &Derived, contents: &BundleContents) -> Res
             Observed::Absent(_) | Observed::Error(_) => None,
         })
         .collect();
-    let configured = home.load_config().map_err(|error| error.to_string())?.toolchains;
-    let own = [home.config().to_owned(), home.state().to_owned(), home.cache().to_owned()];
-    let (provisions, _) =
-        Provisions::describe(contract.task(), &configured, &SearchPlaces::of_this_process(), &own);
+    let config = home.load_config().map_err(|error| error.to_string())?;
+    let own = own_places(home, &config);
+    let places = SearchPlaces::of_this_process();
+    let (provisions, _) = Provisions::describe(contract.task(), &config.toolchains, &places, &own);
     provisions.agree_with(&decided).map_err(|problem| problem.to_string())?;
     let verified = carry_out(home, derived, contract, &attachments(contract, contents), &provisions).await?;
     let (before, after) = (outcomes(&recorded.commands), outcomes(&verified.section.commands));

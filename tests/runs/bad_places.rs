@@ -36,6 +36,32 @@ fn an_engine_without_a_program_or_endpoint_is_a_decision() {
 }
 
 #[test]
+fn a_configured_key_is_never_handed_in_nor_is_what_lies_beside_it() {
+    let bench = TestBench::new();
+    bench.repository("repo");
+    bench.file("keys/real", "made-up\n");
+    bench.file("keys/beside", "made-up\n");
+    bench.file("named/other", "made-up\n");
+    bench.file("deps/a", "a\n");
+    std::os::unix::fs::symlink(bench.work().join("keys/real"), bench.work().join("named/key")).unwrap();
+    bench.cto(&["key", "show"]).expect(0, &[]);
+    let config = bench.state().parent().unwrap().join("config/config.toml");
+    let named = bench.work().join("named/key");
+    let text = format!("[engines.codex]\nkey = {{ file = \"{}\" }}\n", named.display());
+    std::fs::write(&config, text).unwrap();
+    let with = |input: &str| {
+        let from = bench.work().join(input);
+        let line = format!("inputs = [{{ from = \"{}\", to = \"in\" }}]\nengine", from.display());
+        bench.file("contract.toml", &contract("repo").replace("engine", &line));
+        bench.cto(&["decide", "contract.toml"])
+    };
+    for input in ["keys/real", "keys", "keys/beside", "named/key", "named/other", "."] {
+        with(input).expect(3, &["contract.supported", "keeps to itself"]);
+    }
+    with("deps").expect(0, &["ELIGIBLE"]);
+}
+
+#[test]
 fn evidence_that_cannot_be_written_is_exit_4_before_anything_runs() {
     let bench = TestBench::new();
     bench.file("in-the-way", "");
