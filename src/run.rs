@@ -122,7 +122,7 @@ impl Scene {
         if found.is_empty() {
             return Ok(first.stamped(Timestamp::now(), HARNESS));
         }
-        let facts = Facts { approvals: found, ..self.facts.clone() };
+        let facts = Facts { approvals: found.answers, approval_errors: found.errors, ..self.facts.clone() };
         Ok(decide(&self.asked.contract, &facts).stamped(Timestamp::now(), HARNESS))
     }
 }

@@ -129,7 +129,8 @@ pub struct Found {
 pub struct FoundAnswers {
     /// Readable answers, sorted by file name.
     pub answers: Vec<Found>,
-    /// Files that are no answers, with why; they count for nothing.
+    /// Files by whose name somebody answered such a request, and which say nothing that can be read. What was
+    /// answered is not known: it may have been a no.
     pub unreadable: Vec<String>,
 }
 
@@ -219,11 +220,25 @@ impl ApprovalFolder {
                             found.answers.push(one);
                         }
                     }
-                    Err(error) => found.unreadable.push(crate::vocab::shown(&error.to_string())),
+                    Err(error) if self.may_answer(&name, digest) => {
+                        found.unreadable.push(crate::vocab::shown(&error.to_string()));
+                    }
+                    // Its name belongs to no request for this digest, so it answers none.
+                    Err(_) => {}
                 }
             }
         }
         Ok(found)
+    }
+
+    /// Whether a file's name makes it an answer to a request for `digest`. A request that cannot be read may be.
+    fn may_answer(&self, name: &str, digest: Digest) -> bool {
+        let id = name.split_once('.').and_then(|(id, _)| ApprovalId::parse(id).ok());
+        match id.map(|id| self.pending(&id)) {
+            None | Some(Ok(None)) => false,
+            Some(Ok(Some(request))) => request.request_digest == digest,
+            Some(Err(_)) => true,
+        }
     }
 
     fn one_answer(&self, answer: ApprovalAnswer, name: &str) -> Result<Found, FolderError> {

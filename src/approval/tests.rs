@@ -321,8 +321,9 @@ fn odd_files_count_for_nothing_and_a_broken_spent_record_counts_as_spent() {
     let surplus = good.replacen('{', "{\"extra\":1,", 1);
     std::fs::write(dir.join(format!("granted/{}.ann.json", bench.request.request_id)), surplus).unwrap();
     std::fs::write(dir.join("granted/huge.json"), vec![b' '; 70_000]).unwrap();
+    std::fs::write(dir.join(format!("granted/{}.ann.json", ApprovalId::fresh().unwrap())), "{").unwrap();
     let found = bench.folder.answers_for(bench.request.request_digest).unwrap();
-    assert_eq!((found.answers.len(), found.unreadable.len()), (0, 4), "{:?}", found.unreadable);
+    assert_eq!((found.answers.len(), found.unreadable.len()), (0, 1), "{:?}", found.unreadable);
 
     let bench = Bench::new();
     bench.folder.answer(&bench.granted()).unwrap();
@@ -330,6 +331,26 @@ fn odd_files_count_for_nothing_and_a_broken_spent_record_counts_as_spent() {
     std::fs::write(&spent, b"{\"request_id\":").unwrap();
     bench.refused_for("cannot be read");
     assert!(bench.spend(&bench.run).is_err());
+}
+
+#[test]
+fn an_answer_or_request_that_cannot_be_read_is_told_and_not_passed_over() {
+    for place in ["granted", "denied"] {
+        let bench = Bench::new();
+        let dir = bench.home.path().join("approvals");
+        bench.folder.answer(&bench.granted()).unwrap();
+        let torn = dir.join(format!("{place}/{}.bob.json", bench.request.request_id));
+        std::fs::write(&torn, "{\"answer\":").unwrap();
+        let found = bench.folder.answers_for(bench.request.request_digest).unwrap();
+        assert_eq!((found.answers.len(), found.unreadable.len()), (1, 1));
+        assert!(found.unreadable[0].contains("bob.json"), "{:?}", found.unreadable);
+        let other = bench.folder.answers_for(Digest::of(b"another request")).unwrap();
+        assert!(other.unreadable.is_empty(), "{:?}", other.unreadable);
+        std::fs::remove_file(&torn).unwrap();
+        std::fs::write(dir.join(format!("pending/{}.json", bench.request.request_id)), "{").unwrap();
+        let found = bench.folder.answers_for(bench.request.request_digest).unwrap();
+        assert_eq!((found.answers.len(), found.unreadable.len()), (0, 1));
+    }
 }
 
 #[test]

@@ -31,6 +31,12 @@ pub(super) fn approval(q: &Question<'_>) -> GateResult {
             "ask the approver, change the contract, and run again",
         );
     }
+    if !q.facts.approval_errors.is_empty() {
+        return GateResult::errored(
+            format!("the answers to this request are not all clear: {}", q.facts.approval_errors.join("; ")),
+            "see what the named file is, or correct the entry; then run again",
+        );
+    }
     let counted: Vec<&ApprovalFacts> = q.facts.approvals.iter().filter(|a| why_not(q, a).is_none()).collect();
     let people: BTreeSet<_> = counted.iter().map(|a| &a.by).collect();
     let keys: BTreeSet<_> = counted.iter().filter_map(|a| a.key).collect();

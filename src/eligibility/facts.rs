@@ -52,6 +52,9 @@ pub struct Facts {
     pub requester: Requester,
     /// Approvals on record for this request digest, already checked against signature and spent list.
     pub approvals: Vec<ApprovalFacts>,
+    /// What could not be read and may have been an answer to this request, or may say who is who: with any of
+    /// it, nobody can say that the approvals above are all there is.
+    pub approval_errors: Vec<String>,
     /// When the facts were gathered.
     pub gathered_at: Timestamp,
 }

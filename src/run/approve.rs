@@ -5,12 +5,13 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::cutoff::CutOff;
+use super::gather::{self, OnRecord};
 use super::recording::{RecordError, Recording};
 use super::stop::Stop;
-use super::{Progress, RunRequest, Scene, Step, gather};
+use super::{Progress, RunRequest, Scene, Step};
 use crate::approval::{ApprovalFolder, PendingRequest, SpentRecord};
 use crate::audit::Act;
-use crate::eligibility::{ApprovalAnswer, ApprovalFacts, Decision, DecisionDocument, ExecutionPermit};
+use crate::eligibility::{ApprovalAnswer, Decision, DecisionDocument, ExecutionPermit};
 use crate::event::{Draft, EventKind, EventSink as _};
 use crate::home::Home;
 use crate::vocab::{ApprovalId, Timestamp};
@@ -28,14 +29,14 @@ fn failed(error: impl std::fmt::Display) -> RecordError {
     RecordError::Approval(error.to_string())
 }
 
-/// The approvals on record for exactly the request of `document`.
+/// What is on record for exactly the request of `document`.
 pub(super) fn on_record(
     home: &Home,
     scene: &Scene,
     document: &DecisionDocument,
-) -> Result<Vec<ApprovalFacts>, RecordError> {
+) -> Result<OnRecord, RecordError> {
     if !document.approval_required {
-        return Ok(Vec::new());
+        return Ok(OnRecord::default());
     }
     let key = home.sealing_key()?.public();
     let task = scene.asked.contract.task();

@@ -98,6 +98,7 @@ pub(super) fn facts(
         ceilings: settings.ceilings.limits.clone(),
         requester: requester(settings, uid),
         approvals: Vec::new(),
+        approval_errors: Vec::new(),
         gathered_at: Timestamp::now(),
     })
 }
@@ -222,7 +223,23 @@ fn requester(settings: &Settings, uid: u32) -> Requester {
     Requester { account, principal, owns_principals, is_root: uid == 0 }
 }
 
-/// The approvals on record for what `document` asks, each with every reason why it does not count.
+/// What is on record for one request.
+#[derive(Debug, Default)]
+pub(super) struct OnRecord {
+    /// Answers, each with every reason why it does not count.
+    pub(super) answers: Vec<ApprovalFacts>,
+    /// What could not be read and may have been one.
+    pub(super) errors: Vec<String>,
+}
+
+impl OnRecord {
+    /// Whether nobody answered, in whatever way.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.answers.is_empty() && self.errors.is_empty()
+    }
+}
+
+/// The answers on record to what `document` asks.
 pub(super) fn approvals(
     folder: &ApprovalFolder,
     settings: &Settings,
@@ -230,9 +247,9 @@ pub(super) fn approvals(
     run: &RunId,
     sealing_key: &PublicKey,
     contract: &TaskContract,
-) -> Result<Vec<ApprovalFacts>, FolderError> {
+) -> Result<OnRecord, FolderError> {
     let (Some((principals, _)), Some(mode)) = (&settings.principals, contract.mutation_mode) else {
-        return Ok(Vec::new());
+        return Ok(OnRecord::default());
     };
     let found = folder.answers_for(document.request_digest)?;
     let against = Against {
@@ -245,5 +262,5 @@ pub(super) fn approvals(
         sealing_key,
         now: Timestamp::now(),
     };
-    Ok(check_approvals(&found.answers, &against))
+    Ok(OnRecord { answers: check_approvals(&found.answers, &against), errors: found.unreadable })
 }

@@ -112,6 +112,20 @@ fn a_denial_keeps_the_run_blocked() {
 }
 
 #[test]
+fn an_answer_that_cannot_be_read_blocks_whatever_else_is_granted() {
+    let bench = TestBench::new();
+    let contract = asking(&bench);
+    let ada = principal(&bench, "ada", None);
+    let id = pending(&run(&bench, &contract));
+    answer(&bench, "approve", &id, "ada", &ada).expect(0, &[]);
+    let torn = bench.state().join(format!("approvals/denied/{id}.bob.json"));
+    std::fs::write(&torn, "{").unwrap();
+    run(&bench, &contract).expect(3, &["gate.approval", "bob.json"]);
+    std::fs::remove_file(&torn).unwrap();
+    run(&bench, &contract).expect(0, &[]);
+}
+
+#[test]
 fn a_waiting_run_goes_on_when_somebody_says_yes() {
     let bench = TestBench::new();
     let contract = asking(&bench);

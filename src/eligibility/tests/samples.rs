@@ -163,6 +163,7 @@ pub(super) fn facts(gated: bool, contract: &TaskContract) -> Facts {
             is_root: false,
         },
         approvals: Vec::new(),
+        approval_errors: Vec::new(),
         gathered_at: at(0),
     };
     let request = request::digest(contract, contract_digest(), &facts, &name);
@@ -263,6 +264,7 @@ fn fact_spoils() -> Vec<(GateId, RefusalState, Spoil)> {
         (G::HostSandbox, Missing, |_, f| host(f, |h| h.seccomp = false)),
         (G::HostSandbox, Missing, |_, f| host(f, |h| h.landlock_abi = 0)),
         (G::Approval, Missing, |_, f| f.approvals.clear()),
+        (G::Approval, Errored, |_, f| f.approval_errors.push("torn".to_owned())),
         (G::Approval, Missing, |_, f| {
             f.approvals.iter_mut().for_each(|a| a.refused.push("spent".to_owned()));
         }),
