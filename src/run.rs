@@ -222,17 +222,3 @@ fn conclude(
         interrupted: stop.said().is_some(),
     })
 }
-
-/// The OS account with `uid`, as `uid:name`; the name is left out when nobody knows it.
-fn account(uid: u32) -> String {
-    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let name = passwd.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let name = fields.next()?;
-        (fields.nth(1)?.parse::<u32>().ok()? == uid).then_some(name)
-    });
-    match name {
-        Some(name) => format!("{uid}:{name}"),
-        None => uid.to_string(),
-    }
-}

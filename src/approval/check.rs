@@ -4,6 +4,7 @@
 
 use super::{Found, Principal, Principals, Role, SignedApproval, Spending};
 use crate::eligibility::{ApprovalAnswer, ApprovalFacts, Grantor, Requester};
+use crate::home::Accounts;
 use crate::vocab::{Digest, MutationMode, PublicKey, RiskClass, RunId, Timestamp};
 
 /// What answers are held against.
@@ -11,6 +12,8 @@ use crate::vocab::{Digest, MutationMode, PublicKey, RiskClass, RunId, Timestamp}
 pub struct Against<'a> {
     /// The file of principals.
     pub principals: &'a Principals,
+    /// The OS accounts, so that the requester is known under every name.
+    pub accounts: &'a Accounts,
     /// Who asks now.
     pub requester: &'a Requester,
     /// What has to be approved.
@@ -103,11 +106,11 @@ fn standing(
 
 /// The one who asks now and the one who made the request are both requesters.
 fn is_requester(principal: &Principal, found: &Found, against: &Against<'_>) -> bool {
-    let now = against.requester.principal.as_ref() == Some(&principal.name)
-        || principal.has_account(&against.requester.account);
+    let named = |account: &str| principal.has_account(account, against.accounts);
+    let now =
+        against.requester.principal.as_ref() == Some(&principal.name) || named(&against.requester.account);
     let then = found.request.as_ref().is_some_and(|request| {
-        request.requester.as_ref() == Some(&principal.name)
-            || principal.has_account(&request.requester_account)
+        request.requester.as_ref() == Some(&principal.name) || named(&request.requester_account)
     });
     now || then
 }

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use crate::home::{Accounts, is_uid, parts};
 use crate::vocab::{Digest, PrincipalName, PublicKey, Timestamp};
 
 /// What a principal may do.
@@ -62,10 +63,16 @@ impl Principal {
             && self.valid_until.is_none_or(|until| moment < until)
     }
 
-    /// Whether one of its accounts is `account` (`uid:name`); the uid or the name alone is enough.
+    /// Whether one of its accounts has a uid in common with `account`, or a part of its text.
     #[must_use]
-    pub fn has_account(&self, account: &str) -> bool {
-        self.accounts.iter().any(|own| same_account(own, account))
+    pub fn has_account(&self, account: &str, accounts: &Accounts) -> bool {
+        let uids = accounts.uids(account);
+        let meets = |own: &String| overlapping_texts(own, account) || !accounts.uids(own).is_disjoint(&uids);
+        self.accounts.iter().any(meets)
+    }
+
+    fn has_text_of(&self, account: &str) -> bool {
+        self.accounts.iter().any(|own| overlapping_texts(own, account))
     }
 
     /// Its key with this id.
@@ -75,27 +82,14 @@ impl Principal {
     }
 }
 
-/// Two spellings of accounts meet when both have a uid and it is the same, or both have a name and it is.
-fn same_account(a: &str, b: &str) -> bool {
-    let ((a_uid, a_name), (b_uid, b_name)) = (account_parts(a), account_parts(b));
+/// Whether both spellings have the same uid, or the same name, whoever that is.
+fn overlapping_texts(a: &str, b: &str) -> bool {
+    let ((a_uid, a_name), (b_uid, b_name)) = (parts(a), parts(b));
     (a_uid.is_some() && a_uid == b_uid) || (a_name.is_some() && a_name == b_name)
 }
 
-/// Uid and name of `uid:name`, `uid` or `name`.
-fn account_parts(account: &str) -> (Option<&str>, Option<&str>) {
-    match account.split_once(':') {
-        Some((uid, name)) => (Some(uid), Some(name)),
-        None if is_uid(account) => (Some(account), None),
-        None => (None, Some(account)),
-    }
-}
-
-fn is_uid(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
-}
-
 fn is_account(account: &str) -> bool {
-    let (uid, name) = account_parts(account);
+    let (uid, name) = parts(account);
     let good_name =
         |n: &str| !n.is_empty() && n.trim() == n && !n.contains(':') && !n.chars().any(char::is_control);
     uid.is_none_or(is_uid) && name.is_none_or(good_name)
@@ -137,6 +131,14 @@ pub enum PrincipalsError {
     /// An account that names nobody.
     #[error("principal `{name}` has account `{account}`: write `uid:name`, `uid` or `name`")]
     Account {
+        /// Whose.
+        name: PrincipalName,
+        /// What was written.
+        account: String,
+    },
+    /// An account that this machine does not know.
+    #[error("account `{account}` of principal `{name}` is not in /etc/passwd: give the numeric uid instead")]
+    NobodysAccount {
         /// Whose.
         name: PrincipalName,
         /// What was written.
@@ -200,7 +202,7 @@ impl Principals {
                 let (first, second) = (other.name.clone(), new.name);
                 return Err(PrincipalsError::KeyTwice { key: key.key_id(), first, second });
             }
-            if let Some(account) = new.accounts.iter().find(|account| other.has_account(account)) {
+            if let Some(account) = new.accounts.iter().find(|account| other.has_text_of(account)) {
                 return Err(PrincipalsError::AccountTwice {
                     account: account.clone(),
                     first: other.name.clone(),
@@ -235,10 +237,39 @@ impl Principals {
         self.all.iter().find(|p| &p.name == name)
     }
 
-    /// By OS account, written `uid:name`.
+    /// By the uid of an OS account.
     #[must_use]
-    pub fn by_account(&self, account: &str) -> Option<&Principal> {
-        self.all.iter().find(|p| p.has_account(account))
+    pub fn by_uid(&self, uid: u32, accounts: &Accounts) -> Option<&Principal> {
+        self.all.iter().find(|p| p.accounts.iter().any(|own| accounts.uids(own).contains(&uid)))
+    }
+
+    /// What keeps from telling whose accounts these are: a table that cannot be read, names that are not in it.
+    #[must_use]
+    pub fn unclear(&self, accounts: &Accounts) -> Vec<String> {
+        let nobody = |p: &Principal| {
+            let own = p.accounts.iter().filter(|own| accounts.uids(own).is_empty());
+            own.map(|own| format!("account `{own}` of principal `{}` names nobody here", p.name)).collect()
+        };
+        let names = self.all.iter().flat_map(|p| -> Vec<String> { nobody(p) });
+        accounts.unreadable().map(str::to_owned).into_iter().chain(names).collect()
+    }
+
+    /// Refuses accounts that name nobody here, or somebody else's uid.
+    pub fn refuse_accounts(&self, of: &PrincipalName, accounts: &Accounts) -> Result<(), PrincipalsError> {
+        let Some(new) = self.find(of) else { return Ok(()) };
+        for account in &new.accounts {
+            let uids = accounts.uids(account);
+            if uids.is_empty() {
+                let (name, account) = (of.clone(), account.clone());
+                return Err(PrincipalsError::NobodysAccount { name, account });
+            }
+            let others = || self.all.iter().filter(|other| &other.name != of);
+            if let Some(first) = others().find(|other| other.has_account(account, accounts)) {
+                let (account, first) = (account.clone(), first.name.clone());
+                return Err(PrincipalsError::AccountTwice { account, first });
+            }
+        }
+        Ok(())
     }
 
     /// In the order of the file.
@@ -300,9 +331,8 @@ mod tests {
         all.add(principal("bob", &b, "1002")).unwrap();
         let read = Principals::parse(&all.to_toml().unwrap()).unwrap();
         assert_eq!(read, all);
-        assert_eq!(read.by_account("1002:robert").map(|p| &p.name), Some(&name("bob")));
-        assert!(read.by_account("1003:carl").is_none());
-        assert!(read.by_account("1003:1001").is_none(), "a name that looks like a uid is none");
+        assert_eq!(read.by_uid(1002, &Accounts::default()).map(|p| &p.name), Some(&name("bob")));
+        assert!(read.by_uid(1003, &Accounts::of("1001:x:1003:1::\n")).is_none(), "a name of digits is none");
 
         let fresh = || SealingKey::generate().unwrap();
         assert!(matches!(all.add(principal("ann", &fresh(), "9")), Err(PrincipalsError::NameTwice(_))));
@@ -324,6 +354,25 @@ mod tests {
         for bad in ["", " ", "1:2:3", "1000:", ":x", "ann:1001", "1000: ann"] {
             let odd = principal("carl", &fresh(), bad);
             assert!(matches!(all.add(odd), Err(PrincipalsError::Account { .. })), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn accounts_that_name_nobody_or_the_same_uid_are_refused() {
+        let accounts = Accounts::of("root:x:0:0::/:\ndeploy:x:0:0::/:\nada:x:1001:1::\n");
+        let (a, b) = (SealingKey::generate().unwrap(), SealingKey::generate().unwrap());
+        let with = |account: &str| {
+            let mut all = Principals::default();
+            all.add(principal("ann", &a, "root")).unwrap();
+            all.add(principal("bob", &b, account)).unwrap();
+            all
+        };
+        for (account, unclear, refused) in
+            [("deploy", 0, true), ("1001", 0, false), ("ada", 0, false), ("nobody-here", 1, true)]
+        {
+            let all = with(account);
+            assert_eq!(all.unclear(&accounts).len(), unclear, "{account}");
+            assert_eq!(all.refuse_accounts(&name("bob"), &accounts).is_err(), refused, "{account}");
         }
     }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::*;
 use crate::eligibility::{ApprovalAnswer, ApprovalFacts, Requester};
+use crate::home::Accounts;
 use crate::vocab::{
     ApprovalId, Digest, MutationMode, PrincipalName, RiskClass, RunId, SealingKey, Timestamp,
 };
@@ -38,6 +39,7 @@ struct Bench {
     sealing: SealingKey,
     requester: Requester,
     run: RunId,
+    accounts: Accounts,
 }
 
 impl Bench {
@@ -66,7 +68,17 @@ impl Bench {
             owns_principals: false,
             is_root: false,
         };
-        Self { home, folder, request, principals, ann, sealing, requester, run: RunId::new() }
+        Self {
+            home,
+            folder,
+            request,
+            principals,
+            ann,
+            sealing,
+            requester,
+            run: RunId::new(),
+            accounts: Accounts::default(),
+        }
     }
 
     fn granted(&self) -> SignedApproval {
@@ -74,12 +86,17 @@ impl Bench {
     }
 
     fn check_at(&self, now: Timestamp) -> Vec<ApprovalFacts> {
+        self.check_for(&self.requester, now)
+    }
+
+    fn check_for(&self, requester: &Requester, now: Timestamp) -> Vec<ApprovalFacts> {
         let found = self.folder.answers_for(self.request.request_digest).unwrap();
         check_approvals(
             &found.answers,
             &Against {
                 principals: &self.principals,
-                requester: &self.requester,
+                accounts: &self.accounts,
+                requester,
                 request_digest: self.request.request_digest,
                 mode: self.request.mode,
                 risk: self.request.risk,
@@ -197,15 +214,16 @@ fn an_approval_that_outlives_its_request_is_refused() {
 
 #[test]
 fn the_requester_cannot_approve_by_whatever_name() {
-    let bench = Bench::new();
+    let mut bench = Bench::new();
     bench.folder.answer(&bench.granted()).unwrap();
-    for account in ["1001:ann", "1001:alias", "7:ann"] {
+    bench.accounts = Accounts::of("second:x:8:1::\nann:x:8:1::\n");
+    for account in ["1001:ann", "1001:alias", "1001", "7:ann", "8:second", "8", "second"] {
         let requester = Requester { account: account.to_owned(), ..bench.requester.clone() };
-        let rows = check_rows(&bench, &requester);
+        let rows = bench.check_for(&requester, at(50));
         assert!(rows[0].refused.iter().any(|why| why.contains("self-granted")), "{account}: {rows:?}");
     }
     let as_principal = Requester { principal: Some(name("ann")), ..bench.requester.clone() };
-    assert!(!check_rows(&bench, &as_principal)[0].refused.is_empty());
+    assert!(!bench.check_for(&as_principal, at(50))[0].refused.is_empty());
 
     let mut bench = Bench::new();
     bench.request.request_id = ApprovalId::fresh().unwrap();
@@ -213,23 +231,6 @@ fn the_requester_cannot_approve_by_whatever_name() {
     bench.folder.post(&bench.request).unwrap();
     bench.folder.answer(&bench.granted()).unwrap();
     bench.refused_for("self-granted");
-}
-
-fn check_rows(bench: &Bench, requester: &Requester) -> Vec<ApprovalFacts> {
-    let found = bench.folder.answers_for(bench.request.request_digest).unwrap();
-    check_approvals(
-        &found.answers,
-        &Against {
-            principals: &bench.principals,
-            requester,
-            request_digest: bench.request.request_digest,
-            mode: bench.request.mode,
-            risk: bench.request.risk,
-            run: &bench.run,
-            sealing_key: &bench.sealing.public(),
-            now: at(50),
-        },
-    )
 }
 
 type Change = fn(&mut Principal);
@@ -382,6 +383,6 @@ fn a_denial_stands_and_the_requester_may_deny() {
     let no = sign_approval(&bench.request, ApprovalAnswer::Deny, &name("ann"), &bench.ann);
     bench.folder.answer(&no).unwrap();
     let own = Requester { account: "1001:ann".to_owned(), ..bench.requester.clone() };
-    let rows = check_rows(&bench, &own);
+    let rows = bench.check_for(&own, at(50));
     assert_eq!((rows[0].answer, rows[0].refused.len()), (ApprovalAnswer::Deny, 0));
 }

@@ -12,7 +12,7 @@ use super::{Exit, audited};
 use crate::approval::{ApprovalFolder, PendingRequest, Role, Spending, sign_approval};
 use crate::audit::Act;
 use crate::eligibility::ApprovalAnswer;
-use crate::home::Home;
+use crate::home::{Accounts, Home};
 use crate::vocab::{ApprovalId, PrincipalName, SealingKey, Timestamp};
 
 /// Says yes.
@@ -71,7 +71,9 @@ fn refuse_what_cannot_count(
             "ask an operator to look at the file of principals",
         );
     }
-    if request.requester.as_ref() == Some(name) || signer.has_account(&request.requester_account) {
+    if request.requester.as_ref() == Some(name)
+        || signer.has_account(&request.requester_account, &Accounts::read())
+    {
         return refuse(
             format!("`{name}` asked for this: nobody answers an own request"),
             "ask another principal",

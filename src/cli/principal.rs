@@ -9,7 +9,7 @@ use super::table::Table;
 use super::{Exit, audited, keyfile};
 use crate::approval::{Principal, Principals, Role};
 use crate::audit::Act;
-use crate::home::Home;
+use crate::home::{Accounts, Home};
 use crate::vocab::PrincipalName;
 
 /// The file as it stands; nobody when there is none.
@@ -61,7 +61,9 @@ pub(super) fn add(args: &PrincipalAddArgs, output: &mut Output) -> Result<Exit, 
         keys: vec![keyfile::public(&args.key)?],
     };
     let mut principals = load(&home)?;
+    let name = principal.name.clone();
     principals.add(principal)?;
+    principals.refuse_accounts(&name, &Accounts::read())?;
     principals.refuse_key(&home.sealing_key()?.public())?;
     audited::announce(&home, Act::Configure, format!("principal: add {}", args.name))?;
     home.save_principals(&principals.to_toml()?)?;

@@ -25,28 +25,6 @@ pub(super) fn caller_uid() -> Result<u32, HomeError> {
     fs::metadata("/proc/self").map(|folder| folder.uid()).map_err(HomeError::WhoAmI)
 }
 
-/// The caller's account as `uid:name`; the name is empty when the user database has none.
-pub(super) fn caller_account() -> Result<String, HomeError> {
-    let uid = caller_uid()?;
-    let path = Path::new("/etc/passwd");
-    let text = match fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
-        Err(source) => return Err(HomeError::Read { path: path.to_owned(), source }),
-    };
-    Ok(format!("{uid}:{}", name_of(uid, &text)))
-}
-
-/// passwd(5): `name:password:uid:…`.
-fn name_of(uid: u32, passwd: &str) -> &str {
-    let named = passwd.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let name = fields.next()?;
-        (fields.nth(1)?.parse() == Ok(uid)).then_some(name)
-    });
-    named.unwrap_or("")
-}
-
 /// Makes `path` (0700, with parents) if it is absent, and refuses it unless it is the caller's and closed.
 pub(super) fn private_folder(path: &Path) -> Result<(), HomeError> {
     let caller = caller_uid()?;
@@ -160,14 +138,6 @@ mod tests {
         assert_eq!(read_checked(&path).unwrap().unwrap().text, "two");
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o600);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary file stays");
-    }
-
-    #[test]
-    fn accounts_have_the_name_of_the_user_database() {
-        let passwd = "root:x:0:0:root:/root:/bin/sh\nada:x:1001:1001::/home/ada:/bin/sh\n";
-        assert_eq!(name_of(1001, passwd), "ada");
-        assert_eq!(name_of(7, passwd), "");
-        assert!(caller_account().unwrap().starts_with(&format!("{}:", caller_uid().unwrap())));
     }
 
     #[test]

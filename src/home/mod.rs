@@ -6,6 +6,7 @@
 //! What it does not do: it decides nothing, and it does not know what principals or engines are. The file of
 //! principals is handed out as text, because the type that reads it belongs to `approval`.
 
+mod accounts;
 mod config;
 mod config_syntax;
 mod error;
@@ -16,6 +17,8 @@ mod registry;
 mod sealing;
 mod trust;
 
+pub use accounts::Accounts;
+pub(crate) use accounts::{is_uid, parts};
 pub use config::{Config, EngineConfig, ToolchainConfig};
 pub use error::HomeError;
 pub use file::OwnedText;

@@ -4,7 +4,7 @@ use std::env;
 use std::path::{Path, PathBuf};
 
 use super::file::{self, Existing, OwnedText};
-use super::{Config, HomeError, Registry};
+use super::{Accounts, Config, HomeError, Registry};
 
 /// Folders of the system that every sandbox sees, read-only.
 pub const SYSTEM_FOLDERS: [&str; 7] = ["/usr", "/bin", "/sbin", "/lib", "/lib64", "/lib32", "/libx32"];
@@ -126,9 +126,9 @@ impl Home {
         file::caller_uid()
     }
 
-    /// The caller's OS account as `uid:name` (the name may be empty): who asked, as the harness sees it.
+    /// The caller's OS account as `uid:name`, or `uid` where it has no name: who asked, as the harness sees it.
     pub fn caller_account(&self) -> Result<String, HomeError> {
-        file::caller_account()
+        Ok(Accounts::read().spelled(file::caller_uid()?))
     }
 
     /// `config.toml`; the defaults when there is none.

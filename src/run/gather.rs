@@ -18,7 +18,7 @@ use crate::eligibility::{
     ApprovalFacts, AuthorityFacts, Criticality, DecisionDocument, Facts, GATE_SET, HostFacts, Observed,
     Ownership, RegistryFacts, Requester,
 };
-use crate::home::{Config, Home, RegisteredCriticality, RegisteredOwnership, Registry};
+use crate::home::{Accounts, Config, Home, RegisteredCriticality, RegisteredOwnership, Registry};
 use crate::verification::{Described, Provisions, SearchPlaces};
 use crate::vocab::{Digest, EngineId, PublicKey, RunId, Timestamp};
 
@@ -29,6 +29,7 @@ pub(super) struct Settings {
     pub(super) registry: Registry,
     pub(super) ceilings: Ceilings,
     pub(super) principals: Option<(Principals, u32)>,
+    pub(super) accounts: Accounts,
 }
 
 /// What the policy digest covers: everything that decides, except the file of principals.
@@ -57,7 +58,7 @@ impl Settings {
             }
             None => None,
         };
-        Ok(Self { config, registry: home.load_registry()?, ceilings, principals })
+        Ok(Self { config, registry: home.load_registry()?, ceilings, principals, accounts: Accounts::read() })
     }
 
     fn policy_digest(&self) -> Result<Digest, serde_json::Error> {
@@ -215,9 +216,9 @@ fn authority(contract: &TaskContract, folder: Option<&Path>, source: &Source) ->
 
 /// Who asks, as the kernel tells it.
 fn requester(settings: &Settings, uid: u32) -> Requester {
-    let account = super::account(uid);
-    let principal =
-        settings.principals.as_ref().and_then(|(p, _)| p.by_account(&account)).map(|p| p.name.clone());
+    let account = settings.accounts.spelled(uid);
+    let principal = settings.principals.as_ref().and_then(|(p, _)| p.by_uid(uid, &settings.accounts));
+    let principal = principal.map(|p| p.name.clone());
     // An unknown owner counts as the caller himself: it must not pass for somebody else's.
     let owns_principals = settings.principals.as_ref().is_none_or(|(_, owner)| *owner == uid);
     Requester { account, principal, owns_principals, is_root: uid == 0 }
@@ -228,7 +229,8 @@ fn requester(settings: &Settings, uid: u32) -> Requester {
 pub(super) struct OnRecord {
     /// Answers, each with every reason why it does not count.
     pub(super) answers: Vec<ApprovalFacts>,
-    /// What could not be read and may have been one.
+    /// What could not be read and may have been one, and accounts of principals that name nobody here: whoever
+    /// asks may be one of those.
     pub(super) errors: Vec<String>,
 }
 
@@ -254,6 +256,7 @@ pub(super) fn approvals(
     let found = folder.answers_for(document.request_digest)?;
     let against = Against {
         principals,
+        accounts: &settings.accounts,
         requester: &document.facts.requester,
         request_digest: document.request_digest,
         mode,
@@ -262,5 +265,7 @@ pub(super) fn approvals(
         sealing_key,
         now: Timestamp::now(),
     };
-    Ok(OnRecord { answers: check_approvals(&found.answers, &against), errors: found.unreadable })
+    let mut errors = principals.unclear(&settings.accounts);
+    errors.extend(found.unreadable);
+    Ok(OnRecord { answers: check_approvals(&found.answers, &against), errors })
 }

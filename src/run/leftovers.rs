@@ -18,7 +18,7 @@ pub fn clean_up(home: &Home) -> Result<Vec<RunId>, RunError> {
 }
 
 fn remove_all(home: &Home) -> Result<Vec<RunId>, RecordError> {
-    let audit = Audit::new(home.state(), super::account(home.caller_uid()?));
+    let audit = Audit::new(home.state(), home.caller_account()?);
     let mut removed = Vec::new();
     for dead in Store::open(home.state())?.reap()? {
         audit.act(Act::CleanUp, Some(&dead.record.run_id), dead.work.display().to_string())?;

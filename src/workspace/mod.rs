@@ -9,6 +9,8 @@ mod branch;
 mod by_hand;
 mod checkout;
 mod clean;
+#[cfg(test)]
+mod clean_tests;
 mod collect;
 mod diff;
 mod error;

@@ -126,6 +126,26 @@ fn an_answer_that_cannot_be_read_blocks_whatever_else_is_granted() {
 }
 
 #[test]
+fn an_account_that_names_nobody_makes_every_approval_unclear() {
+    let bench = TestBench::new();
+    let contract = asking(&bench);
+    let (_, public) = key(&bench, "bob");
+    let public = public.display().to_string();
+    let bob =
+        ["principal", "add", "bob", "--key", &public, "--role", "approve", "--account", "surely-nobody"];
+    bench.cto(&bob).expect(2, &["surely-nobody", "numeric uid"]);
+    let ada = principal(&bench, "ada", Some("4000000001"));
+    let id = pending(&run(&bench, &contract));
+    answer(&bench, "approve", &id, "ada", &ada).expect(0, &[]);
+    let file = bench.state().parent().unwrap().join("config/principals.toml");
+    let good = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, good.replace("4000000001", "surely-nobody")).unwrap();
+    run(&bench, &contract).expect(3, &["gate.approval", "surely-nobody"]);
+    std::fs::write(&file, &good).unwrap();
+    run(&bench, &contract).expect(0, &[]);
+}
+
+#[test]
 fn a_waiting_run_goes_on_when_somebody_says_yes() {
     let bench = TestBench::new();
     let contract = asking(&bench);
