@@ -141,6 +141,7 @@ async fn tell(
     let mut scene = Scene::look(home, request, settings, asked, RunId::new())?;
     bundles::refuse_in_target(&bundles::place(&request.cwd, request.out.as_deref()), &scene.seen.source)?;
     watch.end("", true, observer);
+    stop.recording_begins();
     let scanner = Arc::new(Scanner::embedded().map_err(|error| RecordError::Program(error.to_string()))?);
     let redact: Redactor = scanner.clone();
     let mut recording = Recording::begin(home, &scene, request, redact, observer)?;
@@ -149,7 +150,7 @@ async fn tell(
     recording.begin_step(Step::Decision);
     recording.announce(Act::Decide, scene.asked.contract.digest().to_string())?;
     let mut decision = scene.decide(home)?;
-    if decision.document().waits_only_for_approval() {
+    if decision.document().waits_only_for_approval() && stop.said().is_none() {
         approve::ask(home, &scene, decision.document(), &mut recording)?;
         if request.wait {
             decision = approve::wait(home, request, &mut scene, decision, &stop, &mut recording).await?;

@@ -77,8 +77,9 @@ pub enum KeySourceError {
 }
 
 impl KeySource {
-    /// The key, without the newline at its end. Reads the environment, a file, or runs the operator's command.
-    pub fn read(&self) -> Result<Zeroizing<String>, KeySourceError> {
+    /// The key, without the newline at its end. Reads the environment, a file, or runs the operator's command,
+    /// which is ended as soon as `stopped` says so.
+    pub fn read(&self, stopped: &dyn Fn() -> bool) -> Result<Zeroizing<String>, KeySourceError> {
         match self {
             Self::Env(name) => {
                 let text = std::env::var(name).map_err(|_| KeySourceError::Unset(name.clone()))?;
@@ -96,7 +97,7 @@ impl KeySource {
                 let Some((program, arguments)) = argv.split_first() else {
                     return Err(KeySourceError::NotAKey { place: "an empty command".into() });
                 };
-                one_line(&run(program, arguments)?, program)
+                one_line(&run(program, arguments, stopped)?, program)
             }
         }
     }
@@ -119,7 +120,11 @@ fn one_line(bytes: &[u8], place: &str) -> Result<Zeroizing<String>, KeySourceErr
     }
 }
 
-fn run(program: &str, arguments: &[String]) -> Result<Zeroizing<Vec<u8>>, KeySourceError> {
+fn run(
+    program: &str,
+    arguments: &[String],
+    stopped: &dyn Fn() -> bool,
+) -> Result<Zeroizing<Vec<u8>>, KeySourceError> {
     let failed = |source| KeySourceError::Run { program: program.to_owned(), source };
     let mut child = Command::new(program)
         .args(arguments)
@@ -132,16 +137,18 @@ fn run(program: &str, arguments: &[String]) -> Result<Zeroizing<Vec<u8>>, KeySou
     let reader = thread::spawn(move || stdout.map_or_else(|| Ok(Zeroizing::new(Vec::new())), read_bounded));
     let deadline = Instant::now() + COMMAND_WAIT;
     let status = loop {
-        if let Some(status) = child.try_wait().map_err(failed)? {
+        // What it started may hold its output open after its own end, so the reader is not waited for blindly.
+        if let Some(status) = child.try_wait().map_err(failed)?
+            && (reader.is_finished() || !status.success())
+        {
             break status;
         }
-        if Instant::now() >= deadline {
+        let late = Instant::now() >= deadline;
+        if late || stopped() {
             child.kill().map_err(failed)?;
             child.wait().map_err(failed)?;
-            return Err(KeySourceError::Failed {
-                program: program.to_owned(),
-                status: "no answer in 30 s".into(),
-            });
+            let status = if late { "no answer in 30 s" } else { "ended, because the run was stopped" };
+            return Err(KeySourceError::Failed { program: program.to_owned(), status: status.into() });
         }
         thread::sleep(Duration::from_millis(5));
     };
@@ -163,13 +170,13 @@ mod tests {
     #[test]
     fn a_command_gives_its_first_line() {
         let source = KeySource::Command(vec!["/bin/echo".into(), "made-up".into()]);
-        assert_eq!(source.read().unwrap().as_str(), "made-up");
+        assert_eq!(source.read(&|| false).unwrap().as_str(), "made-up");
         let two = KeySource::Command(vec!["/bin/echo".into(), "two words".into()]);
-        assert!(matches!(two.read(), Err(KeySourceError::NotAKey { .. })));
+        assert!(matches!(two.read(&|| false), Err(KeySourceError::NotAKey { .. })));
         let bad = KeySource::Command(vec!["/bin/false".into()]);
-        assert!(matches!(bad.read(), Err(KeySourceError::Failed { .. })));
+        assert!(matches!(bad.read(&|| false), Err(KeySourceError::Failed { .. })));
         let none = KeySource::Command(vec!["/nonexistent/program".into()]);
-        assert!(matches!(none.read(), Err(KeySourceError::Run { .. })));
+        assert!(matches!(none.read(&|| false), Err(KeySourceError::Run { .. })));
     }
 
     #[test]
@@ -179,16 +186,23 @@ mod tests {
         fs::write(&path, "made-up\r\n").unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
         let source = KeySource::File(path.clone());
-        assert!(matches!(source.read(), Err(KeySourceError::Exposed { .. })));
+        assert!(matches!(source.read(&|| false), Err(KeySourceError::Exposed { .. })));
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-        assert_eq!(source.read().unwrap().as_str(), "made-up");
+        assert_eq!(source.read(&|| false).unwrap().as_str(), "made-up");
         fs::write(&path, "").unwrap();
-        assert!(matches!(source.read(), Err(KeySourceError::NotAKey { .. })));
+        assert!(matches!(source.read(&|| false), Err(KeySourceError::NotAKey { .. })));
+    }
+
+    #[test]
+    fn a_command_is_ended_when_the_run_is() {
+        let source = KeySource::Command(vec!["/bin/sleep".into(), "1000".into()]);
+        let error = source.read(&|| true).unwrap_err();
+        assert!(error.to_string().contains("stopped"), "{error}");
     }
 
     #[test]
     fn an_unset_variable_is_named() {
-        let error = KeySource::Env("CTO_TEST_SURELY_UNSET".into()).read().unwrap_err();
+        let error = KeySource::Env("CTO_TEST_SURELY_UNSET".into()).read(&|| false).unwrap_err();
         assert!(error.to_string().contains("CTO_TEST_SURELY_UNSET"));
     }
 }

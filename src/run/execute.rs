@@ -36,6 +36,13 @@ pub(super) struct Tools<'a> {
     pub(super) stop: &'a Stop,
 }
 
+impl Tools<'_> {
+    /// Whether the next step may begin: not when somebody said stop.
+    fn go_on(&self) -> Result<(), CutOff> {
+        self.stop.said().map_or(Ok(()), |signal| Err(CutOff::cancelled(signal)))
+    }
+}
+
 /// Everything after the permit, up to what inspection found. `told` holds what is known however this ends.
 pub(super) async fn execute(
     permit: ExecutionPermit,
@@ -43,6 +50,7 @@ pub(super) async fn execute(
     recording: &mut Recording<'_>,
     told: &mut Told,
 ) -> Result<(), CutOff> {
+    tools.go_on()?;
     approve::spend(tools.home, &permit, tools.scene, recording)?;
     let lease = RunUid::claim(tools.home.state()).map_err(|e| CutOff::at("identity", e, HOST))?;
     told.limits(permit.limits(), lease.uid().own);
@@ -50,6 +58,7 @@ pub(super) async fn execute(
         tools.scene.seen.source.base().ok_or_else(|| CutOff::at("base", "The base is not there.", AGAIN))?;
     let placement = placement(tools, recording, lease.uid());
 
+    tools.go_on()?;
     told.reached(Step::Workspace);
     recording.begin_step(Step::Workspace);
     let workspace = Workspace::prepare(&permit, base, placement.clone()).map_err(|error| {
@@ -63,10 +72,7 @@ pub(super) async fn execute(
     let patch = collect(&finished, recording, told)?;
     judge::verify_and_inspect(&finished, &patch, base, &placement, tools, recording, told).await?;
     told.patch = Some(patch);
-    if let Some(signal) = tools.stop.said() {
-        return Err(CutOff::cancelled(signal));
-    }
-    Ok(())
+    tools.go_on()
 }
 
 fn placement(tools: &Tools<'_>, recording: &Recording<'_>, uid: RunUid) -> Placement {
@@ -95,6 +101,7 @@ async fn work(
         .ok_or_else(|| CutOff::at("engine", "The engine's program is gone.", AGAIN))?;
     let mut adapter = manifest.load_adapter().map_err(|e| CutOff::at("adapter", e, AGAIN))?;
 
+    tools.go_on()?;
     told.reached(Step::Sandbox);
     recording.begin_step(Step::Sandbox);
     let policy = policy(&permit, tools, &workspace, *uid, adapter.as_mut(), program, recording)?;
@@ -103,12 +110,14 @@ async fn work(
         "backend/sandbox-policy.json",
         &serde_json::to_vec_pretty(&policy).map_err(super::recording::RecordError::from)?,
     )?;
+    tools.go_on()?;
     let sandbox = Sandbox::establish(policy).await.map_err(|e| CutOff::at("sandbox", e, HOST))?;
     let section = sandbox.section();
     recording.append(Draft::observed(EventKind::SandboxEstablished, json!({"layers": section.layers})))?;
     recording.end_step(counted(section.layers.len(), "layer"))?;
     told.sections.sandbox = Some(section);
 
+    tools.go_on()?;
     told.reached(Step::Engine);
     recording.begin_step(Step::Engine);
     recording.announce(Act::LaunchEngine, format!("{} {}", permit.engine(), program.digest))?;
@@ -118,6 +127,7 @@ async fn work(
     let data = json!({"engine": permit.engine(), "program": program.digest, "model": tools.scene.model(permit.engine())});
     recording.append(Draft::observed(EventKind::EngineStarted, data))?;
     let model = tools.scene.model(permit.engine());
+    tools.go_on()?;
     let running = engine::launch(permit, sandbox, workspace, adapter, program, route)
         .map_err(|error| CutOff::at("launch", error, AGAIN))?;
     let (mut events, raw) = recording.sinks();
@@ -183,7 +193,9 @@ fn route(permit: &ExecutionPermit, tools: &Tools<'_>) -> Result<Option<Route>, C
     let key = match &configured.key {
         None => None,
         Some(source) => {
-            let text = source.read().map_err(|error| CutOff::at("key", error, remedy))?;
+            let text = source.read(&|| tools.stop.said().is_some());
+            tools.go_on()?;
+            let text = text.map_err(|error| CutOff::at("key", error, remedy))?;
             tools.scanner.learn(text.as_bytes());
             Some(ModelKey::from(text))
         }

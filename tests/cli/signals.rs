@@ -45,6 +45,93 @@ fn an_interrupted_run_seals_its_bundle_first() {
     }
 }
 
+/// A run whose engine's key is what `command` prints, started.
+fn with_a_key_command(bench: &TestBench, contract: &str, command: &str) -> Child {
+    bench.call(&["key", "show"]).ends(0);
+    let program = std::fs::canonicalize("/bin/sleep").unwrap();
+    let config = format!(
+        "[engines.codex]\nprogram = \"{}\"\nendpoint = \"http://127.0.0.1:9/v1\"\nunpriced = true\n\
+         model = \"m\"\nkey = {{ command = [\"/bin/sh\", \"-c\", \"{command}\"] }}\n",
+        program.display()
+    );
+    bench.write("home/config/config.toml", &config);
+    let mut run = bench.command(&["run", contract, "--engine", "codex", "--json"]);
+    run.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+fn wait_until(child: &mut Child, what: impl Fn(&Child) -> bool) {
+    while !what(child) {
+        assert!(child.try_wait().unwrap().is_none(), "the run ended early");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+}
+
+/// Whether a process has taken over SIGINT and SIGTERM.
+fn listens(child: &Child) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+    let both = 1 << (2 - 1) | 1 << (15 - 1);
+    u64::from_str_radix(caught.trim(), 16).unwrap() & both == both
+}
+
+#[test]
+fn a_signal_before_the_launch_ends_the_key_command_and_no_engine_starts() {
+    let bench = TestBench::new();
+    let fixture = bench.fixture("does-nothing");
+    let contract = std::fs::read_to_string(fixture.join("contract.toml")).unwrap();
+    std::fs::write(fixture.join("contract.toml"), contract.replace("\"fixture\"", "\"codex\"")).unwrap();
+    std::fs::remove_file(fixture.join("script.toml")).ok();
+    let begun = bench.path().join("begun");
+    let command = format!("touch {}; exec sleep 1000", begun.display());
+    let mut child = with_a_key_command(&bench, "does-nothing", &command);
+    wait_until(&mut child, |_| begun.exists());
+    signal(&child, "INT");
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(130), "{said}");
+    let last: serde_json::Value = serde_json::from_str(said.lines().last().unwrap()).unwrap();
+    assert_eq!(last["result"]["reasons"][0]["code"], "cancelled", "{last}");
+    let bundle = last["result"]["bundle"].as_str().unwrap();
+    let log = std::fs::read_to_string(format!("{bundle}/events.normalized.jsonl")).unwrap();
+    assert!(!log.contains("engine.started"), "{log}");
+    bench.call(&["verify", bundle]).ends(0);
+}
+
+#[test]
+fn while_facts_are_gathered_one_signal_is_sealed_and_a_second_ends_at_once() {
+    let bench = TestBench::new();
+    let fixture = bench.fixture("does-nothing");
+    // So much to read that it would take minutes, and nothing on the disk.
+    let inputs = bench.path().join("inputs");
+    std::fs::create_dir(&inputs).unwrap();
+    std::fs::File::create(inputs.join("0")).unwrap().set_len(1 << 26).unwrap();
+    (1..5000).for_each(|nth| std::fs::hard_link(inputs.join("0"), inputs.join(nth.to_string())).unwrap());
+    let contract = std::fs::read_to_string(fixture.join("contract.toml")).unwrap();
+    let line = format!("inputs = [{{ from = \"{}\", to = \"in\" }}]\n", inputs.display());
+    std::fs::write(fixture.join("contract.toml"), format!("{line}{contract}")).unwrap();
+    let start = || {
+        let mut run = bench.command(&["run", "does-nothing", "--json"]);
+        let mut child = run.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        wait_until(&mut child, listens);
+        child
+    };
+    let child = start();
+    signal(&child, "INT");
+    signal(&child, "TERM");
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(130), 0));
+    assert!(!bench.path().join("evidence").exists(), "nothing was recorded yet");
+    // The same with one signal, and a blocked decision: the files that are gone cannot be read.
+    let child = start();
+    signal(&child, "INT");
+    std::fs::remove_dir_all(&inputs).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(130), "{said}");
+    let last: serde_json::Value = serde_json::from_str(said.lines().last().unwrap()).unwrap();
+    assert_eq!(last["result"]["verdict"], "blocked", "{last}");
+}
+
 #[test]
 fn a_killed_run_is_incomplete_and_the_next_call_cleans_up() {
     let bench = TestBench::new();
