@@ -30,7 +30,7 @@ pub(super) fn base(q: &Question<'_>) -> GateResult {
     if !target.unreadable_forms.is_empty() {
         return GateResult::failed(
             format!("this version does not read this repository: {}", target.unreadable_forms.join(", ")),
-            "use a full clone with plain SHA-1 objects, without submodules and large-file pointers in the base",
+            remedies(&target.unreadable_forms),
         );
     }
     if q.contract.mutation_mode == Some(MutationMode::CopiedFixture) && !target.is_fixture {
@@ -40,6 +40,25 @@ pub(super) fn base(q: &Question<'_>) -> GateResult {
         );
     }
     GateResult::passed(format!("commit {} with tree {}", target.commit, target.tree))
+}
+
+fn remedies(forms: &[String]) -> String {
+    let remedy = |form: &String| match form.as_str() {
+        "bare" => "name a clone with a work tree",
+        "shallow" => "fetch the whole history: `git fetch --unshallow`",
+        "partial-clone" => "make a full clone, without `--filter`, and name that",
+        "submodules" => "name a base without submodules",
+        "lfs" => "name a base whose attributes, and those of the clone, ask for no `filter=lfs`",
+        "unread-attributes" => {
+            "make the `.gitattributes` files and `info/attributes` readable and smaller than 1 MiB"
+        }
+        "unsafe-names" => "rename what git or another file system could take for `.git`",
+        "huge" => {
+            "name a base and HEAD with at most 1,000,000 files and folders, 200 of them below one another"
+        }
+        _ => "use a full clone with plain SHA-1 objects",
+    };
+    forms.iter().map(remedy).collect::<Vec<_>>().join("; ")
 }
 
 /// `target.ownership`
@@ -118,6 +137,10 @@ pub(super) fn clean_start(q: &Question<'_>) -> GateResult {
     }
     match &target.dirt {
         _ if target.is_fixture => GateResult::passed("a fixture is imported whole, as one commit"),
+        None if !target.unreadable_forms.is_empty() => GateResult::missing(
+            "nobody can say whether a work tree is clean that this version does not read",
+            remedies(&target.unreadable_forms),
+        ),
         None => GateResult::missing("nobody looked whether the work tree is clean", "gather the facts again"),
         Some(paths) if paths.is_empty() => GateResult::passed("the work tree is clean"),
         Some(paths) => {

@@ -66,7 +66,7 @@ fn derive(home: &Home, repo: &Path, contents: &BundleContents) -> Result<Derived
     let Some(recorded) = &contents.report.sections.patch else {
         return Err(Wrong::NotDone("the run recorded no patch".to_owned()));
     };
-    let base = base_in(home, repo, recorded.base_commit.as_str()).map_err(failed)?;
+    let base = base_in(home, repo, recorded.base_commit.as_str())?;
     if base.commit != recorded.base_commit || base.tree != recorded.base_tree {
         let found = format!("{} holds commit {} with tree {}", repo.display(), base.commit, base.tree);
         return Err(Wrong::Failed(format!(
@@ -93,12 +93,19 @@ fn derive(home: &Home, repo: &Path, contents: &BundleContents) -> Result<Derived
 }
 
 /// The commit in a clone, or in a fixture's plain files.
-fn base_in(home: &Home, repo: &Path, commit: &str) -> Result<Base, crate::workspace::TargetProblem> {
+fn base_in(home: &Home, repo: &Path, commit: &str) -> Result<Base, Wrong> {
     let plain = if repo.join("contract.toml").is_file() { repo.join("repo") } else { repo.to_owned() };
     if std::fs::symlink_metadata(plain.join(".git")).is_err() && !plain.join("objects").is_dir() {
-        return Ok(import_fixture(&plain, &home.cache().join("fixtures.git"))?.base());
+        let imported = import_fixture(&plain, &home.cache().join("fixtures.git")).map_err(failed)?;
+        return Ok(imported.base());
     }
-    observe_target(repo, commit, &ObserveOptions::default()).map(|target| target.base)
+    let target = observe_target(repo, commit, &ObserveOptions::default()).map_err(failed)?;
+    let forms = target.facts.unreadable_forms;
+    if forms.is_empty() {
+        Ok(target.base)
+    } else {
+        Err(Wrong::Failed(format!("this version does not read {}: {}", repo.display(), forms.join(", "))))
+    }
 }
 
 /// Runs the recorded verification again on what [`trees`] derived, and adds the answer.

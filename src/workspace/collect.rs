@@ -20,7 +20,7 @@ use super::tree::{EXECUTABLE, FOLDER, LINK, PLAIN};
 use crate::beneath::{BeneathError, Dir, Entry, FileKind};
 
 /// Folders below one another.
-const LEVELS: usize = 200;
+pub(super) const LEVELS: usize = 200;
 /// Bytes of a path: the system takes 4095 at once, and a part of them belongs to where the patch is applied.
 const PATH_BYTES: usize = 4096 - 256;
 /// Names read in one folder.

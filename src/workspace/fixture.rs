@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use git2::{ObjectType, Oid, Repository, RepositoryInitOptions, Signature, Time};
 
 use super::checkout::BASE_TIME;
+use super::forms::forms_of_tree;
 use super::git::git_id;
 use super::names::is_safe_component;
-use super::target::forms_of_tree;
 use super::tree::{self, EXECUTABLE, Edit, LINK, PLAIN};
 use super::{Base, TargetProblem, WorkspaceError};
 use crate::beneath::{Dir, Entry, FileKind, Visit, WalkLimits};

@@ -15,6 +15,7 @@ mod collect;
 mod diff;
 mod error;
 mod fixture;
+mod forms;
 mod git;
 mod ignores;
 mod mount;

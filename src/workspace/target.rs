@@ -5,21 +5,13 @@
 
 use std::path::{Path, PathBuf};
 
-use git2::{ErrorCode, ObjectType, Oid, Repository, Tree};
+use git2::{ErrorCode, Repository, Tree};
 
 use super::base::Base;
 use super::clean;
+use super::forms::{HUGE_FORM, forms_of_repository, forms_of_tree, remembered_forms};
 use super::git::git_id;
-use super::names::is_safe_component;
-use super::tree::FOLDER;
 use crate::eligibility::TargetFacts;
-
-/// More files than this are not checked out; the largest public repositories have a third of it.
-const HUGE: u64 = 1_000_000;
-/// Raised when more forms are looked for, so that older memories do not count.
-const FORMS_VERSION: u32 = 1;
-/// Attribute files larger than this are not looked through for LFS.
-const ATTRIBUTES_BYTES: usize = 1 << 20;
 
 /// What to look at besides the base.
 #[derive(Debug, Clone, Default)]
@@ -120,14 +112,18 @@ fn observe(
         tree: git_id(tree.id()).map_err(unreadable)?,
     };
     let mut forms = forms_of_repository(&repo).map_err(unreadable)?;
-    forms.extend(
-        match cache_dir {
-            Some(cache_dir) => remembered_forms(&repo, &tree, cache_dir),
-            None => forms_of_tree(&repo, &tree),
-        }
-        .map_err(unreadable)?,
-    );
-    let dirt = if options.look_for_dirt && !repo.is_bare() {
+    let look = |tree: &Tree<'_>| match cache_dir {
+        Some(cache_dir) => remembered_forms(&repo, tree, cache_dir),
+        None => forms_of_tree(&repo, tree),
+    };
+    forms.extend(look(&tree).map_err(unreadable)?);
+    if options.look_for_dirt && forms.is_empty() {
+        // The work tree is compared with HEAD, which may be another commit than the base.
+        let head = repo.head().and_then(|head| head.peel_to_tree()).map_err(unreadable)?;
+        let of_head = if head.id() == tree.id() { Vec::new() } else { look(&head).map_err(unreadable)? };
+        forms.extend(of_head.into_iter().filter(|form| form == HUGE_FORM));
+    }
+    let dirt = if options.look_for_dirt && forms.is_empty() {
         Some(clean::dirt(&repo, &top, options).map_err(unreadable)?)
     } else {
         None
@@ -218,86 +214,4 @@ fn resolve<'r>(repo: &'r Repository, top: &Path, base_ref: &str) -> Result<git2:
             "Name a branch, tag or commit that `git rev-parse` finds there.",
         )
     })
-}
-
-fn forms_of_repository(repo: &Repository) -> Result<Vec<String>, git2::Error> {
-    let mut forms = Vec::new();
-    if repo.is_bare() {
-        forms.push("bare".to_owned());
-    }
-    if repo.is_shallow() || repo.commondir().join("shallow").exists() {
-        forms.push("shallow".to_owned());
-    }
-    // A clone with a filter names the remote that would have to be asked for the rest.
-    let config = repo.config()?;
-    let mut promisors = config.entries(Some(r"remote\..*\.(promisor|partialclonefilter)"))?;
-    if promisors.next().is_some() {
-        forms.push("partial-clone".to_owned());
-    }
-    Ok(forms)
-}
-
-/// Only good trees are remembered, each as an empty file: an unreadable memory is no memory.
-fn remembered_forms(
-    repo: &Repository,
-    tree: &Tree<'_>,
-    cache_dir: &Path,
-) -> Result<Vec<String>, git2::Error> {
-    let folder = cache_dir.join("trees");
-    let memory = folder.join(format!("{FORMS_VERSION}-{}", tree.id()));
-    if memory.exists() {
-        return Ok(Vec::new());
-    }
-    let forms = forms_of_tree(repo, tree)?;
-    if forms.is_empty() {
-        // A memory that cannot be written costs time, nothing else.
-        std::fs::create_dir_all(&folder).and_then(|()| std::fs::write(&memory, b"")).ok();
-    }
-    Ok(forms)
-}
-
-#[derive(Default)]
-struct TreeForms {
-    files: u64,
-    submodules: bool,
-    lfs: bool,
-    unsafe_names: bool,
-}
-
-pub(super) fn forms_of_tree(repo: &Repository, tree: &Tree<'_>) -> Result<Vec<String>, git2::Error> {
-    let mut found = TreeForms::default();
-    look_through(repo, tree.id(), &mut found)?;
-    let forms = [
-        (found.submodules, "submodules"),
-        (found.lfs, "lfs"),
-        (found.unsafe_names, "unsafe-names"),
-        (found.files > HUGE, "huge"),
-    ];
-    Ok(forms.into_iter().filter(|(is, _)| *is).map(|(_, form)| form.to_owned()).collect())
-}
-
-fn look_through(repo: &Repository, tree: Oid, found: &mut TreeForms) -> Result<(), git2::Error> {
-    let tree = repo.find_tree(tree)?;
-    for entry in &tree {
-        let name = entry.name_bytes();
-        found.unsafe_names |= !is_safe_component(name);
-        match entry.filemode_raw() {
-            FOLDER if found.files <= HUGE => look_through(repo, entry.id(), found)?,
-            0o160_000 => found.submodules = true,
-            _ => {
-                found.files += 1;
-                if name == b".gitattributes" && entry.kind() == Some(ObjectType::Blob) {
-                    let blob = repo.find_blob(entry.id())?;
-                    found.lfs |= blob.size() <= ATTRIBUTES_BYTES && asks_for_lfs(blob.content());
-                }
-            }
-        }
-    }
-    Ok(())
-}
-
-fn asks_for_lfs(attributes: &[u8]) -> bool {
-    let live = |line: &&[u8]| !line.trim_ascii_start().starts_with(b"#");
-    let words = |line: &'_ [u8]| line.split(u8::is_ascii_whitespace).any(|word| word == b"filter=lfs");
-    attributes.split(|byte| *byte == b'\n').filter(live).any(words)
 }

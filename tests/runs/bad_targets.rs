@@ -47,6 +47,30 @@ fn forms_that_this_version_does_not_read_are_named() {
     bench.git(&lfs, &["add", "-A"]);
     bench.git(&lfs, &["commit", "-qm", "lfs"]);
     decide(&bench, "lfs").expect(3, &["target.base", "lfs"]);
+    let local = bench.repository("local");
+    decide(&bench, "local").expect(0, &[]);
+    std::fs::create_dir_all(local.join(".git/info")).unwrap();
+    std::fs::write(local.join(".git/info/attributes"), "*.bin filter=lfs diff=lfs merge=lfs -text\n")
+        .unwrap();
+    decide(&bench, "local").expect(3, &["target.base", "lfs"]);
+    let huge = bench.repository("huge");
+    endless(&bench, &huge);
+    decide(&bench, "huge").expect(3, &["target.base", "huge", "1,000,000"]);
+    // Also where only HEAD is such a commit and the base is not.
+    bench.file("contract.toml", &contract("huge").replace("risk_class", "base_ref = \"old\"\nrisk_class"));
+    bench.cto(&["decide", "contract.toml"]).expect(3, &["target.base", "huge"]);
+}
+
+/// Makes HEAD of a repository a tree of ten folders, each the same ten folders, and so on.
+fn endless(bench: &TestBench, repo: &std::path::Path) {
+    let script = "t=$(git rev-parse HEAD^{tree})
+        for level in $(seq 30); do
+            t=$(for n in 0 1 2 3 4 5 6 7 8 9; do printf '040000 tree %s\\t%s\\n' $t $n; done | git mktree)
+        done
+        git reset -q --soft $(git -c user.name=a -c user.email=a@b.invalid commit-tree -p HEAD -m x $t)";
+    let made = std::process::Command::new("sh").args(["-ec", script]).current_dir(repo).status().unwrap();
+    assert!(made.success());
+    bench.git(repo, &["branch", "old", "HEAD~1"]);
 }
 
 #[test]
