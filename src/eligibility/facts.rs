@@ -32,6 +32,8 @@ pub struct Facts {
     pub named_engine: Option<EngineId>,
     /// The target repository.
     pub target: Observed<TargetFacts>,
+    /// What to do about a target that was not seen; empty for one that was.
+    pub target_remedy: String,
     /// What the registry says of the target.
     pub registry: Observed<RegistryFacts>,
     /// Whether the authority's planning file was found and is a regular file in bounds.

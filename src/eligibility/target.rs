@@ -10,14 +10,12 @@ const DIRT_SHOWN: usize = 5;
 fn target<'a>(q: &Question<'a>) -> Result<&'a TargetFacts, GateResult> {
     match &q.facts.target {
         Observed::Seen(target) => Ok(target),
-        Observed::Absent(what) => Err(GateResult::missing(
-            format!("the target is not there: {what}"),
-            "name a local repository's top folder and a ref of it that leads to a commit",
-        )),
-        Observed::Error(how) => Err(GateResult::errored(
-            format!("the target could not be read: {how}"),
-            "make the repository readable for this account and whole",
-        )),
+        Observed::Absent(what) => {
+            Err(GateResult::missing(format!("the target is not there: {what}"), &q.facts.target_remedy))
+        }
+        Observed::Error(how) => {
+            Err(GateResult::errored(format!("the target could not be read: {how}"), &q.facts.target_remedy))
+        }
     }
 }
 
@@ -84,22 +82,26 @@ fn owned_for(entry: &RegistryFacts, mode: Option<MutationMode>) -> GateResult {
         );
     };
     let owner = entry.owner.as_deref().filter(|o| !o.trim().is_empty());
-    if entry.ownership == Ownership::Sandbox {
-        return if mode <= MutationMode::SandboxRepo {
-            GateResult::passed(format!("registered as a sandbox; owner {}", owner.unwrap_or("not named")))
-        } else {
-            GateResult::failed(
-                format!("the target is registered as a sandbox, and mode `{mode}` is for owned repositories"),
-                "ask for mode `sandbox-repo`, or register it as owned",
-            )
-        };
+    if entry.ownership == Ownership::Sandbox && mode > MutationMode::SandboxRepo {
+        return GateResult::failed(
+            format!("the target is registered as a sandbox, and mode `{mode}` is for owned repositories"),
+            "ask for mode `sandbox-repo`, or register it as owned",
+        );
     }
     let Some(owner) = owner else {
-        return GateResult::missing(
-            "the registry does not name the owner",
-            "register it again with `--owner NAME`",
-        );
+        // Below `sandbox-repo` nothing reaches a sandbox, so nobody has to answer for it.
+        return if entry.ownership == Ownership::Sandbox && mode < MutationMode::SandboxRepo {
+            GateResult::passed("registered as a sandbox; nothing reaches it")
+        } else {
+            GateResult::missing(
+                "the registry does not name the owner",
+                "register it again with `--owner NAME`",
+            )
+        };
     };
+    if entry.ownership == Ownership::Sandbox {
+        return GateResult::passed(format!("registered as a sandbox of {owner}"));
+    }
     match (mode, entry.criticality) {
         (MutationMode::None | MutationMode::CopiedFixture, _) => {
             GateResult::passed(format!("owned by {owner}; nothing reaches it"))

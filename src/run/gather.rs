@@ -90,6 +90,7 @@ pub(super) fn facts(
     Ok(Facts {
         named_engine: named_engine.cloned(),
         target: seen.source.facts(),
+        target_remedy: seen.source.remedy().to_owned(),
         registry: registry(settings, seen.source.identity()),
         authority: authority(contract, asked.folder.as_deref(), &seen.source),
         engines: seen.engines.facts(),

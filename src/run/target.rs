@@ -14,6 +14,7 @@ use crate::workspace::{
 #[derive(Debug)]
 pub(super) struct Source {
     facts: Observed<TargetFacts>,
+    remedy: String,
     base: Option<Base>,
     identity: Option<PathBuf>,
 }
@@ -27,7 +28,7 @@ impl Source {
         }
         let path = match locate(registry, &task.target_repository) {
             Ok(path) => path,
-            Err(why) => return Self { facts: Observed::Absent(why), base: None, identity: None },
+            Err(unregistered) => return unregistered,
         };
         let options = ObserveOptions {
             look_for_dirt: task.clean_start,
@@ -39,16 +40,17 @@ impl Source {
                 identity: Some(PathBuf::from(&found.facts.identity)),
                 base: Some(found.base),
                 facts: Observed::Seen(found.facts),
+                remedy: String::new(),
             },
-            Err(problem) => Self { facts: said(&problem), base: None, identity: path.canonicalize().ok() },
+            Err(problem) => Self::without(problem, path.canonicalize().ok()),
         }
     }
 
     fn fixture(home: &Home, task: &TaskContract, repo: &Path) -> Self {
         if task.base_ref != "HEAD" {
-            let why =
-                format!("a fixture has one commit, `HEAD`, and the contract asks for `{}`", task.base_ref);
-            return Self { facts: Observed::Error(why), base: None, identity: Some(repo.to_owned()) };
+            let what = format!("A fixture has one commit, and `{}` is not its name.", task.base_ref);
+            let remedy = "write `base_ref = \"HEAD\"`, or leave it out";
+            return Self::unseen(Observed::Absent(what), remedy, Some(repo.to_owned()));
         }
         match import_fixture(repo, &home.cache().join("fixtures.git")) {
             Ok(imported) => Self {
@@ -60,11 +62,27 @@ impl Source {
                     dirt: Some(Vec::new()),
                     unreadable_forms: imported.unreadable_forms,
                 }),
+                remedy: String::new(),
                 base: Some(Base { git_dir: imported.git_dir, commit: imported.commit, tree: imported.tree }),
                 identity: Some(repo.to_owned()),
             },
-            Err(problem) => Self { facts: said(&problem), base: None, identity: Some(repo.to_owned()) },
+            Err(problem) => Self::without(problem, Some(repo.to_owned())),
         }
+    }
+
+    fn without(problem: TargetProblem, identity: Option<PathBuf>) -> Self {
+        let absent = problem.is_absent();
+        let facts = if absent { Observed::Absent } else { Observed::Error }(problem.sentence);
+        Self::unseen(facts, &problem.remedy, identity)
+    }
+
+    fn unseen(facts: Observed<TargetFacts>, remedy: &str, identity: Option<PathBuf>) -> Self {
+        Self { facts, remedy: remedy.to_owned(), base: None, identity }
+    }
+
+    /// What to do about a target that was not seen; empty for one that was.
+    pub(super) fn remedy(&self) -> &str {
+        &self.remedy
     }
 
     /// What the gates see.
@@ -94,15 +112,13 @@ impl Source {
 }
 
 /// A URL stands for a registered clone; nothing is fetched.
-fn locate(registry: &Registry, target: &str) -> Result<PathBuf, String> {
+fn locate(registry: &Registry, target: &str) -> Result<PathBuf, Source> {
     if target.contains("://") || !target.starts_with('/') {
         return registry.by_url(target).map(|entry| entry.path.clone()).ok_or_else(|| {
-            format!("the URL `{target}` is not registered; register its local clone with `cto repo add DIR --url {target} --ownership …`")
+            let what = Observed::Absent(format!("The URL `{target}` is not registered."));
+            let remedy = "register its local clone: `cto repo add DIR --url URL --ownership …`";
+            Source::unseen(what, remedy, None)
         });
     }
     Ok(PathBuf::from(target))
-}
-
-fn said(problem: &TargetProblem) -> Observed<TargetFacts> {
-    Observed::Error(format!("{} ({})", problem.sentence, problem.remedy))
 }

@@ -50,11 +50,19 @@ impl TargetProblem {
         Self { code, sentence: sentence.into(), remedy: remedy.into() }
     }
 
+    /// Whether the thing that was named is not there, as opposed to there and not usable.
+    #[must_use]
+    pub fn is_absent(&self) -> bool {
+        const ABSENT: [&str; 4] =
+            ["target.not-a-repository", "target.not-the-top", "target.unborn-head", "target.base-ref"];
+        ABSENT.contains(&self.code)
+    }
+
     pub(super) fn unreadable(path: &Path, error: &git2::Error) -> Self {
         Self::new(
             "target.unreadable",
             format!("The repository {} cannot be read: {}.", path.display(), error.message()),
-            "Check it with `git fsck`.",
+            "Make all of it readable for this account, and check it with `git fsck`.",
         )
     }
 }
@@ -89,10 +97,15 @@ fn observe(
     cache_dir: Option<&Path>,
 ) -> Result<Target, TargetProblem> {
     let top = std::fs::canonicalize(path).map_err(|error| {
+        let there = error.kind() != std::io::ErrorKind::NotFound;
         TargetProblem::new(
-            "target.not-a-repository",
-            format!("There is no repository at {}: {error}.", path.display()),
-            "Name an existing repository's top folder.",
+            if there { "target.unreadable" } else { "target.not-a-repository" },
+            format!("There is no repository to be had at {}: {error}.", path.display()),
+            if there {
+                "Make every folder above it enterable."
+            } else {
+                "Name an existing repository's top folder."
+            },
         )
     })?;
     let identity = top.to_str().map(str::to_owned).ok_or_else(|| {
@@ -182,6 +195,11 @@ fn open_problem(top: &Path, error: &git2::Error) -> TargetProblem {
             }
         }
         return TargetProblem::unreadable(top, error);
+    }
+    // Something stands where the repository would be, or nobody lets us see whether it does.
+    match std::fs::symlink_metadata(top.join(".git")) {
+        Err(absent) if absent.kind() == std::io::ErrorKind::NotFound => {}
+        Ok(_) | Err(_) => return TargetProblem::unreadable(top, error),
     }
     if let Some(above) = top.ancestors().skip(1).find(|above| above.join(".git").exists()) {
         return TargetProblem::new(

@@ -58,7 +58,7 @@ fn a_remembered_tree_gives_the_same_answer_and_a_bad_one_is_never_remembered() {
 fn what_is_no_readable_target_says_why_and_what_to_do() {
     let bed = Bed::new("mkdir d; echo x > d/f");
     let at = |name: &str| bed.path(name);
-    for dir in ["empty", "unborn"] {
+    for dir in ["empty", "unborn", "broken", "broken/.git"] {
         fs::create_dir(at(dir)).unwrap();
     }
     bed.git("unborn", &["init", "-q"]);
@@ -67,6 +67,7 @@ fn what_is_no_readable_target_says_why_and_what_to_do() {
     for (path, base_ref, code) in [
         ("nowhere", "HEAD", "target.not-a-repository"),
         ("empty", "HEAD", "target.not-a-repository"),
+        ("broken", "HEAD", "target.unreadable"),
         ("target/d", "HEAD", "target.not-the-top"),
         ("unborn", "HEAD", "target.unborn-head"),
         ("sha256", "HEAD", "target.sha256"),

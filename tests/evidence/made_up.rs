@@ -175,7 +175,7 @@ pub(crate) fn facts(contract: &SealedContract) -> Facts {
             "overlay": true, "hard_memory": false, "hard_processes": true}},
         "provisions": {}, "policy": digest("policy"), "ceilings": ceilings,
         "requester": {"account": "1000:dev", "principal": null, "owns_principals": true, "is_root": false},
-        "approvals": [], "approval_errors": [], "gathered_at": Timestamp::now(),
+        "approvals": [], "target_remedy": "", "approval_errors": [], "gathered_at": Timestamp::now(),
     }))
     .unwrap()
 }

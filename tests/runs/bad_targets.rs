@@ -2,6 +2,37 @@
 
 use super::bench::{Said, TestBench, contract};
 
+/// The row of `target.base` in the decision about a target.
+fn base_row(bench: &TestBench, target: &str) -> serde_json::Value {
+    bench.file("contract.toml", &contract(target));
+    let said = bench.cto(&["decide", "contract.toml", "--json"]);
+    let decision: serde_json::Value = serde_json::from_str(said.out.lines().last().unwrap()).unwrap();
+    let rows = decision["missing_gates"].as_array().unwrap();
+    rows.iter().find(|row| row["gate"] == "target.base").unwrap().clone()
+}
+
+#[test]
+fn what_is_not_there_is_missing_and_every_remedy_is_its_own() {
+    let bench = TestBench::new();
+    bench.file("plain/a.txt", "one\n");
+    std::fs::create_dir_all(bench.work().join("broken/.git")).unwrap();
+    bench.git(&bench.work(), &["init", "-q", "unborn"]);
+    bench.repository("repo");
+    for (target, state, remedy) in [
+        ("missing", "missing", "Name an existing repository's top folder."),
+        ("plain", "missing", "git init"),
+        ("unborn", "missing", "Make a first commit."),
+        ("repo/src", "missing", "Name the top"),
+        ("https://example.invalid/x.git", "missing", "cto repo add"),
+        ("broken", "errored", "readable for this account"),
+    ] {
+        let row = base_row(&bench, target);
+        assert_eq!(row["state"], state, "{row}");
+        assert!(row["remedy"].as_str().unwrap().contains(remedy), "{row}");
+        assert!(!row["reason"].as_str().unwrap().contains(remedy), "{row}");
+    }
+}
+
 fn decide(bench: &TestBench, target: &str) -> Said {
     bench.file("contract.toml", &contract(target));
     bench.cto(&["decide", "contract.toml"])

@@ -78,7 +78,9 @@ fn ownership_and_criticality_must_allow_the_mode() {
     use Ownership::{Owned, Sandbox};
     use RefusalState::{Failed, Missing};
     let cases = [
-        (Mode::SandboxRepo, Sandbox, None, None, None),
+        (Mode::SandboxRepo, Sandbox, Some("jp"), None, None),
+        (Mode::SandboxRepo, Sandbox, None, None, Some(Missing)),
+        (Mode::SandboxRepo, Sandbox, Some(" "), Some(Noncritical), Some(Missing)),
         (Mode::SandboxRepo, Owned, Some("jp"), Some(Noncritical), Some(Failed)),
         (Mode::OwnedNoncriticalRepo, Sandbox, Some("jp"), Some(Noncritical), Some(Failed)),
         (Mode::OwnedNoncriticalRepo, Owned, Some("jp"), Some(Noncritical), None),

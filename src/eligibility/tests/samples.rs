@@ -138,6 +138,7 @@ pub(super) fn facts(gated: bool, contract: &TaskContract) -> Facts {
             dirt: Some(Vec::new()),
             unreadable_forms: Vec::new(),
         }),
+        target_remedy: String::new(),
         registry: Observed::Seen(RegistryFacts {
             ownership: if owned { Ownership::Owned } else { Ownership::Sandbox },
             owner: Some("jp".to_owned()),
