@@ -151,9 +151,10 @@ async fn tell(
     recording.announce(Act::Decide, scene.asked.contract.digest().to_string())?;
     let mut decision = scene.decide(home)?;
     if decision.document().waits_only_for_approval() && stop.said().is_none() {
-        approve::ask(home, &scene, decision.document(), &mut recording)?;
+        let open = approve::ask(home, &scene, decision.document(), &mut recording)?;
         if request.wait {
-            decision = approve::wait(home, request, &mut scene, decision, &stop, &mut recording).await?;
+            let waiting = (decision, open);
+            decision = approve::wait(home, request, &mut scene, waiting, &stop, &mut recording).await?;
         }
     }
     let document = decision.document().clone();

@@ -49,7 +49,7 @@ pub(super) fn ask(
     scene: &Scene,
     document: &DecisionDocument,
     recording: &mut Recording<'_>,
-) -> Result<ApprovalId, RecordError> {
+) -> Result<PendingRequest, RecordError> {
     let folder = folder(home)?;
     let now = Timestamp::now();
     let task = scene.asked.contract.task();
@@ -81,23 +81,23 @@ pub(super) fn ask(
         "mode": request.mode, "risk": request.risk, "expires_at": request.expires_at,
     });
     recording.append(Draft::observed(EventKind::ApprovalRequested, data))?;
-    Ok(request.request_id)
+    Ok(request)
 }
 
-/// Waits until an answer changes the decision, the request ends, or somebody says stop.
+/// Waits until an answer changes the decision, the request ends, or somebody says stop. Where something that the
+/// answer rests on changed meanwhile, it answers another request than this run would make: a new one is asked for.
 pub(super) async fn wait(
     home: &Home,
     request: &RunRequest,
     scene: &mut Scene,
-    first: Decision,
+    (first, asked_for): (Decision, PendingRequest),
     stop: &Stop,
     recording: &mut Recording<'_>,
 ) -> Result<Decision, RecordError> {
-    let mut decision = first;
-    let Some(id) = recording.pending() else { return Ok(decision) };
+    let (mut decision, mut open) = (first, asked_for);
+    let mut stopped = stop.cancelled();
     recording.begin_step(Step::Approval);
-    recording.tell(Progress::Waiting { approval: id });
-    let ends = Timestamp::now().plus_seconds(OPEN_SECONDS);
+    recording.tell(Progress::Waiting { approval: open.request_id.clone() });
     while decision.document().waits_only_for_approval() {
         let denied = decision
             .document()
@@ -105,10 +105,11 @@ pub(super) async fn wait(
             .approvals
             .iter()
             .any(|answer| answer.answer == ApprovalAnswer::Deny && answer.refused.is_empty());
-        if denied || stop.said().is_some() || ends.is_none_or(|end| Timestamp::now() >= end) {
+        if denied || stop.said().is_some() || Timestamp::now() >= open.expires_at {
             break;
         }
-        tokio::time::sleep(LOOK_EVERY).await;
+        // Both ends of this mean the same: look again.
+        tokio::time::timeout(LOOK_EVERY, stopped.changed()).await.ok();
         if on_record(home, scene, decision.document())?.is_empty() {
             continue;
         }
@@ -117,6 +118,11 @@ pub(super) async fn wait(
         let asked = scene.asked.clone();
         *scene = Scene::look(home, request, settings, asked, scene.run_id.clone())?;
         decision = scene.decide(home)?;
+        let document = decision.document();
+        if document.waits_only_for_approval() && document.request_digest != open.request_digest {
+            open = ask(home, scene, document, recording)?;
+            recording.tell(Progress::Waiting { approval: open.request_id.clone() });
+        }
     }
     recording.end_step("")?;
     Ok(decision)

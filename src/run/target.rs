@@ -26,9 +26,10 @@ impl Source {
         if let Some(repo) = asked.fixture_repo() {
             return Self::fixture(home, task, &repo);
         }
-        let path = match locate(registry, &task.target_repository) {
-            Ok(path) => path,
-            Err(unregistered) => return unregistered,
+        let Some(path) = locate(registry, &task.target_repository) else {
+            let what = format!("The URL `{}` is not registered.", task.target_repository);
+            let remedy = "register its local clone: `cto repo add DIR --url URL --ownership …`";
+            return Self::unseen(Observed::Absent(what), remedy, None);
         };
         let options = ObserveOptions {
             look_for_dirt: task.clean_start,
@@ -112,13 +113,10 @@ impl Source {
 }
 
 /// A URL stands for a registered clone; nothing is fetched.
-fn locate(registry: &Registry, target: &str) -> Result<PathBuf, Source> {
+fn locate(registry: &Registry, target: &str) -> Option<PathBuf> {
     if target.contains("://") || !target.starts_with('/') {
-        return registry.by_url(target).map(|entry| entry.path.clone()).ok_or_else(|| {
-            let what = Observed::Absent(format!("The URL `{target}` is not registered."));
-            let remedy = "register its local clone: `cto repo add DIR --url URL --ownership …`";
-            Source::unseen(what, remedy, None)
-        });
+        registry.by_url(target).map(|entry| entry.path.clone())
+    } else {
+        Some(PathBuf::from(target))
     }
-    Ok(PathBuf::from(target))
 }

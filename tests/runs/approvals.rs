@@ -150,10 +150,39 @@ fn a_waiting_run_goes_on_when_somebody_says_yes() {
     let bench = TestBench::new();
     let contract = asking(&bench);
     let ada = principal(&bench, "ada", None);
-    let child = super::bench::until(bench.call(&["run", &contract, "--wait"]), "approval");
-    let pending = bench.state().join("approvals/pending");
-    let id = std::fs::read_dir(pending).unwrap().next().unwrap().unwrap().file_name().into_string().unwrap();
-    answer(&bench, "approve", id.trim_end_matches(".json"), "ada", &ada).expect(0, &[]);
-    let mut child = child;
+    let mut child = super::bench::until(bench.call(&["run", &contract, "--wait"]), "approval");
+    let id = requests(&bench).remove(0);
+    answer(&bench, "approve", &id, "ada", &ada).expect(0, &[]);
     assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+/// The ids of all requests on record.
+fn requests(bench: &TestBench) -> Vec<String> {
+    let names = std::fs::read_dir(bench.state().join("approvals/pending")).unwrap();
+    let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter_map(|name| name.strip_suffix(".json").map(str::to_owned)).collect()
+}
+
+#[test]
+fn a_waiting_run_asks_anew_when_what_was_approved_has_changed() {
+    let bench = TestBench::new();
+    let contract = asking(&bench);
+    let ada = principal(&bench, "ada", None);
+    let mut child = super::bench::until(bench.call(&["run", &contract, "--wait"]), "approval");
+    let first = requests(&bench).remove(0);
+    bench.file("f/repo/a.txt", "another base\n");
+    answer(&bench, "approve", &first, "ada", &ada).expect(0, &[]);
+    let second = loop {
+        if let Some(other) = requests(&bench).into_iter().find(|id| *id != first) {
+            break other;
+        }
+        assert!(child.try_wait().unwrap().is_none(), "the run ended early");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    };
+    answer(&bench, "approve", &second, "ada", &ada).expect(0, &[]);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(requests(&bench).len(), 2);
+    let spent = std::fs::read_dir(bench.state().join("approvals/spent")).unwrap();
+    let spent: Vec<_> = spent.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    assert_eq!(spent, [format!("{second}.json")]);
 }
