@@ -169,8 +169,28 @@ pub trait EventSink {
     fn append(&mut self, draft: Draft) -> Result<(), SinkError>;
 }
 
+/// What earlier lines of one stream left open, for secrets of several lines. Each stream has its own.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct OpenBlock {
+    /// Lines that may still come before the block is given up.
+    pub lines_left: usize,
+    /// Whether the line before this one was part of it.
+    pub inside: bool,
+}
+
 /// Replaces secrets in text that is about to be written anywhere.
 pub trait Redact {
-    /// The redacted bytes and the rule ids that matched, or `None` when nothing did.
+    /// The redacted bytes and the rule ids that matched, or `None` when nothing did. The answer does not depend
+    /// on what was redacted before, but for secrets that were learned.
     fn redact(&self, bytes: &[u8]) -> Option<(Vec<u8>, Vec<String>)>;
+
+    /// As [`Redact::redact`], for a stream that comes line by line.
+    fn redact_line(&self, line: &[u8], _open: &mut OpenBlock) -> Option<(Vec<u8>, Vec<String>)> {
+        self.redact(line)
+    }
+
+    /// How many secrets were learned so far. Text that was redacted at a smaller number may hold one.
+    fn learned(&self) -> usize {
+        0
+    }
 }

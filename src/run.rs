@@ -59,6 +59,7 @@ pub fn run(home: &Home, request: &RunRequest, observer: &mut dyn Observer) -> Re
 pub fn decide_only(home: &Home, request: &RunRequest) -> Result<DecisionDocument, RunError> {
     let settings = Settings::read(home)?;
     let asked = Asked::seal(request, &settings.ceilings)?;
+    asked.refuse_secret_names(&scanner()?)?;
     let scene = Scene::look(home, request, settings, asked, RunId::new())?;
     let audit = Audit::new(home.state(), scene.account());
     audit.act(Act::Decide, None, scene.asked.contract.digest().to_string()).map_err(RecordError::from)?;
@@ -97,6 +98,15 @@ impl Scene {
         self.facts.engines.get(engine)?.model.clone()
     }
 
+    /// Names that stand in every bundle as they are: an engine that calls one a secret makes it none.
+    fn names(&self) -> Vec<String> {
+        let contract = &self.asked.contract;
+        let mut names =
+            vec![self.run_id.to_string(), contract.task().task_id.to_string(), contract.digest().to_string()];
+        names.extend(self.seen.source.base().iter().flat_map(|b| [b.commit.to_string(), b.tree.to_string()]));
+        names
+    }
+
     /// What the root of the bundle says beyond its report.
     fn statement(&self, document: &DecisionDocument) -> SealStatement {
         let programs = self.facts.engines.iter().filter_map(|(id, facts)| match &facts.program {
@@ -127,6 +137,10 @@ impl Scene {
     }
 }
 
+fn scanner() -> Result<Scanner, RecordError> {
+    Scanner::embedded().map_err(|error| RecordError::Program(error.to_string()))
+}
+
 async fn tell(
     home: &Home,
     request: &RunRequest,
@@ -134,6 +148,8 @@ async fn tell(
 ) -> Result<RunOutcome, RunError> {
     let settings = Settings::read(home)?;
     let asked = Asked::seal(request, &settings.ceilings)?;
+    let scanner = Arc::new(scanner()?);
+    asked.refuse_secret_names(&scanner)?;
     let stop = Stop::listen().map_err(RecordError::Loop)?;
     clean_up(home)?;
 
@@ -142,7 +158,7 @@ async fn tell(
     bundles::refuse_in_target(&bundles::place(&request.cwd, request.out.as_deref()), &scene.seen.source)?;
     watch.end("", true, observer);
     stop.recording_begins();
-    let scanner = Arc::new(Scanner::embedded().map_err(|error| RecordError::Program(error.to_string()))?);
+    scanner.spare(scene.names());
     let redact: Redactor = scanner.clone();
     let mut recording = Recording::begin(home, &scene, request, redact, observer)?;
     let mut told = Told::new(Timestamp::now());
@@ -198,7 +214,7 @@ fn conclude(
     mut recording: Recording<'_>,
 ) -> Result<RunOutcome, RunError> {
     recording.begin_step(Step::Seal);
-    let withheld = recording.bundle().withheld().map_err(RecordError::from)?;
+    let withheld = recording.bundle().withheld(&mut told.sections).map_err(RecordError::from)?;
     told.withheld(&withheld);
     let patch = told.patch.take();
     let report = told.report(recording.run_id().clone(), scene.asked.contract.task(), document);

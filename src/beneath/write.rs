@@ -133,6 +133,12 @@ impl Dir {
             .map_err(|errno| BeneathError::act("publish", Path::new(to), errno))
     }
 
+    /// Renames within this directory (one component each), over `to` if it is there.
+    pub fn replace(&self, from: &OsStr, to: &OsStr) -> Result<(), BeneathError> {
+        rustix::fs::renameat(self, one_component(from)?, self, one_component(to)?)
+            .map_err(|errno| BeneathError::act("replace", Path::new(to), errno))
+    }
+
     /// Brings the directory's names to disk.
     pub fn sync(&self) -> Result<(), BeneathError> {
         rustix::fs::fsync(self).map_err(|errno| BeneathError::act("sync", Path::new(""), errno))

@@ -15,7 +15,7 @@ use super::redaction::{RawLogs, Redactor};
 use super::report::Withheld;
 use crate::beneath::{BeneathError, Dir};
 use crate::event::SinkError;
-use crate::vocab::{Basis, Digest, RunId, SealingKey};
+use crate::vocab::{Digest, RunId, SealingKey};
 
 /// Name of the event log.
 pub const EVENTS: &str = "events.normalized.jsonl";
@@ -49,7 +49,7 @@ pub const PATCH: &str = "patch.diff";
 /// Files that only sealing and the chain write.
 const OWN: [&str; 9] = [EVENTS, CHECKPOINTS, SUMS, ROOT, REPORT, SUMMARY, TRACE, SARIF, CTRF];
 /// Files kept open for one sync at the end; what comes after them is synced when written.
-const KEPT_OPEN: usize = 64;
+pub(super) const KEPT_OPEN: usize = 64;
 
 /// Why a bundle could not be written. A run whose evidence cannot be written ends unrecorded (exit 4).
 #[derive(Debug, thiserror::Error)]
@@ -103,6 +103,8 @@ pub struct BundleWriter {
     pub(super) raw: RawLogs,
     pub(super) sums: BTreeMap<String, Digest>,
     pub(super) withheld: Vec<Withheld>,
+    /// Whole files that stages wrote → how many secrets were known when they were last gone over.
+    pub(super) gone_over: BTreeMap<String, usize>,
     pub(super) unsynced: Vec<File>,
 }
 
@@ -130,6 +132,7 @@ impl BundleWriter {
             redact,
             sums: BTreeMap::new(),
             withheld: Vec::new(),
+            gone_over: BTreeMap::new(),
             unsynced: Vec::new(),
         })
     }
@@ -160,10 +163,13 @@ impl BundleWriter {
     /// the folder.
     pub fn write(&mut self, name: &str, bytes: &[u8]) -> Result<Digest, BundleError> {
         Self::allow(name)?;
-        match self.redact.redact(bytes) {
-            None => self.put(name, bytes),
-            Some((clean, rules)) => self.withhold(name, Digest::of(bytes), &clean, rules),
-        }
+        let known = self.redact.learned();
+        let written = match self.redact.redact(bytes) {
+            None => self.put(name, bytes)?,
+            Some((clean, rules)) => self.withhold(name, Digest::of(bytes), &clean, rules)?,
+        };
+        self.gone_over.insert(name.to_owned(), known);
+        Ok(written)
     }
 
     /// Writes a redacted copy in place of a file with digest `original`. `rules` say which secrets were found.
@@ -176,12 +182,8 @@ impl BundleWriter {
     ) -> Result<Digest, BundleError> {
         Self::allow(name)?;
         let written = self.put(name, redacted)?;
-        self.withheld.push(Withheld {
-            name: name.to_owned(),
-            digest: original,
-            rules,
-            basis: Basis::Observed,
-        });
+        self.gone_over.insert(name.to_owned(), 0);
+        self.note_withheld(name, original, rules);
         Ok(written)
     }
 
@@ -205,24 +207,6 @@ impl BundleWriter {
         self.raw.append(name, bytes).map_err(failed)
     }
 
-    /// Everything withheld so far, in files, raw logs and events, sorted by name. Raw logs are written out first,
-    /// so the answer is complete for what was handed in.
-    pub fn withheld(&mut self) -> Result<Vec<Withheld>, BundleError> {
-        self.raw.flush().map_err(|source| BundleError::Write { name: "backend/".to_owned(), source })?;
-        let mut all = self.withheld.clone();
-        let mut add = |name: &str, found: Option<(Digest, Vec<String>)>| {
-            if let Some((digest, rules)) = found {
-                all.push(Withheld { name: name.to_owned(), digest, rules, basis: Basis::Observed });
-            }
-        };
-        for (name, log) in &self.raw.logs {
-            add(name, log.withheld());
-        }
-        add(EVENTS, self.chain.withheld());
-        all.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(all)
-    }
-
     /// Names and digests of whole files written so far.
     #[must_use]
     pub const fn files(&self) -> &BTreeMap<String, Digest> {
@@ -241,17 +225,13 @@ impl BundleWriter {
         let failed = |source| BundleError::Write { name: name.to_owned(), source };
         let mut file = self.new_file(name)?;
         file.write_all(bytes).map_err(failed)?;
-        if self.unsynced.len() < KEPT_OPEN {
-            self.unsynced.push(file);
-        } else {
-            file.sync_data().map_err(failed)?;
-        }
+        self.keep(name, file)?;
         let digest = Digest::of(bytes);
         self.sums.insert(name.to_owned(), digest);
         Ok(digest)
     }
 
-    fn new_file(&self, name: &str) -> Result<File, BundleError> {
+    pub(super) fn new_file(&self, name: &str) -> Result<File, BundleError> {
         Ok(match name.rsplit_once('/') {
             Some((folder, own)) => {
                 self.dir.create_dir_all(folder, 0o700)?.create_file(OsStr::new(own), 0o600)?

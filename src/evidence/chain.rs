@@ -5,10 +5,14 @@
 //! [`EVENTS_PER_CHECKPOINT`] and when sealed, not at every stage, so an unsealed log that a power cut shortened may
 //! be refused instead of being taken for a prefix; it is no result either way. After a write that failed nothing
 //! more is taken, because the file's end is not known any more.
+//!
+//! When a secret was learned after lines that hold it, the log is written once more with those lines redacted, its
+//! tree grown and its heads signed anew, and takes the place of the first. Killed in that moment, it is a log
+//! without heads.
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, BufRead, Write};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -33,7 +37,11 @@ pub struct Chain {
     events: File,
     checkpoints: File,
     tree: MerkleTree,
-    signed_size: u64,
+    /// Sizes and stages of the heads signed so far.
+    heads: Vec<(u64, String)>,
+    /// How many secrets were known at the last event, and how many events were written before the last of them.
+    known: usize,
+    stale: u64,
     last: Option<Timestamp>,
     /// After a failed write, and after the last head.
     broken: bool,
@@ -72,7 +80,9 @@ impl Chain {
             events,
             checkpoints,
             tree: MerkleTree::new(),
-            signed_size: 0,
+            heads: Vec::new(),
+            known: 0,
+            stale: 0,
             last: None,
             broken: false,
             written: Hasher::new(),
@@ -110,7 +120,7 @@ impl Chain {
         let note = head.signed(&self.run, &self.key);
         self.checkpoints.write_all(note.as_bytes())?;
         self.notes.update(note.as_bytes());
-        self.signed_size = self.tree.size();
+        self.heads.push((self.tree.size(), stage.to_owned()));
         Ok(())
     }
 
@@ -135,30 +145,84 @@ impl Chain {
             basis: draft.basis,
             data: object(draft.data),
         };
-        let mut line = serde_json::to_vec(&event)?;
+        let line = serde_json::to_vec(&event)?;
         self.original.update(&line);
         self.original.update(b"\n");
-        let rules = redact_value(&mut event.data, &*self.redact);
-        if !rules.is_empty() {
-            self.rules.extend(rules);
-            line = serde_json::to_vec(&event)?;
+        let known = self.redact.learned();
+        if known > self.known {
+            (self.known, self.stale) = (known, self.tree.size());
         }
-        if line.len() > MAX_EVENT_LINE {
-            event.data = cut(&event.data)?;
-            line = serde_json::to_vec(&event)?;
-        }
-        self.trace.observe(&event);
-        self.tree.push(&line);
-        line.push(b'\n');
-        self.events.write_all(&line)?;
-        self.written.update(&line);
+        self.redact_and_write(&mut event, line)?;
+        let signed = self.heads.last().map_or(0, |(size, _)| *size);
         if ends_stage(event.kind) {
             self.sign_head(event.kind.as_str())?;
-        } else if self.tree.size() - self.signed_size >= EVENTS_PER_CHECKPOINT {
+        } else if self.tree.size() - signed >= EVENTS_PER_CHECKPOINT {
             self.events.sync_data()?;
             self.sign_head("events")?;
         }
         Ok(())
+    }
+
+    /// Writes `event`, whose line is `line` unless something in it has to be replaced.
+    fn redact_and_write(&mut self, event: &mut Event, mut line: Vec<u8>) -> io::Result<()> {
+        let rules = redact_value(&mut event.data, &*self.redact);
+        if !rules.is_empty() {
+            self.rules.extend(rules);
+            line = serde_json::to_vec(event)?;
+        }
+        if line.len() > MAX_EVENT_LINE {
+            event.data = cut(&event.data)?;
+            line = serde_json::to_vec(event)?;
+        }
+        self.trace.observe(event);
+        self.tree.push(&line);
+        line.push(b'\n');
+        self.events.write_all(&line)?;
+        self.written.update(&line);
+        Ok(())
+    }
+
+    /// Whether any of the events that were written before the last of `known` secrets was learned holds one; they
+    /// are not asked again for these. `lines`: the log as it is on disk.
+    pub(super) fn holds_secret(&mut self, lines: impl BufRead, known: usize) -> Result<bool, SinkError> {
+        let stale = if known > self.known { self.tree.size() } else { self.stale };
+        (self.known, self.stale) = (known.max(self.known), 0);
+        for line in lines.split(b'\n').take(usize::try_from(stale).unwrap_or(usize::MAX)) {
+            let mut event: Event = serde_json::from_slice(&line?).map_err(io::Error::from)?;
+            if !redact_value(&mut event.data, &*self.redact).is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Writes the log once more from `lines`, the log as it is on disk, into new files, with what is known now.
+    /// The files that were written so far are not the log any more.
+    pub(super) fn redo(&mut self, lines: impl BufRead, events: File, notes: File) -> Result<(), SinkError> {
+        self.guarded(|chain| {
+            let (key, redact) = (Arc::clone(&chain.key), Arc::clone(&chain.redact));
+            let mut fresh = Self::new(chain.run.clone(), key, redact, events, notes);
+            let (mut read, mut heads) = (MerkleTree::new(), chain.heads.iter().peekable());
+            for line in lines.split(b'\n') {
+                let line = line?;
+                read.push(&line);
+                let mut event: Event = serde_json::from_slice(&line)?;
+                fresh.redact_and_write(&mut event, line)?;
+                while let Some((_, stage)) = heads.next_if(|(size, _)| *size <= fresh.tree.size()) {
+                    fresh.sign_head(stage)?;
+                }
+            }
+            if read.root() != chain.tree.root() {
+                return Err(io::Error::other("somebody else changed the event log while it was written"));
+            }
+            fresh.rules.extend(chain.rules.iter().cloned());
+            (fresh.original, fresh.last) = (chain.original.clone(), chain.last);
+            (fresh.known, fresh.stale) = (chain.known, chain.stale);
+            // The old heads do not sign the new lines: until the new ones are in their place there are none.
+            chain.checkpoints.set_len(0)?;
+            *chain = fresh;
+            Ok(())
+        })
     }
 
     /// Signs the last head. Nothing can be appended after it.

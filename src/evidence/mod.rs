@@ -4,6 +4,7 @@
 //! root appears last, by rename, after all else is durable; a killed run leaves signed heads of what it recorded.
 //! Does not: decide anything, or read a bundle back (`verify` does).
 
+mod again;
 mod base64;
 mod bundle;
 mod chain;
@@ -16,6 +17,7 @@ mod report;
 mod sarif;
 mod seal;
 mod summary;
+mod texts;
 mod trace;
 mod tree;
 

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -74,6 +74,8 @@ pub(super) struct RawLog {
     written: Hasher,
     original: Hasher,
     rules: BTreeSet<String>,
+    /// How many secrets were known when it was begun or last gone over.
+    pub(super) known: usize,
 }
 
 impl RawLogs {
@@ -82,8 +84,15 @@ impl RawLogs {
     }
 
     pub(super) fn open(&mut self, name: &str, file: File) {
-        let (written, original) = (Hasher::new(), Hasher::new());
-        let log = RawLog { file, held: Vec::new(), taken: 0, written, original, rules: BTreeSet::new() };
+        let log = RawLog {
+            file,
+            held: Vec::new(),
+            taken: 0,
+            written: Hasher::new(),
+            original: Hasher::new(),
+            rules: BTreeSet::new(),
+            known: self.redact.learned(),
+        };
         self.logs.insert(name.to_owned(), log);
     }
 
@@ -129,6 +138,40 @@ impl RawLog {
     pub(super) fn withheld(&self) -> Option<(Digest, Vec<String>)> {
         (!self.rules.is_empty())
             .then(|| (self.original.clone().finish(), self.rules.iter().cloned().collect()))
+    }
+
+    /// Redacts what was written once more, from `old` into `copy`. Whether the copy is another one: it is then the
+    /// log. Nothing may be held back.
+    pub(super) fn again(&mut self, mut old: impl Read, copy: File, redact: &dyn Redact) -> io::Result<bool> {
+        self.known = redact.learned();
+        let mut fresh = Self {
+            file: copy,
+            held: Vec::new(),
+            taken: self.taken,
+            written: Hasher::new(),
+            original: self.original.clone(),
+            rules: self.rules.clone(),
+            known: self.known,
+        };
+        let mut read = Hasher::new();
+        loop {
+            let length = fresh.held.len();
+            if old.by_ref().take(BLOCK as u64).read_to_end(&mut fresh.held)? == 0 {
+                break;
+            }
+            read.update(fresh.held.get(length..).unwrap_or_default());
+            while fresh.held.len() >= BLOCK && fresh.write_block(redact, false)? {}
+        }
+        fresh.write_block(redact, true)?;
+        let before = self.written.clone().finish();
+        if read.finish() != before {
+            return Err(io::Error::other("somebody else changed the log while it was written"));
+        }
+        let other = fresh.written.clone().finish() != before;
+        if other {
+            *self = fresh;
+        }
+        Ok(other)
     }
 
     /// Writes the whole lines held back, or everything. Whether anything was written.

@@ -15,12 +15,11 @@ use super::dsse::{
     Envelope, EventsRoot, PREDICATE_TYPE, RootPredicate, RootStatement, STATEMENT_TYPE, Subject,
     SubjectDigest,
 };
-use super::redaction::redact_value;
-use super::report::{Report, Withheld};
+use super::report::Report;
 use super::trace::TraceBuilder;
 use super::{ctrf::ctrf, sarif::sarif, summary::summary};
 use crate::beneath::Dir;
-use crate::vocab::{Basis, Digest, GitId, Timestamp, Verdict};
+use crate::vocab::{Digest, GitId, Timestamp, Verdict};
 
 /// The root's name until it is published.
 const UNPUBLISHED: &str = "root.dsse.json.part";
@@ -60,11 +59,12 @@ pub struct SealedBundle {
 
 impl BundleWriter {
     /// Completes `report` (its `artifacts` and `withheld` are filled in here), writes what is derived, and seals.
+    /// Its reasons are taken as they are: they have to be concluded from sections that
+    /// [`BundleWriter::withheld`] went over.
     ///
     /// Refused as inconsistent: a report of another run, and anything withheld without the verdict `blocked`.
-    pub fn seal(mut self, report: Report, statement: SealStatement) -> Result<SealedBundle, BundleError> {
-        let withheld = self.withheld()?;
-        let mut report = self.redacted(report, withheld)?;
+    pub fn seal(mut self, mut report: Report, statement: SealStatement) -> Result<SealedBundle, BundleError> {
+        report.withheld = self.withheld(&mut report.sections)?;
         self.check(&report)?;
         let (events, trace) = self.close_logs()?;
         self.derive(&report, trace, &statement.harness)?;
@@ -86,23 +86,6 @@ impl BundleWriter {
         let root = self.put(UNPUBLISHED, envelope.as_bytes())?;
         self.publish()?;
         Ok(SealedBundle { path: self.path, root, report })
-    }
-
-    /// The report with every text redacted, and what that withheld added to the list.
-    fn redacted(&self, report: Report, mut withheld: Vec<Withheld>) -> Result<Report, BundleError> {
-        let json = |source| BundleError::Render { name: REPORT, source };
-        let mut value = serde_json::to_value(&report).map_err(json)?;
-        let rules = redact_value(&mut value, &*self.redact);
-        let mut clean = report;
-        if !rules.is_empty() {
-            let digest = Digest::of_json(&clean).map_err(json)?;
-            let rules = rules.into_iter().collect();
-            withheld.push(Withheld { name: REPORT.to_owned(), digest, rules, basis: Basis::Observed });
-            clean = serde_json::from_value(value).map_err(json)?;
-        }
-        withheld.sort_by(|a, b| a.name.cmp(&b.name));
-        clean.withheld = withheld;
-        Ok(clean)
     }
 
     fn check(&self, report: &Report) -> Result<(), BundleError> {

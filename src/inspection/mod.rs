@@ -16,4 +16,6 @@ pub use patch::{AddedLine, ChangeView, PatchInspection, inspect_changes, inspect
 pub use verdict::{Conclusion, conclude};
 
 #[cfg(test)]
+mod patch_tests;
+#[cfg(test)]
 mod verdict_tests;

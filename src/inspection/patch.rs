@@ -4,11 +4,13 @@
 //! finding that blocks. Kinds that git cannot carry, links that escape and colliding names are seen by the
 //! workspace and passed through as they came.
 
+use std::collections::BTreeSet;
+
 use crate::contract::{Action, CheckPatterns, FileSource, PathGlobs, TaskContract};
 use crate::evidence::{ChangeKind, CheckChange, Finding};
 use crate::vocab::{ActionId, MutationMode, Verdict, shown_bytes};
 
-use super::secrets::Scanner;
+use super::secrets::{Scanner, Secret};
 use crate::workspace::{Change, Patch};
 
 /// From this size on a changed file is mentioned, bytes.
@@ -72,8 +74,8 @@ pub struct PatchInspection {
     pub attempts: Vec<(ActionId, String)>,
     /// Whether `limits.changed_files` was reached: the limit's row says so too.
     pub too_many_files: bool,
-    /// Whether a secret was found: the patch has to be withheld.
-    pub has_secret: bool,
+    /// Which changes (by their place in the patch) hold a secret in content or name: the patch has to be withheld.
+    pub with_secret: BTreeSet<usize>,
 }
 
 /// Inspects `patch` against `contract`.
@@ -91,6 +93,8 @@ pub fn inspect_changes(
     scanner: &Scanner,
 ) -> PatchInspection {
     let mut out = PatchInspection { findings: oddities.to_vec(), ..PatchInspection::default() };
+    // First of all, so that no path that is shown below holds what a later change tells to be a secret.
+    let secrets = inspect_secrets(changes, scanner, &mut out.with_secret);
     let rules = Rules::of(contract, &mut out.findings);
     if contract.mutation_mode.is_none_or(|mode| mode == MutationMode::None) && !changes.is_empty() {
         out.findings.push(whole(
@@ -113,8 +117,8 @@ pub fn inspect_changes(
             rules.inspect_path(contract, path, scanner, &mut out);
         }
         inspect_kind(change, scanner, &mut out.findings);
-        inspect_secrets(change, scanner, &mut out);
     }
+    out.findings.extend(secrets);
     out
 }
 
@@ -209,36 +213,66 @@ fn inspect_kind(change: &ChangeView<'_>, scanner: &Scanner, findings: &mut Vec<F
     }
 }
 
-fn inspect_secrets(change: &ChangeView<'_>, scanner: &Scanner, out: &mut PatchInspection) {
-    let mut found = |line: Option<u64>, rule: &str, digest: &str, bytes: &[u8]| {
-        out.has_secret = true;
-        scanner.learn(bytes);
-        // The name itself may hold the secret.
-        let path = scanner.redacted_text(&shown_bytes(change.path));
-        out.findings.push(Finding {
-            code: "patch.secret".to_owned(),
-            path,
-            line,
-            sentence: format!("An added line holds a secret (rule `{rule}`, {digest})."),
-            weight: Verdict::Blocked,
-        });
-    };
-    for secret in scanner.scan(change.path) {
-        found(None, secret.rule, &secret.mark(), secret.of(change.path));
+/// A secret in one change.
+struct Found {
+    change: usize,
+    line: Option<u64>,
+    rule: &'static str,
+    mark: String,
+}
+
+/// One finding for each secret. What one change tells to be a secret is one in every other.
+fn inspect_secrets(
+    changes: &[ChangeView<'_>],
+    scanner: &Scanner,
+    with_secret: &mut BTreeSet<usize>,
+) -> Vec<Finding> {
+    let mut found = scan_changes(changes, scanner);
+    if !found.is_empty() {
+        // By now everything that the first look found is known, also without its surroundings.
+        found = scan_changes(changes, scanner);
     }
-    for run in contiguous(&change.added) {
-        let Some(first) = run.first() else { continue };
-        let text = run.iter().map(|line| line.bytes).collect::<Vec<_>>().join(&b'\n');
-        for secret in scanner.scan(&text) {
-            let before = text.iter().take(secret.start).filter(|byte| **byte == b'\n').count() as u64;
-            let line = (!change.binary).then_some(first.number + before);
-            found(line, secret.rule, &secret.mark(), secret.of(&text));
+    with_secret.extend(found.iter().map(|one| one.change));
+    let finding = |one: Found| Finding {
+        code: "patch.secret".to_owned(),
+        // The name itself may hold the secret.
+        path: changes
+            .get(one.change)
+            .map_or_else(String::new, |change| scanner.redacted_text(&shown_bytes(change.path))),
+        line: one.line,
+        sentence: format!("An added line holds a secret (rule `{}`, {}).", one.rule, one.mark),
+        weight: Verdict::Blocked,
+    };
+    found.into_iter().map(finding).collect()
+}
+
+/// Every secret in names and added lines; each is learned.
+fn scan_changes(changes: &[ChangeView<'_>], scanner: &Scanner) -> Vec<Found> {
+    let mut all = Vec::new();
+    for (index, change) in changes.iter().enumerate() {
+        let mut found = |line: Option<u64>, secret: &Secret, text: &[u8]| {
+            scanner.learn(secret.of(text));
+            all.push(Found { change: index, line, rule: secret.rule, mark: secret.mark() });
+        };
+        for path in [Some(change.path), change.from].into_iter().flatten() {
+            for secret in scanner.scan(path) {
+                found(None, &secret, path);
+            }
+        }
+        for run in contiguous(&change.added) {
+            let Some(first) = run.first() else { continue };
+            let text = run.iter().map(|line| line.bytes).collect::<Vec<_>>().join(&b'\n');
+            for secret in scanner.scan(&text) {
+                let before = text.iter().take(secret.start).filter(|byte| **byte == b'\n').count() as u64;
+                found((!change.binary).then_some(first.number + before), &secret, &text);
+            }
         }
     }
+    all
 }
 
 /// Added lines in runs without a gap: a key block is many lines, and lines far apart are no block.
-fn contiguous<'a, 'b>(added: &'b [AddedLine<'a>]) -> impl Iterator<Item = &'b [AddedLine<'a>]> {
+pub(super) fn contiguous<'a, 'b>(added: &'b [AddedLine<'a>]) -> impl Iterator<Item = &'b [AddedLine<'a>]> {
     added.chunk_by(|a, b| a.number + 1 == b.number)
 }
 
@@ -253,147 +287,5 @@ fn at(code: &str, path: &str, sentence: &str, weight: Verdict) -> Finding {
         line: None,
         sentence: sentence.to_owned(),
         weight,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::verdict_tests::contract;
-    use super::*;
-    use crate::contract::VerificationFile;
-
-    fn change<'a>(path: &'a str, lines: &[&'a str]) -> ChangeView<'a> {
-        let added = (1..).zip(lines).map(|(number, text)| AddedLine { number, bytes: text.as_bytes() });
-        ChangeView {
-            path: path.as_bytes(),
-            from: None,
-            kind: ChangeKind::Modified,
-            binary: false,
-            size: 10,
-            added: added.collect(),
-        }
-    }
-
-    fn inspect(contract: &TaskContract, changes: &[ChangeView<'_>]) -> PatchInspection {
-        inspect_changes(contract, changes, &[], &Scanner::embedded().unwrap())
-    }
-
-    fn codes(inspection: &PatchInspection) -> Vec<(&str, &str)> {
-        inspection.findings.iter().map(|finding| (finding.code.as_str(), finding.path.as_str())).collect()
-    }
-
-    #[test]
-    fn both_ends_of_a_rename_have_to_be_allowed() {
-        assert_eq!(inspect(&contract(), &[change("src/a", &["x"])]), PatchInspection::default());
-        assert_eq!(
-            codes(&inspect(&contract(), &[change("srcs/a", &[])])),
-            [("patch.outside-allowed-paths", "srcs/a")]
-        );
-        let moved = ChangeView { from: Some(b"docs/a"), kind: ChangeKind::Renamed, ..change("src/a", &[]) };
-        assert_eq!(codes(&inspect(&contract(), &[moved])), [("patch.outside-allowed-paths", "docs/a")]);
-    }
-
-    #[test]
-    fn a_name_that_is_not_text_is_matched_by_bytes_and_shown() {
-        let odd = ChangeView { path: b"doc\xff\x1b", ..change("", &[]) };
-        let inspection = inspect(&contract(), &[odd]);
-        assert_eq!(inspection.findings.len(), 1);
-        assert!(!inspection.findings[0].path.contains('\u{1b}'));
-    }
-
-    #[test]
-    fn no_allowed_paths_allow_nothing_and_mode_none_takes_no_change() {
-        let contract =
-            TaskContract { allowed_paths: None, mutation_mode: Some(MutationMode::None), ..contract() };
-        assert_eq!(inspect(&contract, &[]), PatchInspection::default());
-        assert_eq!(
-            codes(&inspect(&contract, &[change("src/a", &[])])),
-            [("patch.not-empty", ""), ("patch.outside-allowed-paths", "src/a")]
-        );
-    }
-
-    #[test]
-    fn a_glob_that_cannot_be_applied_blocks() {
-        let contract = TaskContract { may_change_checks: vec!["../x".to_owned()], ..contract() };
-        let inspection = inspect(&contract, &[]);
-        assert_eq!(codes(&inspection), [("check.errored", "")]);
-        assert_eq!(inspection.findings[0].weight, Verdict::Blocked);
-    }
-
-    #[test]
-    fn forbidden_paths_and_vendored_sources_are_attempts() {
-        let ids = ["path:src/keep/**", "vendor-source.mutate", "git.push"];
-        let contract = TaskContract {
-            forbidden_actions: Some(ids.iter().map(|id| ActionId::parse(*id).unwrap()).collect()),
-            allowed_paths: Some(vec!["src/**".to_owned(), "vendor/**".to_owned()]),
-            ..contract()
-        };
-        let changes =
-            [change("src/keep/a", &[]), change("vendor/lib/b.c", &[]), change("src/vendor.rs", &[])];
-        let attempts = inspect(&contract, &changes).attempts;
-        let attempts: Vec<_> = attempts.iter().map(|(id, path)| (id.as_str(), path.as_str())).collect();
-        assert_eq!(attempts, [(ids[0], "src/keep/a"), (ids[1], "vendor/lib/b.c")]);
-    }
-
-    #[test]
-    fn changes_to_checks_are_listed_with_and_without_permission() {
-        let contract = TaskContract {
-            allowed_paths: Some(vec!["**".to_owned()]),
-            may_change_checks: vec!["tests/new.rs".to_owned()],
-            ..contract()
-        };
-        let changes = [change("Cargo.toml", &[]), change("tests/new.rs", &[]), change("src/lib.rs", &[])];
-        let inspection = inspect(&contract, &changes);
-        let listed: Vec<_> =
-            inspection.changes_to_checks.iter().map(|c| (c.path.as_str(), c.permitted)).collect();
-        assert_eq!(listed, [("Cargo.toml", false), ("tests/new.rs", true)]);
-        assert_eq!(inspection.findings, []);
-    }
-
-    #[test]
-    fn a_touched_verification_file_is_not_a_pass() {
-        let file = VerificationFile { path: "src/check.sh".to_owned(), from: FileSource::Base };
-        let contract = TaskContract { verification_files: vec![file], ..contract() };
-        let inspection = inspect(&contract, &[change("src/check.sh", &[])]);
-        assert_eq!(codes(&inspection), [("patch.verification-file", "src/check.sh")]);
-        assert_eq!(inspection.findings[0].weight, Verdict::Fail);
-    }
-
-    #[test]
-    fn more_files_than_allowed_is_a_limit_reached() {
-        let names: Vec<String> = (0..11).map(|n| format!("src/{n}")).collect();
-        let changes: Vec<_> = names.iter().map(|name| change(name, &[])).collect();
-        assert!(!inspect(&contract(), &changes[..10]).too_many_files);
-        let inspection = inspect(&contract(), &changes);
-        assert!(inspection.too_many_files);
-        assert_eq!(codes(&inspection), [("patch.too-many-files", "")]);
-    }
-
-    #[test]
-    fn a_secret_is_found_with_its_line_and_never_repeated() {
-        let secret = format!("{}A{}", "AKI", "Q3EXPL5ZT7MWB2VN".replace("EXP", "KJH"));
-        let line = format!("key = \"{secret}\"");
-        let inspection = inspect(&contract(), &[change("src/a", &["one", &line])]);
-        assert!(inspection.has_secret);
-        let finding = &inspection.findings[0];
-        assert_eq!((finding.code.as_str(), finding.line), ("patch.secret", Some(2)));
-        assert!(!format!("{inspection:?}").contains(&secret));
-    }
-
-    #[test]
-    fn a_secret_in_a_name_is_redacted_there_too() {
-        let secret = format!("{}A{}", "AKI", "Q3EXPL5ZT7MWB2VN".replace("EXP", "KJH"));
-        let name = format!("src/{secret}.txt");
-        let contract = TaskContract { allowed_paths: Some(vec![]), ..contract() };
-        let inspection = inspect(&contract, &[change(&name, &[])]);
-        assert!(inspection.has_secret);
-        assert!(!format!("{inspection:?}").contains(&secret), "{inspection:?}");
-    }
-
-    #[test]
-    fn lines_far_apart_are_no_block() {
-        let lines = [1_u64, 2, 5, 6, 9].map(|number| AddedLine { number, bytes: b"" });
-        let runs: Vec<_> = contiguous(&lines).map(<[_]>::len).collect();
-        assert_eq!(runs, [2, 2, 1]);
     }
 }

@@ -11,6 +11,7 @@ use crate::contract::{
     Ceilings, ContractFiles, FileProblem, Format, MAX_CONTRACT_BYTES, NoFiles, SealedContract, WireSource,
     parse_within,
 };
+use crate::inspection::secrets::Scanner;
 
 /// What was asked, and where.
 #[derive(Debug, Clone)]
@@ -61,6 +62,20 @@ impl Asked {
         let contract = parse_within(&source, Some(&folder), &files, ceilings)?;
         let file = file.file_name().map(|name| folder.join(name));
         Ok(Self { contract, folder: Some(folder), file })
+    }
+
+    /// Id and title of a task are kept as they are, in this machine's state too: they must not hold a secret.
+    pub(super) fn refuse_secret_names(&self, scanner: &Scanner) -> Result<(), RunError> {
+        let task = self.contract.task();
+        for (field, text) in [("task_id", task.task_id.as_str()), ("title", task.title.as_str())] {
+            if let Some(secret) = scanner.scan(text.as_bytes()).first() {
+                return Err(RunError::Usage {
+                    sentence: format!("`{field}` of the contract holds a secret (rule `{}`)", secret.rule),
+                    remedy: format!("revoke the secret at its issuer, and give the task another {field}"),
+                });
+            }
+        }
+        Ok(())
     }
 
     /// The folder of plain files that a fixture's repository is imported from, if this is a fixture.

@@ -20,7 +20,7 @@ use crate::verification::{
     ProvisionProblem, Provisions, ReadyTree, SearchPlaces, Tree, Verification, Verified, verification_files,
     verify,
 };
-use crate::vocab::{Digest, LimitName, Timestamp, Verdict, counted, shown_bytes};
+use crate::vocab::{Digest, LimitName, Timestamp, Verdict, counted};
 use crate::workspace::{Base, Patch, Placement, VerificationTree, remove_remains};
 
 const AGAIN: &str = "Run again; if it happens again, the events tell how far the run came.";
@@ -145,14 +145,6 @@ fn provisions_again(tools: &Tools<'_>) -> Result<Provisions, ProvisionProblem> {
     Ok(provisions)
 }
 
-/// Whether inspection found a secret in a binary file.
-fn in_binary(patch: &Patch, inspection: &PatchInspection) -> bool {
-    let secret = |path: &str| {
-        inspection.findings.iter().any(|finding| finding.code == "patch.secret" && finding.path == path)
-    };
-    patch.changes.iter().any(|change| change.binary && secret(&shown_bytes(&change.path)))
-}
-
 /// `patch.diff`, or its redacted copy; a tree that holds a secret is not re-derivable.
 fn write_patch(
     patch: &Patch,
@@ -160,15 +152,16 @@ fn write_patch(
     recording: &mut Recording<'_>,
     told: &mut Told,
 ) -> Result<(), RecordError> {
-    if in_binary(patch, inspection) {
+    let binary = |index: &usize| patch.changes.get(*index).is_some_and(|change| change.binary);
+    if inspection.with_secret.iter().any(binary) {
         // The text of a binary part is compressed: it cannot be redacted, only withheld as a whole.
         let note = b"# withheld: a secret is in a binary part of this patch\n";
         recording.bundle().withhold(PATCH, patch.section.digest, note, vec!["binary".to_owned()])?;
     } else {
         recording.bundle().write(PATCH, &patch.text)?;
     }
-    let withheld = recording.bundle().withheld()?.iter().any(|one| one.name == PATCH);
-    if withheld || inspection.has_secret {
+    let withheld = recording.bundle().files().get(PATCH) != Some(&patch.section.digest);
+    if withheld || !inspection.with_secret.is_empty() {
         told.sections.patch = Some(PatchSection { result_tree: None, ..patch.section.clone() });
     }
     Ok(())

@@ -12,7 +12,7 @@ use crate::contract::TaskContract;
 use crate::eligibility::{DecisionDocument, PermitRefused, RefusedGate};
 use crate::engine::{EngineManifest, EngineObservations, StoredProgram};
 use crate::evidence::{
-    EngineSection, Finding, LimitReached, LimitRow, Report, Sections, Times, Usage, Withheld,
+    EngineSection, Finding, LimitReached, LimitRow, PATCH, Report, Sections, Times, Usage, Withheld,
 };
 use crate::inspection::{conclude, expectations};
 use crate::vocab::{LimitName, Limits, Reason, RunId, Timestamp, Verdict, shown};
@@ -161,6 +161,11 @@ impl Told {
     /// A secret that was replaced in something other than the patch blocks as well.
     pub(super) fn withheld(&mut self, withheld: &[Withheld]) {
         for one in withheld {
+            if one.name == PATCH
+                && let Some(patch) = &mut self.sections.patch
+            {
+                patch.result_tree = None;
+            }
             self.secret_in(&one.name, &one.rules);
         }
     }

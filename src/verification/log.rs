@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use crate::event::Redact;
+use crate::event::{OpenBlock, Redact};
 use crate::process::Stream;
 
 /// Bytes kept from the beginning of one execution's output.
@@ -22,23 +22,27 @@ pub(super) struct TestLog {
     tail_bytes: usize,
     dropped: u64,
     rules: Vec<String>,
+    /// What the lines of standard output and standard error left open.
+    open: [OpenBlock; 2],
 }
 
 impl TestLog {
     /// Starts the part of one execution.
     pub(super) fn header(&mut self, text: &str) {
         self.flush();
+        self.open = <[OpenBlock; 2]>::default();
         self.done.extend_from_slice(format!("== {text}\n").as_bytes());
     }
 
     /// Adds one line of output.
     pub(super) fn line(&mut self, stream: Stream, bytes: &[u8], truncated: bool, redact: &dyn Redact) {
-        let mark: &[u8] = match stream {
-            Stream::Stdout => b"| ",
-            Stream::Stderr => b"! ",
+        let [out, err] = &mut self.open;
+        let (mark, open) = match stream {
+            Stream::Stdout => (b"| ", out),
+            Stream::Stderr => (b"! ", err),
         };
         let mut line = mark.to_vec();
-        match redact.redact(bytes) {
+        match redact.redact_line(bytes, open) {
             Some((clean, rules)) => {
                 // A redacted key block is one line of ours, whatever it was before.
                 line.extend(clean.into_iter().map(|byte| if byte == b'\n' { b' ' } else { byte }));

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use cto_harness::contract::{NoFiles, SealedContract, WireSource, parse};
 use cto_harness::eligibility::{self, Facts};
@@ -18,14 +19,21 @@ use cto_harness::vocab::{Digest, GitId, PublicKey, RunId, SealingKey, Timestamp}
 use serde_json::json;
 use tempfile::TempDir;
 
-/// Redacts one word; by default one that stands nowhere.
-pub(crate) struct Word(pub(crate) String);
+/// Redacts one word, from when it is learned; by default one that stands nowhere.
+pub(crate) struct Word {
+    pub(crate) word: String,
+    pub(crate) learned: Arc<AtomicBool>,
+}
 
 impl Redact for Word {
     fn redact(&self, bytes: &[u8]) -> Option<(Vec<u8>, Vec<String>)> {
         let text = String::from_utf8_lossy(bytes);
-        text.contains(&self.0)
-            .then(|| (text.replace(&self.0, "[withheld]").into_bytes(), vec!["test.word".to_owned()]))
+        (self.learned() == 1 && text.contains(&self.word))
+            .then(|| (text.replace(&self.word, "[withheld]").into_bytes(), vec!["test.word".to_owned()]))
+    }
+
+    fn learned(&self) -> usize {
+        usize::from(self.learned.load(Ordering::Relaxed))
     }
 }
 
@@ -36,8 +44,11 @@ pub(crate) struct Plan {
     pub(crate) filler: usize,
     pub(crate) patch: Vec<u8>,
     pub(crate) raw: Vec<u8>,
-    /// The word that is redacted.
+    /// The word that is redacted, and whether it is known from the beginning or only when everything is written.
     pub(crate) secret: String,
+    pub(crate) learned: Arc<AtomicBool>,
+    /// What the engine says, where it says anything.
+    pub(crate) said: Option<String>,
     /// Added to the report's sections before the verdict is concluded.
     pub(crate) sections: fn(&mut Sections),
     pub(crate) approvals: BTreeMap<String, Vec<u8>>,
@@ -54,6 +65,8 @@ impl Default for Plan {
             patch: b"diff --git a/src/a b/src/a\n--- a/src/a\n+++ b/src/a\n@@ -1 +1 @@\n-a\n+b\n".to_vec(),
             raw: b"{\"said\":\"hello\"}\n{\"said\":\"done\"}\n".to_vec(),
             secret: "nowhere-to-be-found".to_owned(),
+            learned: Arc::new(AtomicBool::new(true)),
+            said: None,
             sections: |_| {},
             approvals: BTreeMap::new(),
             contract: contract(),
@@ -216,7 +229,7 @@ pub(crate) fn begin(
     key: &Arc<SealingKey>,
     plan: &Plan,
 ) -> (BundleWriter, SealedContract, Facts) {
-    let redact = Arc::new(Word(plan.secret.clone()));
+    let redact = Arc::new(Word { word: plan.secret.clone(), learned: Arc::clone(&plan.learned) });
     let mut writer = BundleWriter::create(path, RunId::new(), redact, Arc::clone(key)).unwrap();
     let contract = plan.contract.clone();
     let facts = plan.facts.clone().unwrap_or_else(|| facts(&contract));
@@ -234,6 +247,9 @@ pub(crate) fn begin(
     log(EventKind::WorkspacePrepared, json!({"form": "overlay"}));
     log(EventKind::SandboxEstablished, json!({}));
     log(EventKind::EngineStarted, json!({"engine": "fixture"}));
+    if let Some(text) = &plan.said {
+        chain.append(Draft::claimed(EventKind::Message, json!({"text": text, "key": {text: 1.5}}))).unwrap();
+    }
     for index in 0..plan.events {
         let call =
             json!({"call": format!("c{}", index / 2), "tool": "shell", "text": "x".repeat(plan.filler)});
@@ -256,7 +272,8 @@ pub(crate) fn make(path: &Path, key: &Arc<SealingKey>, plan: &Plan) -> SealedBun
     }
     let mut sections = sections(&plan.patch);
     (plan.sections)(&mut sections);
-    let withheld = writer.withheld().unwrap();
+    plan.learned.store(true, Ordering::Relaxed);
+    let withheld = writer.withheld(&mut sections).unwrap();
     for one in &withheld {
         let finding = json!({"code": "patch.secret", "path": one.name, "line": null,
             "sentence": "A secret was withheld.", "weight": "blocked"});

@@ -2,12 +2,15 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::sync::Arc;
 
 use cto_harness::home::Trust;
 use cto_harness::verify::{CheckState, Expect, Outcome, verify};
 use cto_harness::vocab::{SealingKey, Timestamp, Verdict};
 
 use crate::made_up::{Bench, Plan, files, trust_in, wrong};
+use crate::script;
 
 #[test]
 fn a_sealed_bundle_is_verified_and_says_what_was_left() {
@@ -107,8 +110,60 @@ fn a_secret_is_nowhere_in_the_folder_and_the_bundle_still_verifies() {
     assert_eq!((report.outcome, report.verdict), (Outcome::Verified, Some(Verdict::Blocked)));
     let names: Vec<_> = sealed.report.withheld.iter().map(|one| one.name.as_str()).collect();
     assert_eq!(names, ["backend/stdout.jsonl", "patch.diff"]);
-    for name in files(&sealed.path) {
-        let text = fs::read(sealed.path.join(&name)).unwrap();
+    nowhere(&sealed.path, &secret);
+}
+
+fn nowhere(bundle: &Path, secret: &str) {
+    for name in files(bundle) {
+        let text = fs::read(bundle.join(&name)).unwrap();
         assert!(!text.windows(secret.len()).any(|window| window == secret.as_bytes()), "{name}");
+    }
+}
+
+#[test]
+fn a_secret_that_is_learned_last_is_nowhere_either_and_the_bundle_still_verifies() {
+    let bench = Bench::new();
+    let secret = format!("canary-{}", Timestamp::now().unix_micros());
+    let plan = Plan {
+        events: 700,
+        said: Some(format!("it is {secret}")),
+        patch: format!("+{secret}\n").into_bytes(),
+        // More than is held back of a raw log, so that the first of it is on disk by then.
+        raw: format!("{secret}\n{}", format!("{}\n", "x".repeat(99)).repeat(2000)).into_bytes(),
+        secret: secret.clone(),
+        learned: Arc::default(),
+        ..Plan::default()
+    };
+    let sealed = bench.sealed("b", &plan);
+    nowhere(&sealed.path, &secret);
+    let report = bench.verify(&sealed.path);
+    assert_eq!(wrong(&report), "");
+    assert_eq!((report.outcome, report.verdict), (Outcome::Verified, Some(Verdict::Blocked)));
+    let names: Vec<_> = sealed.report.withheld.iter().map(|one| one.name.as_str()).collect();
+    assert_eq!(names, ["backend/stdout.jsonl", "events.normalized.jsonl", "patch.diff"]);
+    assert_eq!(report.contents.unwrap().root.events.count, 712);
+    assert_eq!(script::run(&bench, &sealed.path).0, 0);
+}
+
+#[test]
+fn a_bundle_without_the_secret_is_not_written_again() {
+    let bench = Bench::new();
+    let plan = Plan { learned: Arc::default(), ..Plan::default() };
+    let sealed = bench.sealed("b", &plan);
+    assert!(bench.verify(&sealed.path).is_verified_pass());
+    assert_eq!(sealed.report.withheld, []);
+}
+
+#[test]
+fn words_that_a_report_is_made_of_are_never_taken_out_of_it() {
+    let bench = Bench::new();
+    for word in ["code", "sections", "observed", "passed", "patch.note", "11111111", "fixture"] {
+        for learned in [true, false] {
+            let plan = Plan { secret: word.to_owned(), learned: Arc::new(learned.into()), ..Plan::default() };
+            let sealed = bench.sealed(&format!("{word}-{learned}"), &plan);
+            let report = bench.verify(&sealed.path);
+            assert_eq!(wrong(&report), "", "{word}");
+            assert_eq!(sealed.report.sections.findings[0].code, "patch.note");
+        }
     }
 }

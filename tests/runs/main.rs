@@ -15,4 +15,5 @@ mod bad_targets;
 mod bench;
 mod killed;
 mod schemas;
+mod secrets;
 mod side_by_side;

@@ -25,9 +25,14 @@ pub(super) const PRIVATE_KEY: &str = "private-key";
 pub(super) const RULES: &[Rule] = &[
     Rule {
         id: PRIVATE_KEY,
-        pattern: "-----BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----\
-                  (?s:.){0,300}?[A-Za-z0-9+/]{40}(?s:.)*?\
-                  (?:-----END (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----|\\z)",
+        // A whole block, with no other marker between its two; else as much of a key as follows its marker.
+        pattern: r#"(?x)-----BEGIN\x20(?:[A-Z0-9]+\x20){0,3}PRIVATE\x20KEY(?:\x20BLOCK)?-----
+            (?: (?:-{0,4}[^-]){0,300}? [A-Za-z0-9+/]{40} (?:-{0,4}[^-])*?
+                -----END\x20(?:[A-Z0-9]+\x20){0,3}PRIVATE\x20KEY(?:\x20BLOCK)?-----
+            |   (?:[\s"',+|!] | \\[nrt"]){1,40}
+                (?:[A-Za-z-]{1,20}:\x20[^\r\n\\]{0,200} (?:[\s"',+|!] | \\[nrt"]){1,40}){0,6}
+                [A-Za-z0-9+/]{40,}={0,2} (?:(?:[\s"',+|!] | \\[nrt"]){1,40} [A-Za-z0-9+/]{16,}={0,2})*
+            )"#,
         hints: &["PRIVATE KEY"],
         believe: always,
     },

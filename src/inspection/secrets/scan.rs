@@ -1,10 +1,10 @@
 //! Finding secrets in bytes.
 
-use std::sync::RwLock;
-use std::sync::atomic::AtomicUsize;
+use std::sync::{PoisonError, RwLock};
 
 use regex::bytes::{Regex, RegexBuilder};
 
+use super::checksum::looks_random;
 use super::rules::{RULES, Rule};
 use crate::vocab::Digest;
 
@@ -14,17 +14,29 @@ const KNOWN: &str = "known-secret";
 /// Shorter pieces are not remembered: they would blot out ordinary text.
 const SHORTEST_KNOWN: usize = 16;
 
-/// Pieces remembered at most, so that a patch full of keys does not slow every line after it.
+/// Pieces remembered at most, and their bytes, so that a patch full of keys does not slow every line after it.
 const MOST_KNOWN: usize = 512;
+const MOST_KNOWN_BYTES: usize = 64 << 10;
+/// Of them those that were met in passing, so that chatter cannot take the place of what a patch holds.
+const MOST_IN_PASSING: usize = MOST_KNOWN / 2;
 
 /// The rules, compiled, and the secrets met so far.
 pub struct Scanner {
     /// Whether any rule is worth trying.
     hint: Regex,
     rules: Vec<(&'static Rule, Regex)>,
-    known: RwLock<Vec<Vec<u8>>>,
-    /// Lines of a private key that may still come, when one comes line by line.
-    pub(super) key_lines: AtomicUsize,
+    known: RwLock<Known>,
+}
+
+/// The secrets met so far.
+#[derive(Default)]
+struct Known {
+    /// Longest first, so that a piece that begins another one does not hide it.
+    pieces: Vec<Vec<u8>>,
+    /// All of them as one pattern.
+    any: Option<Regex>,
+    /// What is never remembered, because it is no secret: the run's own names.
+    public: Vec<Vec<u8>>,
 }
 
 /// Where a secret lies in the scanned bytes. It never holds the secret.
@@ -72,23 +84,48 @@ impl Scanner {
         let hint = compile("hints", &format!("(?i:{})", hints.join("|")))?;
         let rules =
             RULES.iter().map(|rule| Ok((rule, compile(rule.id, rule.pattern)?))).collect::<Result<_, _>>()?;
-        Ok(Self { hint, rules, known: RwLock::new(Vec::new()), key_lines: AtomicUsize::new(0) })
+        Ok(Self { hint, rules, known: RwLock::default() })
+    }
+
+    /// Names of the run itself, which everybody may read and which no engine's word makes secret.
+    pub fn spare<T: AsRef<[u8]>>(&self, names: impl IntoIterator<Item = T>) {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        known.public.extend(names.into_iter().map(|name| name.as_ref().to_vec()));
     }
 
     /// Remembers `secret` (a key in use, or one that was found), so that it is also found without its
-    /// surroundings. Of several lines each is remembered; pieces under 16 bytes are not.
+    /// surroundings. Of a private key each line of key material is remembered, of other texts each line; pieces
+    /// under 16 bytes are not.
     pub fn learn(&self, secret: &[u8]) {
-        let mut known = self.known.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-        for line in secret.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii) {
-            let marker = line.starts_with(b"-----");
-            if line.len() >= SHORTEST_KNOWN
-                && !marker
-                && known.len() < MOST_KNOWN
-                && !known.iter().any(|k| k == line)
-            {
-                known.push(line.to_vec());
+        self.learn_up_to(MOST_KNOWN, secret);
+    }
+
+    /// Remembers secrets that were met where they are replaced anyway, for the sake of bare copies elsewhere.
+    pub(super) fn learn_in_passing(&self, secret: &[u8]) {
+        self.learn_up_to(MOST_IN_PASSING, secret);
+    }
+
+    fn learn_up_to(&self, most: usize, secret: &[u8]) {
+        let key_block = secret.starts_with(b"-----BEGIN ");
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let before = known.pieces.len();
+        let between = |byte: &u8| {
+            if key_block { !byte.is_ascii_alphanumeric() && !b"+/=".contains(byte) } else { *byte == b'\n' }
+        };
+        for piece in secret.split(between).map(<[u8]>::trim_ascii) {
+            // Words of a key's headers, or of whatever stands between two markers, are no key material.
+            if known.pieces.len() < most && (!key_block || looks_random(piece)) {
+                known.add(piece);
             }
         }
+        if known.pieces.len() > before {
+            known.compile();
+        }
+    }
+
+    /// How many pieces are remembered.
+    pub(super) fn known_count(&self) -> usize {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).pieces.len()
     }
 
     /// Every secret in `bytes`, in order and without overlap.
@@ -103,8 +140,14 @@ impl Scanner {
                 self.scan_rules(&open, &mut found);
             }
         }
-        self.scan_known(bytes, &mut found);
-        without_overlap(found)
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let mut from = 0;
+        // Known ones may overlap: each is looked for from the second byte of the one before it.
+        while let Some(piece) = known.any.as_ref().and_then(|any| any.find_at(bytes, from)) {
+            found.push(at(KNOWN, piece.start(), piece.as_bytes()));
+            from = piece.start() + 1;
+        }
+        without_overlap(found, bytes)
     }
 
     fn scan_rules(&self, bytes: &[u8], found: &mut Vec<Secret>) {
@@ -117,18 +160,29 @@ impl Scanner {
             }
         }
     }
+}
 
-    fn scan_known(&self, bytes: &[u8], found: &mut Vec<Secret>) {
-        let known = self.known.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-        for secret in known.iter() {
-            let mut from = 0;
-            while let Some(rest) = bytes.get(from..)
-                && let Some(offset) = find(rest, secret)
-            {
-                found.push(at(KNOWN, from + offset, secret));
-                from += offset + secret.len();
-            }
+impl Known {
+    fn add(&mut self, piece: &[u8]) {
+        let held: usize = self.pieces.iter().map(Vec::len).sum();
+        let room = held + piece.len() <= MOST_KNOWN_BYTES;
+        let public =
+            self.public.iter().any(|name| name.windows(piece.len().max(1)).any(|part| part == piece));
+        if piece.len() >= SHORTEST_KNOWN && room && !public && !self.pieces.iter().any(|known| known == piece)
+        {
+            self.pieces.push(piece.to_vec());
         }
+    }
+
+    fn compile(&mut self) {
+        self.pieces.sort_by_key(|piece| std::cmp::Reverse(piece.len()));
+        let mut any = String::new();
+        for (number, piece) in self.pieces.iter().enumerate() {
+            any.push_str(if number == 0 { "" } else { "|" });
+            any.extend(piece.iter().flat_map(|byte| [r"\x".to_owned(), format!("{byte:02x}")]));
+        }
+        // INVARIANT: escaped bytes within the bounds above always compile.
+        self.any = RegexBuilder::new(&any).unicode(false).size_limit(usize::MAX).build().ok();
     }
 }
 
@@ -166,27 +220,18 @@ fn without_escapes(bytes: &[u8]) -> Option<Vec<u8>> {
     Some(open)
 }
 
-/// First occurrence of `needle` (not empty) in `hay`.
-fn find(hay: &[u8], needle: &[u8]) -> Option<usize> {
-    let first = *needle.first()?;
-    let mut from = 0;
-    loop {
-        let rest = hay.get(from..)?;
-        let offset = rest.iter().position(|byte| *byte == first)?;
-        if rest.get(offset..)?.starts_with(needle) {
-            return Some(from + offset);
-        }
-        from += offset + 1;
-    }
-}
-
-/// Keeps the earliest, and of two at one place the rule that stands first.
-fn without_overlap(mut found: Vec<Secret>) -> Vec<Secret> {
+/// Of overlapping ones the earliest stays (of two at one place the rule that stands first) and covers both.
+fn without_overlap(mut found: Vec<Secret>, bytes: &[u8]) -> Vec<Secret> {
     found.sort_by_key(|secret| secret.start);
     let mut kept: Vec<Secret> = Vec::with_capacity(found.len());
     for secret in found {
-        if kept.last().is_none_or(|last| last.end <= secret.start) {
-            kept.push(secret);
+        match kept.last_mut().filter(|last| secret.start < last.end) {
+            None => kept.push(secret),
+            Some(last) if secret.end > last.end => {
+                last.end = secret.end;
+                last.digest = Digest::of(last.of(bytes));
+            }
+            Some(_) => {}
         }
     }
     kept

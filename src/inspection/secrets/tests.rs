@@ -2,7 +2,7 @@
 
 use super::Scanner;
 use super::checksum::crc32;
-use crate::event::Redact as _;
+use crate::event::{OpenBlock, Redact as _};
 
 fn scanner() -> Scanner {
     Scanner::embedded().unwrap()
@@ -157,22 +157,80 @@ fn this_repository_holds_no_secret() {
     assert!(seen > 20, "only {seen} files were looked at");
 }
 
+/// `text` as a stream, each line redacted by itself.
+fn line_by_line(scanner: &Scanner, text: &str) -> String {
+    let mut open = OpenBlock::default();
+    let lines =
+        text.split_inclusive('\n').map(|line| match scanner.redact_line(line.as_bytes(), &mut open) {
+            Some((bytes, _)) => String::from_utf8(bytes).unwrap(),
+            None => line.to_owned(),
+        });
+    lines.collect()
+}
+
 #[test]
 fn a_key_that_comes_line_by_line_is_redacted_and_the_text_after_it_is_not() {
     let scanner = scanner();
-    let text = format!("before1\n{}\nafter01\n", pem());
-    let out: String = text
-        .split_inclusive('\n')
-        .map(|line| match scanner.redact(line.as_bytes()) {
-            Some((bytes, _)) => String::from_utf8(bytes).unwrap(),
-            None => line.to_owned(),
-        })
-        .collect();
+    let text =
+        format!("before1\n{}\nafter01\nabcd\n", pem().replacen('\n', "\nProc-Type: 4,ENCRYPTED\n\n", 1));
+    let out = line_by_line(&scanner, &text);
     for line in pem().lines().filter(|line| !line.starts_with("-----")) {
         assert!(!out.contains(line), "{out}");
     }
-    assert!(out.starts_with("before1\n") && out.ends_with("after01\n"), "{out}");
-    assert_eq!(scanner.redact(b"abcd\n"), None, "the block is closed");
+    assert!(out.starts_with("before1\n") && out.ends_with("after01\nabcd\n"), "{out}");
+}
+
+#[test]
+fn a_marker_alone_redacts_nothing_after_it() {
+    let (scanner, marker) = (scanner(), format!("{0}BEGIN PRIVATE {1}{0}", "-".repeat(5), "KEY"));
+    let text = format!("{marker}\nPASS\ntest\ncode\nsections\n");
+    assert_eq!(line_by_line(&scanner, &text), text);
+    // Whole values know nothing of one another.
+    assert_eq!(scanner.redact(marker.as_bytes()), None);
+    for word in ["code", "sections", "observed", &random(64, WORD)] {
+        assert_eq!(scanner.redact(word.as_bytes()), None, "{word}");
+    }
+}
+
+#[test]
+fn a_block_ends_at_its_own_marker_and_a_cut_one_with_its_lines() {
+    let (scanner, block) = (scanner(), pem());
+    let (dashes, long) = ("-".repeat(5), "diff/of/the/next/file/with/a/long/path/and/more");
+    let documented =
+        format!("{dashes}BEGIN PRIVATE {0}{dashes}\n...\n{dashes}END PRIVATE {0}{dashes}\n", "KEY");
+    assert_eq!(scanner.scan(format!("{documented}{long}\n").as_bytes()), []);
+    let cut = block.get(..block.rfind('\n').unwrap()).unwrap();
+    for (text, rest) in [(format!("{block}\n{long}\n"), long), (format!("{cut}\n--- {long}\n"), "---")] {
+        let (out, _) = scanner.redact(text.as_bytes()).unwrap();
+        let out = String::from_utf8(out).unwrap();
+        assert!(out.contains(rest) && !out.contains(block.lines().nth(1).unwrap()), "{out}");
+    }
+    let quoted = cut.replace('\n', "\\n\" +\n    \"");
+    assert_eq!(scanner.scan(quoted.as_bytes()).first().map(|found| found.end), Some(quoted.len()));
+}
+
+#[test]
+fn of_secrets_that_overlap_nothing_stays() {
+    let scanner = scanner();
+    let (first, second) = (random(24, WORD), random(40, CAPS));
+    scanner.learn(format!("{first}{}", &second[..10]).as_bytes());
+    scanner.learn(second.as_bytes());
+    let (out, _) = scanner.redact(format!("a {first}{second} b").as_bytes()).unwrap();
+    let out = String::from_utf8(out).unwrap();
+    assert!(!out.contains(&second[30..]), "{out}");
+}
+
+#[test]
+fn what_was_met_in_passing_is_learnt_and_the_runs_own_names_are_not() {
+    let scanner = scanner();
+    let (value, name) = (random(32, WORD), random(40, "0123456789abcdef"));
+    scanner.spare([format!("sha1:{name}")]);
+    for secret in [&value, &name] {
+        assert!(scanner.redact(format!("password = \"{secret}\"").as_bytes()).is_some());
+    }
+    assert_eq!(scanner.learned(), 1);
+    assert!(scanner.redact(value.as_bytes()).is_some());
+    assert_eq!(scanner.redact(name.as_bytes()), None);
 }
 
 #[test]

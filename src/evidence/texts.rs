@@ -1,0 +1,95 @@
+//! The report's free text: what is redacted in it. Codes, ids, digests, names of files of evidence and words from
+//! a fixed list are not, since a report without them would be none.
+
+use std::collections::BTreeSet;
+
+use super::report::{
+    ActionRow, ChangedFile, CheckChange, ClaimRow, CommandResult, CommandRow, EngineSection, ExpectationRow,
+    Finding, LimitRow, PatchSection, SandboxSection, Sections, VerificationSection,
+};
+use crate::event::Redact;
+use crate::vocab::Reason;
+
+/// How often one text is redacted at most: replacing a part can make a secret of what is left.
+const ROUNDS: usize = 4;
+
+/// Redacts every free text of `sections`. Returns the rules that matched.
+pub(super) fn redact_sections(sections: &mut Sections, redact: &dyn Redact) -> BTreeSet<String> {
+    let mut rules = BTreeSet::new();
+    for text in texts(sections) {
+        for _ in 0..ROUNDS {
+            let Some((clean, matched)) = redact.redact(text.as_bytes()) else { break };
+            rules.extend(matched);
+            *text = String::from_utf8_lossy(&clean).into_owned();
+        }
+    }
+    rules
+}
+
+/// Every field is named here, so that a new one has to be put on one side or the other.
+fn texts(sections: &mut Sections) -> Vec<&mut String> {
+    let Sections {
+        refused_gates,
+        stage_reached: _,
+        times: _,
+        engine,
+        sandbox,
+        limits,
+        actions,
+        patch,
+        verification,
+        findings,
+        changes_to_checks,
+        expectations,
+        claims,
+        usage: _,
+        cut_off,
+    } = sections;
+    let mut all = Vec::new();
+    for Reason { code: _, sentence, remedy, basis: _ } in refused_gates.iter_mut().chain(cut_off) {
+        all.extend([sentence, remedy]);
+    }
+    if let Some(EngineSection {
+        id: _,
+        program: _,
+        adapter: _,
+        model,
+        thread_id,
+        exit,
+        outcome: _,
+        message,
+    }) = engine
+    {
+        all.extend([model, thread_id, exit, message].into_iter().flatten());
+    }
+    if let Some(SandboxSection { layers, workspace_form: _, identity: _ }) = sandbox {
+        all.extend(layers.iter_mut().flat_map(|row| [&mut row.requested, &mut row.enforced]));
+    }
+    for LimitRow { name: _, value: _, held_by: _, reached } in limits {
+        all.extend(reached.as_mut().map(|reached| &mut reached.during));
+    }
+    for ActionRow { action, enforced_by: _, observable: _, attempts, left_out: _ } in actions {
+        all.push(action);
+        all.extend(attempts);
+    }
+    if let Some(PatchSection { files, .. }) = patch {
+        for ChangedFile { path, from, .. } in files {
+            all.push(path);
+            all.extend(from);
+        }
+    }
+    if let Some(VerificationSection { commands, sandbox_ok: _ }) = verification {
+        for CommandRow { command, expect: _, on_base, on_result, outcome: _ } in commands {
+            all.push(command);
+            let results = [on_base, on_result].into_iter().flatten();
+            all.extend(results.map(|CommandResult { status, micros: _ }| status));
+        }
+    }
+    for Finding { code: _, path, line: _, sentence, weight: _ } in findings {
+        all.extend([path, sentence]);
+    }
+    all.extend(changes_to_checks.iter_mut().map(|CheckChange { path, pattern: _, permitted: _ }| path));
+    all.extend(expectations.iter_mut().map(|ExpectationRow { expectation, met: _ }| expectation));
+    all.extend(claims.iter_mut().flat_map(|ClaimRow { claim, observation }| [claim, observation]));
+    all
+}
