@@ -3,6 +3,7 @@
 //! One embedded table, `check-patterns.toml`. It errs on the side of naming too much: a contract that means
 //! such a file says so in `may_change_checks`. It cannot know files that a project's own scripts read.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
 use serde::Deserialize;
@@ -16,6 +17,17 @@ const EMBEDDED: &str = include_str!("check-patterns.toml");
 #[serde(deny_unknown_fields)]
 struct Table {
     group: Vec<CheckGroup>,
+    python: PythonModules,
+}
+
+/// Modules whose place another file can take.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PythonModules {
+    /// Where such a file is found first: the top, and what projects put on the path.
+    folders: Vec<String>,
+    library: BTreeSet<String>,
+    runners: BTreeSet<String>,
 }
 
 /// Patterns that belong together.
@@ -26,6 +38,9 @@ pub struct CheckGroup {
     pub name: String,
     /// Why these matter.
     pub reason: String,
+    /// Whether upper and lower case differ.
+    #[serde(default)]
+    pub exact_case: bool,
     /// Gitignore-style globs.
     pub patterns: Vec<String>,
 }
@@ -34,7 +49,12 @@ pub struct CheckGroup {
 #[derive(Debug)]
 pub struct CheckPatterns {
     groups: Vec<CheckGroup>,
-    globs: PathGlobs,
+    exact: PathGlobs,
+    /// Of the pattern in lower case, for paths in lower case.
+    any_case: PathGlobs,
+    /// Patterns in lower case → as they are in the table.
+    written: BTreeMap<String, String>,
+    python: PythonModules,
 }
 
 impl CheckPatterns {
@@ -50,9 +70,22 @@ impl CheckPatterns {
         TABLE.get_or_init(|| {
             let table: Table =
                 toml::from_str(EMBEDDED).expect("the embedded check-patterns.toml is well formed");
-            let all: Vec<&String> = table.group.iter().flat_map(|group| &group.patterns).collect();
-            let globs = PathGlobs::new(&all).expect("the embedded check patterns are globs");
-            Self { groups: table.group, globs }
+            let patterns = |exact: bool| {
+                let groups = table.group.iter().filter(move |group| group.exact_case == exact);
+                groups.flat_map(|group| &group.patterns)
+            };
+            let globs = |patterns: &[String]| {
+                PathGlobs::new(patterns).expect("the embedded check patterns are globs")
+            };
+            let written: BTreeMap<String, String> =
+                patterns(false).map(|pattern| (pattern.to_ascii_lowercase(), pattern.clone())).collect();
+            Self {
+                exact: globs(&patterns(true).cloned().collect::<Vec<_>>()),
+                any_case: globs(&written.keys().cloned().collect::<Vec<_>>()),
+                written,
+                python: table.python,
+                groups: table.group,
+            }
         })
     }
 
@@ -66,7 +99,10 @@ impl CheckPatterns {
     #[must_use]
     pub fn matching_bytes(&self, path: &[u8]) -> Option<&str> {
         // A patch can put a file, a link or a folder under the name, so folder patterns count for each of them.
-        self.globs.matching_bytes(path, true)
+        let any_case = || self.any_case.matching_bytes(&path.to_ascii_lowercase(), true);
+        let as_written = |pattern: &str| self.written.get(pattern).map(String::as_str);
+        let by_glob = self.exact.matching_bytes(path, true).or_else(|| any_case().and_then(as_written));
+        by_glob.or_else(|| self.python.shadowed(path))
     }
 
     /// The groups with their reasons, in the order of the table.
@@ -79,6 +115,27 @@ impl CheckPatterns {
     #[must_use]
     pub fn digest(&self) -> Digest {
         Digest::of(EMBEDDED.as_bytes())
+    }
+}
+
+impl PythonModules {
+    /// The module whose place `path` takes.
+    fn shadowed(&self, path: &[u8]) -> Option<&str> {
+        let path = std::str::from_utf8(path).ok()?;
+        let below = self.folders.iter().filter_map(|folder| path.strip_prefix(folder.as_str()));
+        below.filter_map(|path| self.named(path)).next()
+    }
+
+    fn named(&self, path: &str) -> Option<&str> {
+        let last = path.rsplit('/').next().unwrap_or(path);
+        let compiled = [".py", ".pyc", ".pyd", ".so"].iter().any(|end| last.ends_with(end));
+        let (module, in_folder) = match path.split_once('/') {
+            Some((folder, _)) => (folder, true),
+            None => (path.split('.').next().unwrap_or(path), false),
+        };
+        let counts = compiled || (!in_folder && !path.contains('.'));
+        let known = self.library.get(module).or_else(|| self.runners.get(module));
+        known.filter(|_| counts).map(String::as_str)
     }
 }
 
@@ -99,7 +156,33 @@ mod tests {
             ("sitecustomize.py", "sitecustomize.py"),
             ("src/deep/tests/it.rs", "tests/"),
             ("src/a.test.ts", "*.test.*"),
-            ("pkg/test_a.py", "test_*.py"),
+            ("pkg/test_a.py", "test*.py"),
+            ("testsum.py", "test*.py"),
+            ("sum-test.mjs", "*[-_]test.[cm][jt]s"),
+            ("sum_test.mjs", "*[-_]test.[cm][jt]s"),
+            ("a/sum_test.ts", "*[-_]test.[jt]s"),
+            ("test-sum.cjs", "test[-_]*.[cm][jt]s"),
+            ("test.mjs", "test.[cm][jt]s"),
+            ("a/b_spec.js", "*[-_]spec.[jt]s"),
+            ("src/TestSum.java", "Test*.java"),
+            ("src/SumTestCase.java", "*TestCase.java"),
+            ("SumTest.cs", "*Test.cs"),
+            ("SumSpec.scala", "*Spec.scala"),
+            ("SumTest.scala", "*Test.scala"),
+            ("SumTests.swift", "*Tests.swift"),
+            ("lib/basic.t", "*.t"),
+            ("GNUMakefile", "GNUmakefile"),
+            ("MAKEFILE", "Makefile"),
+            ("Tests/a.c", "tests/"),
+            ("_weakrefset.py", "/_[!_]*.py"),
+            ("src/_weakrefset.py", "_weakrefset"),
+            ("argparse.so", "/*.so"),
+            ("lib/argparse.cpython-313-x86_64-linux-gnu.so", "/lib/*.so"),
+            ("__future__.py", "__future__"),
+            ("json/__init__.py", "json"),
+            ("src/json/decoder.pyc", "*.pyc"),
+            ("python/pluggy/__init__.py", "pluggy"),
+            ("tomllib", "tomllib"),
             ("a/b_test.go", "*_test.go"),
             (".github/workflows/ci.yml", ".github/"),
             ("requirements-dev.txt", "requirements*.txt"),
@@ -112,9 +195,23 @@ mod tests {
 
     #[test]
     fn ordinary_sources_are_not() {
-        for path in
-            ["src/lib.rs", "README.md", "src/main.py", "lib/testing.rs", "docs/latest.md", "contest.py"]
-        {
+        for path in [
+            "src/lib.rs",
+            "README.md",
+            "src/main.py",
+            "lib/testing.rs",
+            "docs/latest.md",
+            "contest.py",
+            "src/Commit.java",
+            "src/Latest.java",
+            "src/contest.mjs",
+            "docs/how-to-test.md",
+            "src/types/index.ts",
+            "html/index.html",
+            "src/json.rs",
+            "app/json/__init__.py",
+            "native/lib.so",
+        ] {
             assert_eq!(CheckPatterns::embedded().matching(path), None, "{path}");
         }
     }
@@ -122,7 +219,8 @@ mod tests {
     #[test]
     fn every_group_says_why_and_no_pattern_stands_twice() {
         let groups = CheckPatterns::embedded().groups();
-        let mut all: Vec<&String> = groups.iter().flat_map(|group| &group.patterns).collect();
+        let mut all: Vec<String> =
+            groups.iter().flat_map(|group| &group.patterns).map(|one| one.to_ascii_lowercase()).collect();
         let count = all.len();
         all.sort();
         all.dedup();
