@@ -186,12 +186,13 @@ impl Rules {
                 out.attempts.push((action.clone(), seen.clone()));
             }
         }
-        if let Some(file) = contract.verification_files.iter().find(|file| file.path.as_bytes() == raw) {
+        if let Some(file) = contract.verification_files.iter().find(|file| meet(file.path.as_bytes(), raw)) {
             let origin = match file.from {
                 FileSource::Base => "the base's own",
                 FileSource::Sealed(_) => "the contract's own",
             };
-            let sentence = format!("A verification file was changed; the verification used {origin}.");
+            let what = if file.path.as_bytes() == raw { "was changed" } else { "had its place taken" };
+            let sentence = format!("A verification file {what}; the verification used {origin}.");
             out.findings.push(at("patch.verification-file", &seen, &sentence, Verdict::Fail));
         }
         if let Some(pattern) = self.checks.matching_bytes(raw) {
@@ -200,6 +201,12 @@ impl Rules {
             out.changes_to_checks.push(CheckChange { path: seen, pattern: pattern.to_owned(), permitted });
         }
     }
+}
+
+/// Whether two paths cannot both be files: they are the same, or one lies below the other.
+fn meet(a: &[u8], b: &[u8]) -> bool {
+    let (above, below) = if a.len() <= b.len() { (a, b) } else { (b, a) };
+    below.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
 }
 
 fn inspect_kind(change: &ChangeView<'_>, scanner: &Scanner, findings: &mut Vec<Finding>) {

@@ -100,9 +100,13 @@ fn changes_to_checks_are_listed_with_and_without_permission() {
 fn a_touched_verification_file_is_not_a_pass() {
     let file = VerificationFile { path: "src/check.sh".to_owned(), from: FileSource::Base };
     let contract = TaskContract { verification_files: vec![file], ..contract() };
-    let inspection = inspect(&contract, &[change("src/check.sh", &[])]);
-    assert_eq!(codes(&inspection), [("patch.verification-file", "src/check.sh")]);
-    assert_eq!(inspection.findings[0].weight, Verdict::Fail);
+    // A file or link above it and a file below it take its place as well.
+    for path in ["src/check.sh", "src", "src/check.sh/in/it"] {
+        let inspection = inspect(&contract, &[change(path, &[])]);
+        assert!(codes(&inspection).contains(&("patch.verification-file", path)), "{path}");
+        assert!(inspection.findings.iter().any(|finding| finding.weight == Verdict::Fail), "{path}");
+    }
+    assert_eq!(codes(&inspect(&contract, &[change("src/check.sh2", &[]), change("src/chec", &[])])), []);
 }
 
 #[test]
