@@ -68,7 +68,7 @@ fn folder(name: &Path) -> Result<PathBuf, Problem> {
 const fn exit_of(outcome: Outcome) -> Exit {
     match outcome {
         Outcome::Verified => Exit::Pass,
-        Outcome::Failed | Outcome::Incomplete => Exit::Fail,
+        Outcome::Failed | Outcome::Incomplete | Outcome::NotAllDone => Exit::Fail,
         Outcome::IntactSignerUnknown => Exit::Blocked,
     }
 }
@@ -87,6 +87,7 @@ fn lines(report: &VerifyReport) -> Vec<Line> {
         Outcome::Verified => (Tone::GoodBadge, " VERIFIED "),
         Outcome::Failed => (Tone::BadBadge, " DOES NOT HOLD "),
         Outcome::Incomplete => (Tone::BadBadge, " INCOMPLETE "),
+        Outcome::NotAllDone => (Tone::WarnBadge, " NOT ALL DONE "),
         Outcome::IntactSignerUnknown => (Tone::WarnBadge, " INTACT, SIGNER UNKNOWN "),
     };
     let mut head = Line::of(" ").add(tone, badge).plain("  ").plain(report.bundle.display().to_string());
@@ -97,9 +98,8 @@ fn lines(report: &VerifyReport) -> Vec<Line> {
     let mut out = vec![Line::new(), head, Line::new()];
     out.extend(report.checks.iter().map(row));
     for reason in &report.reasons {
-        out.push(
-            Line::of(" ").add(Tone::Accent, "→ ").plain(&reason.sentence).plain(" ").plain(&reason.remedy),
-        );
+        let sentence = reason.sentence.trim_end_matches('.');
+        out.push(Line::of(" ").add(Tone::Accent, "→ ").plain(sentence).plain(". ").plain(&reason.remedy));
     }
     out.push(Line::new());
     out

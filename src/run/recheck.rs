@@ -13,7 +13,7 @@ use super::recording::RecordError;
 use crate::contract::{Attachments, FileSource, SealedContract};
 use crate::eligibility::{Observed, landlock_floor};
 use crate::event::{Draft, EventSink, SinkError};
-use crate::evidence::{CommandRow, PATCH};
+use crate::evidence::{CommandRow, INPUTS_DIR, PATCH};
 use crate::home::Home;
 use crate::inspection::secrets::Scanner;
 use crate::verification::{
@@ -40,17 +40,18 @@ pub struct Derived {
 /// Derives base tree, patch and result tree again from the clone (or fixture) at `repo`, and adds the answer.
 pub fn trees(home: &Home, repo: &Path, report: &mut VerifyReport) -> Option<Derived> {
     let contents = report.contents.as_ref()?;
-    let answer = derive(home, repo, contents);
+    let answer = derive(home, repo, &report.bundle, contents);
     let check = match &answer {
-        Ok(derived) => {
+        Ok(Some(derived)) => {
             let tree = derived.patch.section.result_tree.as_ref().map_or("nothing", |tree| tree.as_str());
             Check::ok(TREES, format!("commit {} and the patch give tree {tree}", derived.base.commit))
         }
+        Ok(None) => Check::ok(TREES, "the run recorded no patch: there is none to derive"),
         Err(Wrong::NotDone(why)) => Check::not_done(TREES, why),
         Err(Wrong::Failed(why)) => Check::failed(TREES, why),
     };
-    report.add(check);
-    answer.ok()
+    report.add_asked(check);
+    answer.ok().flatten()
 }
 
 enum Wrong {
@@ -62,10 +63,13 @@ fn failed(error: impl std::fmt::Display) -> Wrong {
     Wrong::Failed(error.to_string())
 }
 
-fn derive(home: &Home, repo: &Path, contents: &BundleContents) -> Result<Derived, Wrong> {
-    let Some(recorded) = &contents.report.sections.patch else {
-        return Err(Wrong::NotDone("the run recorded no patch".to_owned()));
-    };
+fn derive(
+    home: &Home,
+    repo: &Path,
+    bundle: &Path,
+    contents: &BundleContents,
+) -> Result<Option<Derived>, Wrong> {
+    let Some(recorded) = &contents.report.sections.patch else { return Ok(None) };
     let base = base_in(home, repo, recorded.base_commit.as_str())?;
     if base.commit != recorded.base_commit || base.tree != recorded.base_tree {
         let found = format!("{} holds commit {} with tree {}", repo.display(), base.commit, base.tree);
@@ -77,11 +81,8 @@ fn derive(home: &Home, repo: &Path, contents: &BundleContents) -> Result<Derived
     if contents.withheld(PATCH).is_some() || recorded.result_tree.is_none() {
         return Err(Wrong::NotDone("the patch is withheld: its trees are not re-derivable".to_owned()));
     }
-    let text = contents
-        .files
-        .get(PATCH)
-        .ok_or_else(|| Wrong::NotDone("the patch is too large to keep".to_owned()))?;
-    let patch = Patch::recorded(&base, text).map_err(failed)?;
+    let text = contents.bytes(bundle, PATCH).map_err(failed)?;
+    let patch = Patch::recorded(&base, &text).map_err(failed)?;
     let patch = patch.ok_or_else(|| Wrong::Failed("the patch does not apply to the base tree".to_owned()))?;
     if patch.section.result_tree != recorded.result_tree {
         return Err(Wrong::Failed("base and patch give another tree than the recorded one".to_owned()));
@@ -89,7 +90,7 @@ fn derive(home: &Home, repo: &Path, contents: &BundleContents) -> Result<Derived
     if patch.section.files != recorded.files {
         return Err(Wrong::Failed("the patch changes other files than the report says".to_owned()));
     }
-    Ok(Derived { base, patch })
+    Ok(Some(Derived { base, patch }))
 }
 
 /// The commit in a clone, or in a fixture's plain files.
@@ -110,28 +111,36 @@ fn base_in(home: &Home, repo: &Path, commit: &str) -> Result<Base, Wrong> {
 
 /// Runs the recorded verification again on what [`trees`] derived, and adds the answer.
 pub fn replay(home: &Home, derived: Option<&Derived>, report: &mut VerifyReport) -> Result<(), RunError> {
-    let check = if report.outcome != Outcome::Verified {
+    let check = if !matches!(report.outcome, Outcome::Verified | Outcome::NotAllDone) {
         Check::not_done(REPLAY, "only a bundle with a trusted signature that holds is run again")
-    } else if let (Some(derived), Some(contents)) = (derived, &report.contents) {
+    } else if let Some(contents) = &report.contents {
         let event_loop = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let again = event_loop.map_err(RecordError::Loop)?.block_on(again(home, derived, contents));
+        let again =
+            event_loop.map_err(RecordError::Loop)?.block_on(again(home, derived, &report.bundle, contents));
         match again {
             Ok(check) => check,
             Err(why) => Check::failed(REPLAY, why),
         }
     } else {
-        Check::not_done(REPLAY, "the trees were not derived: give --repo")
+        Check::not_done(REPLAY, "the bundle could not be read")
     };
-    report.add(check);
+    report.add_asked(check);
     Ok(())
 }
 
-async fn again(home: &Home, derived: &Derived, contents: &BundleContents) -> Result<Check, String> {
+async fn again(
+    home: &Home,
+    derived: Option<&Derived>,
+    bundle: &Path,
+    contents: &BundleContents,
+) -> Result<Check, String> {
     let Some(recorded) = &contents.report.sections.verification else {
-        return Ok(Check::not_done(REPLAY, "the run came to no verification"));
+        return Ok(Check::ok(REPLAY, "the run came to no verification: there is none to run again"));
     };
-    let contract = contents.contract.as_ref().ok_or("the contract is withheld")?;
-    let decision = contents.decision.as_ref().ok_or("the decision is withheld")?;
+    let Some(derived) = derived else { return Ok(Check::not_done(REPLAY, "the trees were not derived")) };
+    let (Some(contract), Some(decision)) = (&contents.contract, &contents.decision) else {
+        return Ok(Check::not_done(REPLAY, "contract or decision is withheld"));
+    };
     let decided: std::collections::BTreeMap<String, Digest> = decision
         .facts
         .provisions
@@ -146,7 +155,8 @@ async fn again(home: &Home, derived: &Derived, contents: &BundleContents) -> Res
     let places = SearchPlaces::of_this_process();
     let (provisions, _) = Provisions::describe(contract.task(), &config.toolchains, &places, &own);
     provisions.agree_with(&decided).map_err(|problem| problem.to_string())?;
-    let verified = carry_out(home, derived, contract, &attachments(contract, contents), &provisions).await?;
+    let verified =
+        carry_out(home, derived, contract, &attachments(contract, bundle, contents)?, &provisions).await?;
     let (before, after) = (outcomes(&recorded.commands), outcomes(&verified.section.commands));
     if before == after && verified.section.sandbox_ok {
         return Ok(Check::ok(REPLAY, format!("{} commands came out as recorded", after.len())));
@@ -159,15 +169,19 @@ fn outcomes(rows: &[CommandRow]) -> Vec<String> {
 }
 
 /// The sealed files of the contract, from the bundle's `inputs/`.
-fn attachments(contract: &SealedContract, contents: &BundleContents) -> Attachments {
-    let sealed = contract.task().verification_files.iter().filter_map(|file| match file.from {
-        FileSource::Sealed(digest) => {
-            let bytes = contents.files.get(&format!("inputs/{}", digest.hex()))?;
-            Some((file.path.clone(), bytes.clone()))
+fn attachments(
+    contract: &SealedContract,
+    bundle: &Path,
+    contents: &BundleContents,
+) -> Result<Attachments, String> {
+    let mut verification_files = std::collections::BTreeMap::new();
+    for file in &contract.task().verification_files {
+        if let FileSource::Sealed(digest) = file.from {
+            let bytes = contents.bytes(bundle, &format!("{INPUTS_DIR}{}", digest.hex()))?;
+            verification_files.insert(file.path.clone(), bytes.into_owned());
         }
-        FileSource::Base => None,
-    });
-    Attachments { verification_files: sealed.collect(), script: None }
+    }
+    Ok(Attachments { verification_files, script: None })
 }
 
 async fn carry_out(

@@ -1,7 +1,11 @@
 //! What a bundle says, typed: read strictly from the bytes that were hashed.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::path::Path;
 
+use super::read;
+use crate::beneath::Dir;
 use crate::contract::SealedContract;
 use crate::eligibility::DecisionDocument;
 use crate::evidence::{Report, RootPredicate, Withheld};
@@ -26,6 +30,21 @@ pub struct BundleContents {
 }
 
 impl BundleContents {
+    /// The sealed bytes of `name`. A file that was too large to keep is read once more from `bundle`, and is the
+    /// sealed one or an error.
+    pub fn bytes(&self, bundle: &Path, name: &str) -> Result<Cow<'_, [u8]>, String> {
+        if let Some(kept) = self.files.get(name) {
+            return Ok(Cow::Borrowed(kept));
+        }
+        let sealed = self.sums.get(name).ok_or_else(|| format!("`{name}` is not in the bundle"))?;
+        let dir = Dir::open_root(bundle).map_err(|error| error.to_string())?;
+        let bytes = dir.read_file(name, read::MAX_FILE).map_err(|error| error.to_string())?;
+        if Digest::of(&bytes) != *sealed {
+            return Err(format!("`{name}` is no longer the file that was sealed"));
+        }
+        Ok(Cow::Owned(bytes))
+    }
+
     /// What stands for `name`, when it is withheld.
     #[must_use]
     pub fn withheld(&self, name: &str) -> Option<&Withheld> {

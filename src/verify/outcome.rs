@@ -21,6 +21,8 @@ pub enum Outcome {
     IntactSignerUnknown,
     /// Never sealed: a killed run's folder, good up to its last signed head.
     Incomplete,
+    /// Everything that was done holds, and something that the caller asked for could not be done.
+    NotAllDone,
 }
 
 /// How one check ended.
@@ -159,6 +161,21 @@ impl VerifyReport {
         }
         self.outcome = worse;
         self.checks.push(check);
+    }
+
+    /// Adds a check that the caller asked for: one that was not done is then no silence, and the bundle is not
+    /// called verified.
+    pub fn add_asked(&mut self, check: Check) {
+        if check.state == CheckState::NotDone && self.outcome == Outcome::Verified {
+            self.outcome = Outcome::NotAllDone;
+            let remedy = "Leave the option out to have the rest checked alone.";
+            self.reasons.push(Reason::observed(
+                format!("verify.{}-not-done", check.name),
+                check.detail.clone(),
+                remedy,
+            ));
+        }
+        self.add(check);
     }
 
     /// Whether the bundle is intact, trusted and complete, with verdict `pass`.

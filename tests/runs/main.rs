@@ -14,6 +14,7 @@ mod bad_places;
 mod bad_targets;
 mod bench;
 mod killed;
+mod rechecks;
 mod schemas;
 mod secrets;
 mod side_by_side;
