@@ -112,6 +112,17 @@ pub enum Expect {
     FailToPass,
 }
 
+impl Expect {
+    /// As in contracts and reports.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::FailToPass => "fail-to-pass",
+        }
+    }
+}
+
 /// A file laid over the tree before every verification command.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -7,12 +7,14 @@
 mod actions;
 mod expectations;
 mod patch;
+mod paths;
 pub mod secrets;
 mod verdict;
 
 pub use actions::{ActionObservations, actions, attempts};
 pub use expectations::expectations;
 pub use patch::{AddedLine, ChangeView, PatchInspection, inspect_changes, inspect_patch};
+pub use paths::inspect_paths;
 pub use verdict::{Conclusion, conclude};
 
 #[cfg(test)]

@@ -6,10 +6,11 @@
 
 use std::collections::BTreeSet;
 
-use crate::contract::{Action, CheckPatterns, FileSource, PathGlobs, TaskContract};
+use crate::contract::TaskContract;
 use crate::evidence::{ChangeKind, CheckChange, Finding};
-use crate::vocab::{ActionId, MutationMode, Verdict, shown_bytes};
+use crate::vocab::{ActionId, Verdict, shown_bytes};
 
+use super::paths::{Rules, at, inspect_extent};
 use super::secrets::{Scanner, Secret};
 use crate::workspace::{Change, Patch};
 
@@ -96,117 +97,16 @@ pub fn inspect_changes(
     // First of all, so that no path that is shown below holds what a later change tells to be a secret.
     let secrets = inspect_secrets(changes, scanner, &mut out.with_secret);
     let rules = Rules::of(contract, &mut out.findings);
-    if contract.mutation_mode.is_none_or(|mode| mode == MutationMode::None) && !changes.is_empty() {
-        out.findings.push(whole(
-            "patch.not-empty",
-            "The contract's mode is `none`, and the run changed files.",
-            Verdict::Blocked,
-        ));
-    }
-    let count = changes.len() as u64;
-    if count > contract.limits.changed_files {
-        out.too_many_files = true;
-        out.findings.push(whole(
-            "patch.too-many-files",
-            &format!("The patch changes {count} files; the limit is {}.", contract.limits.changed_files),
-            Verdict::Fail,
-        ));
-    }
+    inspect_extent(contract, changes.len() as u64, &mut out);
     for change in changes {
         for path in [Some(change.path), change.from].into_iter().flatten() {
-            rules.inspect_path(contract, path, scanner, &mut out);
+            let seen = scanner.redacted_text(&shown_bytes(path));
+            rules.inspect_path(contract, path, seen, &mut out);
         }
         inspect_kind(change, scanner, &mut out.findings);
     }
     out.findings.extend(secrets);
     out
-}
-
-/// The contract's path rules, parsed once for all changes.
-struct Rules {
-    allowed: Option<PathGlobs>,
-    may_change_checks: Option<PathGlobs>,
-    checks: &'static CheckPatterns,
-    forbidden: Vec<(ActionId, PathGlobs)>,
-}
-
-impl Rules {
-    fn of(contract: &TaskContract, findings: &mut Vec<Finding>) -> Self {
-        let mut errored = Vec::new();
-        let mut globs = |field: &str, patterns: &[String]| match PathGlobs::new(patterns) {
-            Ok(globs) => Some(globs),
-            Err(error) => {
-                errored.push(format!("`{field}` could not be applied: {error}"));
-                None
-            }
-        };
-        let allowed = globs("allowed_paths", contract.allowed_paths.as_deref().unwrap_or(&[]));
-        let may_change_checks = globs("may_change_checks", &contract.may_change_checks);
-        let (mut forbidden, mut unread) = (Vec::new(), Vec::new());
-        for id in contract.forbidden_actions.iter().flatten() {
-            let parsed = match Action::parse(id) {
-                Ok(Action::Path(globs)) => Some(*globs),
-                Ok(Action::Named(rule)) if !rule.paths.is_empty() => {
-                    let paths: Vec<String> = rule.paths.iter().map(|path| (*path).to_owned()).collect();
-                    globs("forbidden_actions", &paths)
-                }
-                // Its attempts do not show in a patch; its row says where they do.
-                Ok(Action::Named(_) | Action::Command(_)) => None,
-                Err(error) => {
-                    unread.push(format!("`forbidden_actions` could not be applied: {error}"));
-                    None
-                }
-            };
-            forbidden.extend(parsed.map(|globs| (id.clone(), globs)));
-        }
-        findings.extend(
-            errored.iter().chain(&unread).map(|sentence| whole("check.errored", sentence, Verdict::Blocked)),
-        );
-        Self { allowed, may_change_checks, checks: CheckPatterns::embedded(), forbidden }
-    }
-
-    fn inspect_path(
-        &self,
-        contract: &TaskContract,
-        raw: &[u8],
-        scanner: &Scanner,
-        out: &mut PatchInspection,
-    ) {
-        let seen = scanner.redacted_text(&shown_bytes(raw));
-        if !self.allowed.as_ref().is_some_and(|allowed| allowed.matches_bytes(raw, false)) {
-            out.findings.push(at(
-                "patch.outside-allowed-paths",
-                &seen,
-                "A changed path lies outside `allowed_paths`.",
-                Verdict::Blocked,
-            ));
-        }
-        for (action, globs) in &self.forbidden {
-            if globs.matches_bytes(raw, false) {
-                out.attempts.push((action.clone(), seen.clone()));
-            }
-        }
-        if let Some(file) = contract.verification_files.iter().find(|file| meet(file.path.as_bytes(), raw)) {
-            let origin = match file.from {
-                FileSource::Base => "the base's own",
-                FileSource::Sealed(_) => "the contract's own",
-            };
-            let what = if file.path.as_bytes() == raw { "was changed" } else { "had its place taken" };
-            let sentence = format!("A verification file {what}; the verification used {origin}.");
-            out.findings.push(at("patch.verification-file", &seen, &sentence, Verdict::Fail));
-        }
-        if let Some(pattern) = self.checks.matching_bytes(raw) {
-            let permitted =
-                self.may_change_checks.as_ref().is_some_and(|globs| globs.matches_bytes(raw, false));
-            out.changes_to_checks.push(CheckChange { path: seen, pattern: pattern.to_owned(), permitted });
-        }
-    }
-}
-
-/// Whether two paths cannot both be files: they are the same, or one lies below the other.
-fn meet(a: &[u8], b: &[u8]) -> bool {
-    let (above, below) = if a.len() <= b.len() { (a, b) } else { (b, a) };
-    below.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
 }
 
 fn inspect_kind(change: &ChangeView<'_>, scanner: &Scanner, findings: &mut Vec<Finding>) {
@@ -281,18 +181,4 @@ fn scan_changes(changes: &[ChangeView<'_>], scanner: &Scanner) -> Vec<Found> {
 /// Added lines in runs without a gap: a key block is many lines, and lines far apart are no block.
 pub(super) fn contiguous<'a, 'b>(added: &'b [AddedLine<'a>]) -> impl Iterator<Item = &'b [AddedLine<'a>]> {
     added.chunk_by(|a, b| a.number + 1 == b.number)
-}
-
-fn whole(code: &str, sentence: &str, weight: Verdict) -> Finding {
-    at(code, "", sentence, weight)
-}
-
-fn at(code: &str, path: &str, sentence: &str, weight: Verdict) -> Finding {
-    Finding {
-        code: code.to_owned(),
-        path: path.to_owned(),
-        line: None,
-        sentence: sentence.to_owned(),
-        weight,
-    }
 }

@@ -15,6 +15,7 @@ use crate::eligibility::{Observed, landlock_floor};
 use crate::event::{Draft, EventSink, SinkError};
 use crate::evidence::{CommandRow, INPUTS_DIR, PATCH};
 use crate::home::Home;
+use crate::inspection::inspect_patch;
 use crate::inspection::secrets::Scanner;
 use crate::verification::{
     Provisions, ReadyTree, SearchPlaces, Tree, Verification, Verified, replay as run_again,
@@ -89,6 +90,13 @@ fn derive(
     }
     if patch.section.files != recorded.files {
         return Err(Wrong::Failed("the patch changes other files than the report says".to_owned()));
+    }
+    if let Some(contract) = &contents.contract {
+        let scanner = Scanner::embedded().map_err(failed)?;
+        let unsaid = contents.unsaid(&inspect_patch(contract.task(), &patch, &scanner));
+        if !unsaid.is_empty() {
+            return Err(Wrong::Failed(format!("the report is not the patch's: {}", unsaid.join("; "))));
+        }
     }
     Ok(Some(Derived { base, patch }))
 }

@@ -10,4 +10,6 @@ mod verify;
 pub use files::verification_files;
 pub use provisions::{Described, InputTree, ProvisionProblem, Provisions, Toolchain, keep_out};
 pub use toolchains::{KNOWN, PLACE, SearchPlaces, discover};
-pub use verify::{ReachedLimit, ReadyTree, Tree, Verification, Verified, replay, verify};
+pub use verify::{
+    ReachedLimit, ReadyTree, Tree, Verification, Verified, outcome, replay, shown_command, verify,
+};

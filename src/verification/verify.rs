@@ -288,7 +288,8 @@ fn limit_text(name: LimitName) -> String {
 }
 
 /// The command as people read it; a shell text without its shell.
-fn shown_command(command: &VerificationCommand, redact: &dyn Redact) -> String {
+#[must_use]
+pub fn shown_command(command: &VerificationCommand, redact: &dyn Redact) -> String {
     let text = match command.argv.as_slice() {
         [sh, flag, text] if sh == "/bin/sh" && flag == "-c" => text.clone(),
         argv => argv.join(" "),
@@ -304,15 +305,18 @@ fn row(
     on_result: CommandResult,
     outcome: CommandOutcome,
 ) -> CommandRow {
-    let expect = match command.expect {
-        Expect::Pass => "pass",
-        Expect::FailToPass => "fail-to-pass",
-    };
-    CommandRow { command: text, expect: expect.to_owned(), on_base, on_result: Some(on_result), outcome }
+    CommandRow {
+        command: text,
+        expect: command.expect.as_str().to_owned(),
+        on_base,
+        on_result: Some(on_result),
+        outcome,
+    }
 }
 
 /// What a command showed (SPEC §3). Pure.
-fn outcome(expect: Expect, on_base: Option<&CommandResult>, on_result: &CommandResult) -> CommandOutcome {
+#[must_use]
+pub fn outcome(expect: Expect, on_base: Option<&CommandResult>, on_result: &CommandResult) -> CommandOutcome {
     let base_says_no = match (expect, on_base) {
         (Expect::Pass, _) => true,
         (Expect::FailToPass, Some(base)) => {

@@ -16,16 +16,16 @@ use crate::vocab::{Digest, Verdict};
 
 /// Collects what is wrong with one thing.
 #[derive(Default)]
-struct Wrong(Vec<String>);
+pub(super) struct Wrong(Vec<String>);
 
 impl Wrong {
-    fn unless(&mut self, holds: bool, sentence: impl Into<String>) {
+    pub(super) fn unless(&mut self, holds: bool, sentence: impl Into<String>) {
         if !holds {
             self.0.push(sentence.into());
         }
     }
 
-    fn check(self, name: &'static str, fine: &str) -> Check {
+    pub(super) fn check(self, name: &'static str, fine: &str) -> Check {
         if self.0.is_empty() { Check::ok(name, fine) } else { Check::failed(name, self.0.join("; ")) }
     }
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::outcome::{Check, CheckState, VerifyError, VerifyReport};
 use super::read::{Hashed, Names};
-use super::{BundleContents, Expect, approvals, derive, events, incomplete, json, read};
+use super::{BundleContents, Expect, approvals, asked, derive, events, incomplete, json, read};
 use crate::beneath::Dir;
 use crate::contract::SealedContract;
 use crate::evidence::{
@@ -22,7 +22,8 @@ use crate::vocab::{Digest, Timestamp};
 const NEEDED: [&str; 11] =
     [CONTRACT, DECISION, REPORT, SUMMARY, EVENTS, TRACE, SARIF, CTRF, CHECKPOINTS, SUMS, ROOT];
 /// Rows for what is joined on elsewhere.
-const TREES: &str = "--repo was not given: the trees and the patch's effect were not derived again";
+const TREES: &str =
+    "--repo was not given: the trees, the patch's effect and the secret scan were not derived again";
 const REPLAY: &str = "--replay was not given: verification was not run again";
 
 /// Checks the bundle in the folder `path`. `now` is for `max-age` only.
@@ -82,6 +83,7 @@ fn sealed(
     let sealer = trust.sealing.iter().find(|trusted| trusted.key.key_id() == envelope.key_id);
     checks.extend(derive::contract_and_decision(&contents));
     checks.extend(derive::report(&contents));
+    checks.extend(asked::checks(&contents));
     checks.push(derive::verdict(&contents, log.verdict.as_deref()));
     checks.push(derive::files(&contents, log.trace));
     checks.push(approvals::check(&contents, trust, sealer.map(|trusted| &trusted.key)));

@@ -8,6 +8,7 @@
 //! [`VerifyReport::contents`] hands out.
 
 mod approvals;
+mod asked;
 mod content;
 mod derive;
 mod event_line;

@@ -64,3 +64,24 @@ pub struct Limits {
     /// Seconds from TERM to KILL.
     pub grace_seconds: u64,
 }
+
+impl Limits {
+    /// Every limit by its name, in the order of the struct.
+    #[must_use]
+    pub const fn named(&self) -> [(LimitName, u64); 11] {
+        use LimitName as N;
+        [
+            (N::WallSeconds, self.wall_seconds),
+            (N::IdleSeconds, self.idle_seconds),
+            (N::CpuSeconds, self.cpu_seconds),
+            (N::OutputBytes, self.output_bytes),
+            (N::Processes, self.processes),
+            (N::OpenFiles, self.open_files),
+            (N::FileBytes, self.file_bytes),
+            (N::ChangedFiles, self.changed_files),
+            (N::TmpBytes, self.tmp_bytes),
+            (N::ShmBytes, self.shm_bytes),
+            (N::GraceSeconds, self.grace_seconds),
+        ]
+    }
+}

@@ -16,7 +16,7 @@ use cto_harness::home::{Trust, TrustedKey};
 use cto_harness::inspection::conclude;
 use cto_harness::verify::{CheckState, Expect, VerifyReport, verify};
 use cto_harness::vocab::{Digest, GitId, PublicKey, RunId, SealingKey, Timestamp};
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// Redacts one word, from when it is learned; by default one that stands nowhere.
@@ -148,24 +148,26 @@ pub(crate) fn files(path: &Path) -> Vec<String> {
 }
 
 pub(crate) fn contract() -> SealedContract {
-    contract_with(false)
+    contract_like(|_| {})
 }
 
 /// The same, and it asks for an approval.
 pub(crate) fn contract_asking() -> SealedContract {
-    contract_with(true)
+    contract_like(|contract| contract["approval_required"] = json!(true))
 }
 
-fn contract_with(approval: bool) -> SealedContract {
-    let text = json!({
+/// The same with changes.
+pub(crate) fn contract_like(change: impl FnOnce(&mut Value)) -> SealedContract {
+    let mut text = json!({
         "contract_version": "1", "task_id": "repair-parser", "title": "Repair the parser",
         "instructions": "Make the failing test pass.", "target_repository": "/srv/repo", "base_ref": "HEAD",
         "authority_basis": {"kind": "task-contract", "reference": "TC-1"},
         "risk_class": "RESTRICTED", "allowed_paths": ["src/**"], "forbidden_actions": ["git.push"],
-        "mutation_mode": "copied-fixture", "approval_required": approval,
+        "mutation_mode": "copied-fixture", "approval_required": false,
         "verification_commands": [{"run": ["sh", "test.sh"], "timeout": 60, "expect": "pass"}],
         "evidence_expectations": [{"verification": "all"}], "engine": "fixture",
     });
+    change(&mut text);
     let source = WireSource::from_bytes(None, text.to_string().into_bytes()).unwrap();
     parse(&source, Some(Path::new("/srv")), &NoFiles).unwrap()
 }
@@ -199,13 +201,19 @@ pub(crate) fn sections(patch: &[u8]) -> Sections {
         let lines = String::from_utf8_lossy(patch);
         lines.lines().filter(|l| l.starts_with(sign) && !l.starts_with(&sign.to_string().repeat(3))).count()
     };
+    let limits: Vec<Value> = contract()
+        .task()
+        .limits
+        .named()
+        .map(|(name, value)| json!({"name": name, "value": value, "held_by": "watchdog", "reached": null}))
+        .into();
     serde_json::from_value(json!({
         "refused_gates": [], "stage_reached": "sealed", "times": {"started": now, "finished": now},
         "engine": {"id": "fixture", "program": Digest::of(b"program"), "adapter": Digest::of(b"adapter"),
             "model": null, "thread_id": null, "exit": "exited:0", "outcome": "completed", "message": null},
         "sandbox": {"layers": [{"layer": "seccomp", "requested": "allow list", "enforced": "allow list", "ok": true}],
             "workspace_form": "overlay", "identity": "own-uid"},
-        "limits": [{"name": "wall_seconds", "value": 60, "held_by": "watchdog", "reached": null}],
+        "limits": limits,
         "actions": [{"action": "git.push", "enforced_by": "no route", "observable": true, "attempts": [],
             "left_out": 0}],
         "patch": {"base_commit": "1".repeat(40), "base_tree": "2".repeat(40), "result_tree": "3".repeat(40),

@@ -8,6 +8,7 @@
     reason = "a test says what it expects by failing"
 )]
 
+mod asked;
 mod killed;
 mod made_up;
 mod mutations;

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::made_up::{Bench, Plan, contract_asking, facts, files, wrong};
 
 /// Seals the folder again as it is, with the right key.
-fn reseal(bench: &Bench, path: &Path, root: impl FnOnce(&mut RootStatement)) {
+pub(crate) fn reseal(bench: &Bench, path: &Path, root: impl FnOnce(&mut RootStatement)) {
     let text = fs::read_to_string(path.join("root.dsse.json")).unwrap();
     let mut statement: RootStatement =
         serde_json::from_slice(&Envelope::parse(&text).unwrap().payload).unwrap();
@@ -63,6 +63,8 @@ fn a_report_that_does_not_follow() {
         sections: |sections| {
             let row = &mut sections.verification.as_mut().unwrap().commands[0];
             row.outcome = serde_json::from_value(json!("failed")).unwrap();
+            row.on_result.as_mut().unwrap().status = "exited:1".to_owned();
+            sections.expectations[0].met = false;
         },
         ..Plan::default()
     };

@@ -21,7 +21,7 @@ fn a_sealed_bundle_is_verified_and_says_what_was_left() {
     assert!(report.is_verified_pass());
     let left: Vec<_> =
         report.checks.iter().filter(|c| c.state == CheckState::NotDone).map(|c| c.name).collect();
-    assert_eq!(left, ["trees", "replay"]);
+    assert_eq!(left, ["observed", "trees", "replay"]);
     let done: Vec<_> = report.checks.iter().filter(|c| c.state == CheckState::Ok).map(|c| c.name).collect();
     let expected = [
         "folder",
@@ -34,6 +34,8 @@ fn a_sealed_bundle_is_verified_and_says_what_was_left() {
         "report",
         "patch",
         "withheld",
+        "asked",
+        "paths",
         "verdict",
         "derived",
         "approvals",

@@ -1,0 +1,165 @@
+//! What the report must say because the contract and the decision say it: what was forbidden, expected, limited and
+//! run, and what the path rules make of the changed paths.
+//!
+//! A row of a report that a contract asks for and that is not there would be silence where an answer is due.
+
+use std::collections::BTreeSet;
+
+use super::BundleContents;
+use super::derive::Wrong;
+use super::outcome::Check;
+use crate::contract::TaskContract;
+use crate::event::Redact;
+use crate::evidence::{REPORT, ROOT, SUMS};
+use crate::inspection::{PatchInspection, expectations, inspect_paths};
+use crate::verification::{outcome, shown_command};
+use crate::vocab::shown;
+
+const ASKED: &str = "asked";
+const PATHS: &str = "paths";
+/// A row that a secret was taken out of begins so; it cannot be compared as text.
+const MARK: &str = "[redacted:";
+/// What nothing in a bundle gives again.
+const OBSERVED: &str = "claims, attempts outside of the patch, layers, times and usage are the sealer's word: \
+                        nothing in a bundle gives them again";
+
+/// Contract and decision against the report, and a row for what cannot be derived.
+pub(super) fn checks(contents: &BundleContents) -> Vec<Check> {
+    let report_is_whole = contents.withheld(REPORT).is_none();
+    let rows = match &contents.contract {
+        Some(contract) if report_is_whole => {
+            vec![asked(contents, contract.task()), paths(contents, contract.task())]
+        }
+        Some(_) | None => {
+            let detail = "contract or report is withheld: their rows were not compared";
+            vec![Check::not_done(ASKED, detail), Check::not_done(PATHS, detail)]
+        }
+    };
+    rows.into_iter().chain([Check::not_done("observed", OBSERVED)]).collect()
+}
+
+fn asked(contents: &BundleContents, task: &TaskContract) -> Check {
+    let mut wrong = Wrong::default();
+    limits(contents, &mut wrong);
+    let sections = &contents.report.sections;
+    let inspected = sections.verification.is_some();
+    let forbidden: Vec<String> = if inspected {
+        task.forbidden_actions.iter().flatten().map(|id| shown(id.as_str())).collect()
+    } else {
+        Vec::new()
+    };
+    wrong.unless(
+        sections.actions.iter().map(|row| &row.action).eq(&forbidden),
+        "the forbidden actions are not the contract's",
+    );
+    let names: BTreeSet<String> =
+        contents.sums.keys().cloned().chain([SUMS, ROOT].map(str::to_owned)).collect();
+    let (patch, verification) = (sections.patch.as_ref(), sections.verification.as_ref());
+    let expected = if inspected { expectations(task, patch, verification, &names) } else { Vec::new() };
+    wrong.unless(sections.expectations == expected, "contract and evidence give other expectations");
+    commands(contents, task, &mut wrong);
+    wrong.check(ASKED, "limits, actions, commands and expectations are those of contract and decision")
+}
+
+fn limits(contents: &BundleContents, wrong: &mut Wrong) {
+    let sections = &contents.report.sections;
+    let ran = sections.sandbox.is_some() || sections.engine.is_some() || sections.verification.is_some();
+    let Some(decision) = contents.decision.as_ref().filter(|_| ran || !sections.limits.is_empty()) else {
+        return;
+    };
+    let told = sections.limits.iter().map(|row| (row.name, row.value));
+    wrong.unless(told.eq(decision.limits.named()), "the limits are not the decision's");
+}
+
+fn commands(contents: &BundleContents, task: &TaskContract, wrong: &mut Wrong) {
+    let Some(section) = &contents.report.sections.verification else { return };
+    let asked = &task.verification_commands;
+    wrong.unless(
+        section.commands.len() == asked.len(),
+        format!("{} commands were verified, the contract has {}", section.commands.len(), asked.len()),
+    );
+    for (row, command) in section.commands.iter().zip(asked) {
+        let text = shown_command(command, &Nothing);
+        let same = row.command == text || row.command.contains(MARK);
+        wrong.unless(same && row.expect == command.expect.as_str(), format!("`{text}` is not what was run"));
+        let again =
+            row.on_result.as_ref().map(|result| outcome(command.expect, row.on_base.as_ref(), result));
+        wrong
+            .unless(again == Some(row.outcome), format!("the outcome of `{text}` is not what its ends give"));
+    }
+}
+
+/// Takes nothing out.
+struct Nothing;
+
+impl Redact for Nothing {
+    fn redact(&self, _: &[u8]) -> Option<(Vec<u8>, Vec<String>)> {
+        None
+    }
+}
+
+fn paths(contents: &BundleContents, task: &TaskContract) -> Check {
+    let sections = &contents.report.sections;
+    let (Some(patch), Some(_)) = (&sections.patch, &sections.verification) else {
+        return Check::ok(PATHS, "the run did not come to inspecting a patch");
+    };
+    let all: Vec<&str> = patch
+        .files
+        .iter()
+        .flat_map(|file| [Some(&file.path), file.from.as_ref()])
+        .flatten()
+        .map(String::as_str)
+        .collect();
+    // A backslash may stand for itself or for a byte that was made visible: only --repo can tell.
+    let exact: Vec<&[u8]> = all
+        .iter()
+        .filter(|path| !path.contains(['\\']) && !path.contains(MARK))
+        .map(|path| path.as_bytes())
+        .collect();
+    let mut wrong = Wrong::default();
+    for silence in contents.unsaid(&inspect_paths(task, patch.files.len() as u64, &exact)) {
+        wrong.unless(false, silence);
+    }
+    let left = match all.len() - exact.len() {
+        0 => String::new(),
+        odd => format!("; {odd} names hold escapes: only --repo derives them"),
+    };
+    wrong.check(
+        PATHS,
+        &format!("the contract's rules for {} changed paths give no more than is told{left}", exact.len()),
+    )
+}
+
+impl BundleContents {
+    /// What `inspection` found and the report does not tell.
+    #[must_use]
+    pub fn unsaid(&self, inspection: &PatchInspection) -> Vec<String> {
+        let sections = &self.report.sections;
+        let mut unsaid = Vec::new();
+        for found in &inspection.findings {
+            let same = sections.findings.iter().any(|told| {
+                (&told.code, &told.path, told.weight) == (&found.code, &found.path, found.weight)
+            });
+            if !same {
+                unsaid.push(format!("it does not tell `{}` of `{}`", found.code, found.path));
+            }
+        }
+        for change in &inspection.changes_to_checks {
+            if !sections.changes_to_checks.contains(change) {
+                unsaid.push(format!("it does not tell that `{}` decides about checks", change.path));
+            }
+        }
+        for (action, what) in &inspection.attempts {
+            // A row keeps the first attempts only; that there are some is what counts.
+            let told = sections
+                .actions
+                .iter()
+                .any(|row| row.action == shown(action.as_str()) && !row.attempts.is_empty());
+            if !told {
+                unsaid.push(format!("it does not tell the attempt `{action}`: {what}"));
+            }
+        }
+        unsaid.truncate(10);
+        unsaid
+    }
+}
