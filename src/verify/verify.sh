@@ -90,10 +90,13 @@ cmp -s "$tmp/listed" "$tmp/files" || {
     diff "$tmp/listed" "$tmp/files" | sed -n 's/^< /missing: /p; s/^> /not listed: /p' | head -n 10 >&2
     refuse 'the files in the folder are not the ones listed'
 }
-find . ! -name . -type d -print | sed 's,^\./,,' > "$tmp/folders" || refuse 'the folder cannot be listed'
-while IFS= read -r folder; do
-    grep -q "^$folder/" "$tmp/files" || refuse "the folder $folder holds no file"
-done < "$tmp/folders"
+# A folder is there because a file below it is: up to three above each file.
+sed -n 's,/[^/]*$,,p' "$tmp/files" > "$tmp/above1"
+sed -n 's,/[^/]*$,,p' "$tmp/above1" > "$tmp/above2"
+sed -n 's,/[^/]*$,,p' "$tmp/above2" > "$tmp/above3"
+sort -u "$tmp/above1" "$tmp/above2" "$tmp/above3" > "$tmp/needed" || refuse 'the folders cannot be listed'
+find . ! -name . -type d -print | sed 's,^\./,,' | sort > "$tmp/folders" || refuse 'the folder cannot be listed'
+cmp -s "$tmp/needed" "$tmp/folders" || refuse 'it holds a folder without a file'
 
 # 5. Every file.
 sha256sum -c --strict --quiet "$tmp/sums" >&2 || refuse 'a file is not the one that was sealed'
