@@ -223,10 +223,8 @@ fn conclude(
     recording
         .append(Draft::observed(EventKind::RunFinished, json!({"stage": report.sections.stage_reached})))
         .map_err(RecordError::from)?;
-    let work = recording.work();
     let pending = recording.pending().filter(|_| !document.eligible());
     let sealed = recording.seal(report, scene.statement(document))?;
-    leftovers::remove_tree(&work)?;
     let published = publish::branch(home, scene, &sealed.report, patch.as_ref());
     Ok(RunOutcome {
         run_id: scene.run_id.clone(),

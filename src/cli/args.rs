@@ -152,6 +152,14 @@ pub(super) struct VerifyArgs {
     pub(super) json: bool,
 }
 
+impl VerifyArgs {
+    /// Whether the call needs this machine's installation, or only what it names.
+    pub(super) fn uses_installation(&self) -> bool {
+        let by_name = self.bundles.iter().any(|bundle| !bundle.is_dir());
+        !self.print_script && (self.trust.is_none() || self.repo.is_some() || by_name)
+    }
+}
+
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  cto approve apr-… --as alice --key ~/.keys/alice.pem")]
 pub(super) struct AnswerArgs {

@@ -81,20 +81,28 @@ fn tell(problem: &Problem, output: &mut Output) {
     }
 }
 
-/// Whatever a dead run left is removed by the next call that uses this installation.
-fn clean_up_after_the_dead(verb: &Verb) -> Result<(), Problem> {
+/// Whether the next call that uses this installation is this one: it removes what dead processes left.
+fn cleans_up(verb: &Verb) -> bool {
     match verb {
-        // A run cleans up by itself, a decision starts nothing, and the rest need no installation.
-        Verb::Runs(_) | Verb::Show(_) | Verb::Events(_) | Verb::Logs(_) | Verb::Diff(_) | Verb::Doctor(_) => {
-            clean_up(&Home::open()?)?;
-            Ok(())
-        }
-        _ => Ok(()),
+        // A run cleans up by itself, once its contract reads; a verb of a later version does nothing.
+        Verb::Run(_)
+        | Verb::Resume(_)
+        | Verb::Cancel(_)
+        | Verb::Spend(_)
+        | Verb::Proof(_)
+        | Verb::Serve(_)
+        | Verb::Worker(_) => false,
+        // Elsewhere than where a bundle was made, verifying needs no installation and makes none.
+        Verb::Verify(args) => args.uses_installation(),
+        Verb::Engine(verb) => matches!(verb, EngineVerb::List(_)),
+        _ => true,
     }
 }
 
 fn dispatch(verb: &Verb, output: &mut Output) -> Result<Exit, Problem> {
-    clean_up_after_the_dead(verb)?;
+    if cleans_up(verb) {
+        clean_up(&Home::open()?)?;
+    }
     match verb {
         Verb::Run(args) => run::run(args, output),
         Verb::Decide(args) => decide::decide(args, output),

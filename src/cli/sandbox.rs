@@ -13,6 +13,7 @@ use crate::contract::{Ceilings, limits};
 use crate::home::Home;
 use crate::process::PayloadEvent;
 use crate::sandbox::{Bind, Purpose, Sandbox, SandboxError, SandboxPolicy, Stdio, probe};
+use crate::store::LiveFolder;
 use crate::vocab::Limits;
 use crate::workspace::{FolderView, Placement, RunUid};
 
@@ -57,16 +58,15 @@ fn tell_how_it_ended(status: &str, output: &mut Output) {
 /// A view of the caller's folder, with everything it needs in one folder of the state, gone with it.
 struct View {
     folder: FolderView,
-    _own: tempfile::TempDir,
+    _own: LiveFolder,
 }
 
 impl View {
     fn open(dir: &Path, home: &Home, policy: &SandboxPolicy) -> Result<Self, Problem> {
-        let place = |source| Problem::Write { path: home.state().to_owned(), source };
-        let own = tempfile::Builder::new().prefix("by-hand-").tempdir_in(home.state()).map_err(place)?;
+        let own = LiveFolder::make(home.state(), "by-hand")?;
         let placement = Placement {
-            cache_dir: own.path().to_owned(),
-            run_dir: own.path().to_owned(),
+            cache_dir: own.path(),
+            run_dir: own.path(),
             uid: policy.uid,
             overlay: probe(home).is_ok_and(|host| host.overlay),
             mounted: Vec::new(),

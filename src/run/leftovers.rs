@@ -1,42 +1,35 @@
-//! What a dead harness left: found by its lock, removed by whoever comes next.
-
-use std::path::Path;
+//! What a dead process left: found by its lock, removed by whoever comes next.
 
 use super::RunError;
 use super::recording::RecordError;
 use crate::audit::{Act, Audit};
-use crate::beneath::Dir;
 use crate::home::Home;
 use crate::store::Store;
 use crate::vocab::RunId;
+use crate::workspace::remove_half_made_bases;
 
-/// Removes what dead runs left in the state folder and marks them incomplete. Returns their ids.
+/// Removes what dead processes left and writes down how their runs ended. Returns the ids of those runs.
 ///
-/// A bundle that a dead run began is evidence and stays: it verifies as incomplete.
+/// A bundle that a dead run began is evidence and stays: it verifies as incomplete. Where nobody died, this is one
+/// look at one folder.
 pub fn clean_up(home: &Home) -> Result<Vec<RunId>, RunError> {
     Ok(remove_all(home)?)
 }
 
 fn remove_all(home: &Home) -> Result<Vec<RunId>, RecordError> {
+    let dead = Store::open(home.state())?.reap()?;
+    if dead.is_empty() {
+        return Ok(Vec::new());
+    }
     let audit = Audit::new(home.state(), home.caller_account()?);
     let mut removed = Vec::new();
-    for dead in Store::open(home.state())?.reap()? {
-        audit.act(Act::CleanUp, Some(&dead.record.run_id), dead.work.display().to_string())?;
-        remove_tree(&dead.work)?;
-        removed.push(dead.record.run_id);
+    for dead in dead {
+        let run_id = dead.record.map(|record| record.run_id);
+        audit.act(Act::CleanUp, run_id.as_ref(), dead.folder.path().display().to_string())?;
+        dead.folder.remove()?;
+        removed.extend(run_id);
     }
+    // Who was killed may have been laying out a base.
+    remove_half_made_bases(home.cache()).map_err(|error| RecordError::Program(error.to_string()))?;
     Ok(removed)
-}
-
-/// Removes a folder of leftovers with everything in it, unreadable folders and odd objects included.
-pub(super) fn remove_tree(work: &Path) -> Result<(), RecordError> {
-    let failed =
-        |why: String| RecordError::Folder { path: work.to_owned(), source: std::io::Error::other(why) };
-    let (Some(parent), Some(name)) = (work.parent(), work.file_name()) else { return Ok(()) };
-    let parent = Dir::open_root(parent).map_err(|error| failed(error.to_string()))?;
-    match parent.remove_tree(name) {
-        Ok(()) => Ok(()),
-        Err(error) if error.is_absent() => Ok(()),
-        Err(error) => Err(failed(error.to_string())),
-    }
 }

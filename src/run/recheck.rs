@@ -17,6 +17,7 @@ use crate::evidence::{CommandRow, INPUTS_DIR, PATCH};
 use crate::home::Home;
 use crate::inspection::inspect_patch;
 use crate::inspection::secrets::Scanner;
+use crate::store::LiveFolder;
 use crate::verification::{
     Provisions, ReadyTree, SearchPlaces, Tree, Verification, Verified, replay as run_again,
     verification_files,
@@ -203,11 +204,11 @@ async fn carry_out(
     let task = contract.task();
     let host = crate::sandbox::probe(home).map_err(|error| text(&error))?;
     let lease = RunUid::claim(home.state()).map_err(|error| text(&error))?;
-    let run_dir =
-        tempfile::Builder::new().prefix("replay-").tempdir_in(home.state()).map_err(|error| text(&error))?;
+    let folder = LiveFolder::make(home.state(), "replay").map_err(|error| text(&error))?;
+    let run_dir = folder.path();
     let placement = Placement {
         cache_dir: home.cache().to_owned(),
-        run_dir: run_dir.path().to_owned(),
+        run_dir: run_dir.clone(),
         uid: lease.uid(),
         overlay: host.overlay,
         mounted: task.inputs.iter().map(|input| input.to.clone()).collect(),
@@ -232,7 +233,7 @@ async fn carry_out(
     })
     .await
     .map_err(|error| text(&error))?;
-    remove_remains(run_dir.path()).map_err(|error| text(&error))?;
+    remove_remains(&run_dir).map_err(|error| text(&error))?;
     Ok(verified)
 }
 

@@ -1,17 +1,18 @@
-//! One folder a run in the state folder: `record.json`, a lock held by the living process, and `work/` for
-//! everything that must not outlive the run (overlay uppers, private homes).
+//! One record a run in the state folder, and beside it, while the run lives, its [`LiveFolder`].
 //!
-//! Guarantees: a record is replaced as a whole (write, then rename); a run is alive exactly while its lock is
-//! held, which the kernel ends with the process however it dies; [`Store::reap`] touches only folders whose
-//! lock it got. The daemon will put its database behind these types.
+//! Guarantees: a record is replaced as a whole (write, then rename); a run is alive exactly while its folder's lock
+//! is held; however it ends, its record tells: by its own process where that can still speak, else by
+//! [`Store::reap`]. A bundle that has its root is sealed, whatever the record said last. The daemon will put its
+//! database behind these types.
 
-use std::fs::{File, OpenOptions, TryLockError};
 use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::live::{self, LiveFolder, io, make_dir};
+use crate::beneath::Dir;
+use crate::evidence::{Envelope, ROOT, RootStatement};
 use crate::vocab::{ApprovalId, IdError, RunId, TaskId, Timestamp, Verdict};
 
 /// Why a record could not be kept or read.
@@ -86,29 +87,27 @@ pub struct RunRecord {
 /// The records of one state folder.
 #[derive(Debug, Clone)]
 pub struct Store {
+    state: PathBuf,
     runs: PathBuf,
-    // Held while a run begins and while dead ones are looked for, so that a run without a record yet is not
-    // taken for a dead one.
-    gate: PathBuf,
 }
 
-/// A run of this process: its record, and the lock that says that it lives.
+/// A run of this process: its record, and the folder that says that it lives. Dropped before it is sealed, its
+/// record says that it could not be recorded.
 #[derive(Debug)]
 pub struct LiveRun {
     dir: PathBuf,
     /// What is remembered.
     pub record: RunRecord,
-    // Held, never read: the kernel frees it with the process.
-    _lock: File,
+    folder: LiveFolder,
 }
 
-/// A run whose process died before it was sealed.
+/// What a dead process left.
 #[derive(Debug)]
 pub struct Dead {
-    /// The record, now marked incomplete.
-    pub record: RunRecord,
-    /// Its folder of leftovers, for the workspace to remove.
-    pub work: PathBuf,
+    /// The record of the run, with its end; `None` for a folder of another kind (a replay, a sandbox by hand).
+    pub record: Option<RunRecord>,
+    /// Its folder, to be removed.
+    pub folder: LiveFolder,
 }
 
 impl Store {
@@ -116,18 +115,14 @@ impl Store {
     pub fn open(state: &Path) -> Result<Self, StoreError> {
         let runs = state.join("runs");
         make_dir(&runs)?;
-        Ok(Self { runs, gate: state.join("runs.lock") })
+        Ok(Self { state: state.to_owned(), runs })
     }
 
     /// Begins a run: its folder, lock and record are durable when this returns.
     pub fn begin(&self, run_id: &RunId, task_id: &TaskId, bundle: &Path) -> Result<LiveRun, StoreError> {
-        let gate = open_lock(&self.gate)?;
-        gate.lock().map_err(|e| io("locked", &self.gate, e))?;
+        let folder = LiveFolder::named(&self.state, run_id.as_str())?;
         let dir = self.runs.join(run_id.as_str());
         make_dir(&dir)?;
-        make_dir(&dir.join("work"))?;
-        let lock = open_lock(&dir.join("lock"))?;
-        lock.lock().map_err(|e| io("locked", &dir, e))?;
         let record = RunRecord {
             run_id: run_id.clone(),
             task_id: task_id.clone(),
@@ -138,7 +133,7 @@ impl Store {
             pending: None,
         };
         write_record(&dir, &record)?;
-        Ok(LiveRun { dir, record, _lock: lock })
+        Ok(LiveRun { dir, record, folder })
     }
 
     /// Every record, newest first. Damaged ones are errors: nothing is silently left out.
@@ -167,35 +162,44 @@ impl Store {
         }
     }
 
-    /// Finds runs whose process died, marks them incomplete and returns them with what they left.
+    /// Finds what dead processes left, and writes down how their runs ended.
     pub fn reap(&self) -> Result<Vec<Dead>, StoreError> {
-        let gate = open_lock(&self.gate)?;
-        gate.lock().map_err(|e| io("locked", &self.gate, e))?;
         let mut dead = Vec::new();
-        for entry in std::fs::read_dir(&self.runs).map_err(|e| io("listed", &self.runs, e))? {
-            let dir = entry.map_err(|e| io("listed", &self.runs, e))?.path();
-            let work = dir.join("work");
-            if !work.exists() {
-                continue;
-            }
-            let lock = open_lock(&dir.join("lock"))?;
-            match lock.try_lock() {
-                Ok(()) => {}
-                Err(TryLockError::WouldBlock) => continue,
-                Err(TryLockError::Error(e)) => return Err(io("locked", &dir, e)),
-            }
-            let Some(mut record) = read_record(&dir)? else {
+        for folder in live::abandoned(&self.state)? {
+            let dir = self.runs.join(folder.name());
+            let mut record = read_record(&dir)?;
+            match &mut record {
+                Some(record) if record.run_state == RunState::Running => {
+                    record.run_state = end_of(record, RunState::Incomplete);
+                    write_record(&dir, record)?;
+                }
+                Some(_) => {}
                 // The process died before the record was written: nothing was begun.
-                std::fs::remove_dir_all(&dir).map_err(|e| io("removed", &dir, e))?;
-                continue;
-            };
-            if record.run_state == RunState::Running {
-                record.run_state = RunState::Incomplete;
-                write_record(&dir, &record)?;
+                None => match std::fs::remove_dir_all(&dir) {
+                    Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(io("removed", &dir, e)),
+                    _ => {}
+                },
             }
-            dead.push(Dead { record, work });
+            dead.push(Dead { record, folder });
         }
         Ok(dead)
+    }
+}
+
+/// How a run without a word about its end ended: sealed, where its bundle has a root, else `otherwise`. This shows;
+/// `cto verify` proves.
+fn end_of(record: &RunRecord, otherwise: RunState) -> RunState {
+    /// Bytes of the largest root.
+    const ROOT_BYTES: u64 = 8 << 20;
+    let root = Dir::open_root(&record.bundle).and_then(|dir| dir.read_file(ROOT, ROOT_BYTES)).ok();
+    let envelope = root.as_deref().and_then(|root| Envelope::parse(str::from_utf8(root).ok()?).ok());
+    let statement =
+        envelope.and_then(|envelope| serde_json::from_slice::<RootStatement>(&envelope.payload).ok());
+    match statement {
+        Some(statement) if statement.predicate.run_id == record.run_id => {
+            RunState::Sealed { verdict: statement.predicate.verdict }
+        }
+        _ => otherwise,
     }
 }
 
@@ -203,7 +207,7 @@ impl LiveRun {
     /// The folder for everything that must not outlive the run.
     #[must_use]
     pub fn work(&self) -> PathBuf {
-        self.dir.join("work")
+        self.folder.path()
     }
 
     /// Replaces the record.
@@ -213,14 +217,18 @@ impl LiveRun {
     }
 }
 
-fn make_dir(path: &Path) -> Result<(), StoreError> {
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|e| io("made", path, e))
-}
-
-fn open_lock(path: &Path) -> Result<File, StoreError> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false).mode(0o600);
-    options.open(path).map_err(|e| io("locked", path, e))
+impl Drop for LiveRun {
+    fn drop(&mut self) {
+        // Room first: what ends a run may be a full disk. Where either fails, whoever comes next finds the folder.
+        let emptied = self.folder.empty();
+        if self.record.run_state == RunState::Running {
+            let end = end_of(&self.record, RunState::Unrecorded);
+            let told = emptied.and_then(|()| self.update(|record| record.run_state = end));
+            if told.is_err() {
+                self.folder.keep();
+            }
+        }
+    }
 }
 
 fn read_record(dir: &Path) -> Result<Option<RunRecord>, StoreError> {
@@ -247,16 +255,22 @@ fn write_record(dir: &Path, record: &RunRecord) -> Result<(), StoreError> {
     write().map_err(|e| io("written", &path, e))
 }
 
-fn io(act: &'static str, path: &Path, source: std::io::Error) -> StoreError {
-    StoreError::Io { act, path: path.to_owned(), source }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn begin(store: &Store) -> LiveRun {
         store.begin(&RunId::new(), &TaskId::parse("t").unwrap(), Path::new("/nowhere")).unwrap()
+    }
+
+    /// Ends a run as a kill does: the lock goes, everything else stays.
+    fn killed(live: LiveRun) {
+        let (copy, path) = (tempfile::tempdir().unwrap(), live.dir.join("record.json"));
+        std::fs::copy(&path, copy.path().join("record")).unwrap();
+        let work = live.work();
+        drop(live);
+        std::fs::copy(copy.path().join("record"), path).unwrap();
+        std::fs::create_dir_all(work).unwrap();
     }
 
     #[test]
@@ -266,10 +280,23 @@ mod tests {
         let live = begin(&store);
         assert!(store.reap().unwrap().is_empty());
         let id = live.record.run_id.clone();
-        drop(live);
+        killed(live);
         let dead = store.reap().unwrap();
         assert_eq!(dead.len(), 1);
         assert_eq!(store.find(id.as_str()).unwrap().run_state, RunState::Incomplete);
+        drop(dead);
+        assert!(store.reap().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_run_that_ends_without_its_seal_is_unrecorded_and_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let live = begin(&store);
+        let (id, work) = (live.record.run_id.clone(), live.work());
+        drop(live);
+        assert!(!work.exists() && store.reap().unwrap().is_empty());
+        assert_eq!(store.find(id.as_str()).unwrap().run_state, RunState::Unrecorded);
     }
 
     #[test]
@@ -290,7 +317,7 @@ mod tests {
         let mut live = begin(&store);
         live.update(|r| r.run_state = RunState::Sealed { verdict: Verdict::Pass }).unwrap();
         let id = live.record.run_id.clone();
-        drop(live);
+        killed(live);
         assert_eq!(store.reap().unwrap().len(), 1);
         assert_eq!(store.find(id.as_str()).unwrap().run_state, RunState::Sealed { verdict: Verdict::Pass });
     }

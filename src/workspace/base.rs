@@ -134,6 +134,32 @@ pub fn trim_base_cache(cache_dir: &Path, keep: usize) -> Result<Vec<String>, Wor
     Ok(removed)
 }
 
+/// Removes checkouts that a dead process had begun. One that is being made has its maker's lock, and stays.
+pub fn remove_half_made_bases(cache_dir: &Path) -> Result<(), WorkspaceError> {
+    let bases = cache_dir.join("bases");
+    let dir = match Dir::open_root(&bases) {
+        Ok(dir) => dir,
+        Err(error) if error.is_absent() => return Ok(()),
+        Err(error) => return Err(WorkspaceError::files("open the cache folder")(error)),
+    };
+    let files = || WorkspaceError::files("remove a half made base");
+    for entry in dir.entries(100_000).map_err(files())? {
+        let Some(key) = entry.name.to_str().and_then(|name| name.strip_prefix('.')?.strip_suffix(".new"))
+        else {
+            continue;
+        };
+        let making = LockFile::open(&bases, format!("{key}.making"))?;
+        match making.file.try_lock() {
+            Ok(()) => dir.remove_tree(&entry.name).map_err(files())?,
+            Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(source)) => {
+                return Err(WorkspaceError::place("lock", &making.path)(source));
+            }
+        }
+    }
+    Ok(())
+}
+
 fn make(base: &Base, bases: &Path, key: &str, stamp: &str, uid: RunUid) -> Result<(), WorkspaceError> {
     let files = || WorkspaceError::files("make the cached base");
     let cache = Dir::open_root(bases).map_err(files())?;

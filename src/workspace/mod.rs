@@ -41,7 +41,7 @@ mod uid;
 mod verification;
 mod wildmatch;
 
-pub use base::{Base, trim_base_cache};
+pub use base::{Base, remove_half_made_bases, trim_base_cache};
 pub use branch::publish_branch;
 pub use by_hand::FolderView;
 pub use clean::holds_tracked;

@@ -106,11 +106,10 @@ impl TestBench {
         path
     }
 
-    /// A folder with nothing living below it: no run's leftovers.
+    /// What is left of dead processes, or belongs to living ones.
     pub(crate) fn leftovers(&self) -> Vec<PathBuf> {
-        let runs = self.state().join("runs");
-        let Ok(entries) = std::fs::read_dir(runs) else { return Vec::new() };
-        entries.map(|entry| entry.unwrap().path().join("work")).filter(|work| work.exists()).collect()
+        let Ok(entries) = std::fs::read_dir(self.state().join("live")) else { return Vec::new() };
+        entries.map(|entry| entry.unwrap().path()).collect()
     }
 }
 

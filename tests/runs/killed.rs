@@ -23,13 +23,28 @@ fn bundles(bench: &TestBench) -> Vec<String> {
 #[test]
 fn killed_at_every_step_leaves_a_prefix_and_the_next_call_cleans_up() {
     let bench = TestBench::new();
+    let docs = fixture("docs-only");
+    let decide = ["decide", docs.as_str()];
+    let verbs: [&[&str]; 9] = [
+        &["runs"],
+        &["key", "show"],
+        &["repo", "list"],
+        &["principal", "list"],
+        &["engine", "list"],
+        &["doctor"],
+        &decide,
+        &["sandbox", "--", "/bin/true"],
+        &["runs", "--json"],
+    ];
+    let mut next = verbs.into_iter();
     for step in STEPS {
         let mut child = until(bench.call(&["run", &fixture("fix-failing-test")]), step);
         signal(&child, "KILL");
         // The last step is so short that the run may be over before the signal arrives.
         assert!(!child.wait().unwrap().success() || step == "seal", "{step}");
-        bench.cto(&["runs"]).expect(0, &[]);
-        assert!(bench.leftovers().is_empty(), "after {step}: {:?}", bench.leftovers());
+        let next = next.next().unwrap();
+        bench.cto(next).expect(0, &[]);
+        assert!(bench.leftovers().is_empty(), "{next:?} after {step}: {:?}", bench.leftovers());
     }
     for bundle in bundles(&bench) {
         let said = bench.cto(&["verify", &bundle]);
@@ -67,4 +82,43 @@ fn a_signal_during_verification_is_a_cancelled_run_too() {
     assert!(matches!(code, Some(130)), "{code:?}");
     let bundle = bundles(&bench).pop().unwrap();
     bench.cto(&["verify", &bundle]).expect(0, &["VERIFIED"]);
+}
+
+#[test]
+fn a_killed_sandbox_by_hand_and_a_half_made_base_are_removed_by_the_next_call() {
+    let bench = TestBench::new();
+    bench.file("w/a", "one\n");
+    let words = ["sandbox", "--workspace", "w", "--", "/bin/sh", "-c", "echo ready >&2; read line"];
+    let mut call = bench.call(&words);
+    call.stdin(std::process::Stdio::piped());
+    let mut child = until(call, "ready");
+    bench.cto(&["key", "show"]).expect(0, &[]);
+    assert_eq!(bench.leftovers().len(), 1, "it lives");
+    signal(&child, "KILL");
+    child.wait().unwrap();
+    let half = bench.state().parent().unwrap().join("cache/bases/.tree-1000.new/tree");
+    std::fs::create_dir_all(&half).unwrap();
+    // A second look at once: the kernel frees the lock with the last process that holds it.
+    bench.cto(&["principal", "list"]).expect(0, &[]);
+    assert!(bench.leftovers().is_empty(), "{:?}", bench.leftovers());
+    assert!(!half.exists());
+}
+
+#[test]
+fn a_run_killed_after_its_root_was_published_is_sealed_and_not_incomplete() {
+    let bench = TestBench::new();
+    bench.cto(&["run", &fixture("docs-only")]).expect(0, &["PASS"]);
+    // As the kill leaves it: the root is there, and the record has not heard of it.
+    let run = std::fs::read_dir(bench.state().join("runs")).unwrap().next().unwrap().unwrap().path();
+    let record = std::fs::read_to_string(run.join("record.json")).unwrap();
+    let running = record.replace(r#"{"state":"sealed","verdict":"pass"}"#, r#"{"state":"running"}"#);
+    assert_ne!(record, running, "{record}");
+    let cut_short = |bundle: &str| {
+        std::fs::write(run.join("record.json"), running.replace("/evidence/", bundle)).unwrap();
+        std::fs::create_dir_all(bench.state().join("live").join(run.file_name().unwrap())).unwrap();
+        let said = bench.cto(&["runs", "--json"]);
+        serde_json::from_str::<serde_json::Value>(&said.out).unwrap()["state"].clone()
+    };
+    assert_eq!(cut_short("/evidence/"), "pass");
+    assert_eq!(cut_short("/elsewhere/"), "incomplete");
 }
