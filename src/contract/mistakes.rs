@@ -188,3 +188,16 @@ fn an_explicit_null_is_not_the_same_as_nothing() {
     assert_eq!(error.field(), Some("allowed_paths"));
     assert!(error.to_string().contains("null"), "{error}");
 }
+
+#[test]
+fn more_verification_files_than_a_bundle_has_room_for_are_refused() {
+    let with = |count: usize| {
+        let files: Vec<String> =
+            (0..count).map(|n| format!("{{ path = \"f{n}\", from = \"base\" }}")).collect();
+        toml(&format!("{LEAST}verification_files = [{}]\n", files.join(", ")))
+    };
+    assert!(with(super::MAX_VERIFICATION_FILES).is_ok());
+    let error = with(super::MAX_VERIFICATION_FILES + 1).unwrap_err();
+    assert_eq!(error.field(), Some("verification_files"));
+    assert!(error.to_string().contains("names 1001 files"), "{error}");
+}

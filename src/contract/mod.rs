@@ -36,6 +36,7 @@ pub use model::{
     VerificationCommand, VerificationFile,
 };
 pub use parse::{ContractFiles, MAX_ATTACHMENT_BYTES, NoFiles, parse, parse_within};
+pub use provisions::MAX_VERIFICATION_FILES;
 pub use schema::{schema_of, wire_schema};
 pub use seal::{Attachments, SealedContract};
 pub use source::{Format, MAX_CONTRACT_BYTES, WireSource};

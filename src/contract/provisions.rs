@@ -10,6 +10,9 @@ use super::seal::Attachments;
 use super::wire::{InputWire, VerificationFileWire};
 use crate::vocab::Digest;
 
+/// Most verification files: each may become a file of the bundle, and a bundle has a ceiling on names.
+pub const MAX_VERIFICATION_FILES: usize = 1000;
+
 const TREE_PATH: &str = "write a relative path in the repository, without `..` and not into `.git`";
 
 impl Checker<'_> {
@@ -19,6 +22,14 @@ impl Checker<'_> {
         attachments: &mut Attachments,
     ) -> Checked<Vec<VerificationFile>> {
         let mut files: Vec<VerificationFile> = Vec::new();
+        let count = wires.as_ref().map_or(0, Vec::len);
+        if count > MAX_VERIFICATION_FILES {
+            return Err(self.refuse(
+                "verification_files",
+                format!("names {count} files, and a contract may name {MAX_VERIFICATION_FILES}"),
+                "lay whole folders in with `inputs`, or put the files into the base",
+            ));
+        }
         for (index, wire) in wires.into_iter().flatten().enumerate() {
             let field = format!("verification_files[{index}].path");
             rules::tree_path(&wire.path).map_err(|why| self.wrong(&field, &wire.path, why, TREE_PATH))?;

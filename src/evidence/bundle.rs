@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::chain::Chain;
-use super::folder::check_name;
+use super::folder::{MAX_FILE, check_name};
 use super::redaction::{RawLogs, Redactor};
 use super::report::Withheld;
 use crate::beneath::{BeneathError, Dir};
@@ -83,6 +83,14 @@ pub enum BundleError {
         name: &'static str,
         /// Why.
         source: serde_json::Error,
+    },
+    /// A file that no verifier would read.
+    #[error("evidence `{name}` has {size} bytes, and a bundle's file at most {MAX_FILE}")]
+    TooLarge {
+        /// Which.
+        name: String,
+        /// Bytes.
+        size: u64,
     },
     /// A name that is not the harness's own, or that another part writes.
     #[error("`{0}` is not a name for a file of evidence")]
@@ -223,6 +231,10 @@ impl BundleWriter {
 
     pub(super) fn put(&mut self, name: &str, bytes: &[u8]) -> Result<Digest, BundleError> {
         let failed = |source| BundleError::Write { name: name.to_owned(), source };
+        let size = bytes.len() as u64;
+        if size > MAX_FILE {
+            return Err(BundleError::TooLarge { name: name.to_owned(), size });
+        }
         let mut file = self.new_file(name)?;
         file.write_all(bytes).map_err(failed)?;
         self.keep(name, file)?;

@@ -1,6 +1,7 @@
 //! A bundle's names: the rule that they follow, and what is really in a folder.
 
 use crate::beneath::{BeneathError, Dir, FileKind};
+use crate::contract::MAX_VERIFICATION_FILES;
 use crate::vocab::shown_bytes;
 
 /// Deepest name in a bundle: three folders and a file.
@@ -20,6 +21,14 @@ pub struct Listed {
     /// Bytes.
     pub size: u64,
 }
+
+/// Most names in a bundle, folders included. Who writes one and who checks one hold to the same ceilings.
+pub const MAX_NAMES: usize = 4096;
+/// Largest file of a bundle, bytes: above any log that a run can write.
+pub const MAX_FILE: u64 = 1 << 30;
+
+// What else a bundle holds: the harness's own files, raw logs, approvals.
+const _: () = assert!(MAX_VERIFICATION_FILES + 1024 < MAX_NAMES, "a contract's files have room in a bundle");
 
 /// Whether `name` is one that the harness gives: `[A-Za-z0-9_][A-Za-z0-9._-]*` in each of at most four parts.
 #[must_use]

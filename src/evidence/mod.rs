@@ -31,7 +31,7 @@ pub use dsse::{
     Envelope, EnvelopeError, EventsRoot, PAYLOAD_TYPE, PREDICATE_TYPE, RootPredicate, RootStatement,
     STATEMENT_TYPE, Subject, SubjectDigest, pae,
 };
-pub use folder::{Listed, MAX_DEPTH, check_name, list};
+pub use folder::{Listed, MAX_DEPTH, MAX_FILE, MAX_NAMES, check_name, list};
 pub use note::{NoteError, SignedHead, TreeHead};
 pub use redaction::{MAX_RAW_LOG, RawLogs, Redactor, redact_value};
 pub use report::{

@@ -18,10 +18,11 @@ use crate::broker::{ModelKey, Route, Upstream};
 use crate::eligibility::{ExecutionPermit, Observed, landlock_floor};
 use crate::engine::{self, Adapter, FinishedEngine, PROGRAM, PlanInput, RawStream, StoredProgram};
 use crate::event::{Draft, EventKind, EventSink as _};
+use crate::evidence::MAX_FILE;
 use crate::home::Home;
 use crate::inspection::secrets::Scanner;
 use crate::sandbox::{Bind, LISTENER_PORT, Sandbox, SandboxPolicy};
-use crate::vocab::counted;
+use crate::vocab::{Reason, counted};
 use crate::workspace::{Patch, Placement, RunUid, Workspace};
 
 const HOST: &str =
@@ -212,6 +213,7 @@ fn collect(
     told.reached(Step::Patch);
     recording.begin_step(Step::Patch);
     let patch = finished.workspace().patch().map_err(|error| CutOff::at("patch", error, AGAIN))?;
+    within_ceiling(patch.text.len() as u64)?;
     for file in patch.section.files.iter().take(1000) {
         let data = json!({"path": file.path, "change": file.change, "size": file.size});
         recording.append(Draft::observed(EventKind::FileChanged, data))?;
@@ -221,4 +223,27 @@ fn collect(
     recording.end_step(format!("{files}, +{} −{}", section.added_lines, section.removed_lines))?;
     told.sections.patch = Some(section.clone());
     Ok(patch)
+}
+
+/// A patch that no verifier would read is not sealed.
+fn within_ceiling(size: u64) -> Result<(), CutOff> {
+    if size <= MAX_FILE {
+        return Ok(());
+    }
+    let sentence =
+        format!("The patch has {size} bytes, more than the {MAX_FILE} that a bundle's file may have.");
+    let remedy = "Give a task that changes less, or leave large files out of it.";
+    Err(CutOff::Sealed(Reason::observed("patch.too-large", sentence, remedy)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_patch_that_no_verifier_would_read_ends_the_run() {
+        assert!(within_ceiling(MAX_FILE).is_ok());
+        let cut = within_ceiling(MAX_FILE + 1);
+        assert!(matches!(cut, Err(CutOff::Sealed(reason)) if reason.code == "patch.too-large"));
+    }
 }

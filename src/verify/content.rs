@@ -4,11 +4,10 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::read;
 use crate::beneath::Dir;
 use crate::contract::SealedContract;
 use crate::eligibility::DecisionDocument;
-use crate::evidence::{Report, RootPredicate, Withheld};
+use crate::evidence::{MAX_FILE, Report, RootPredicate, Withheld};
 use crate::vocab::Digest;
 
 /// A bundle's contents, for what is joined on (`--repo`, `--replay`).
@@ -38,7 +37,7 @@ impl BundleContents {
         }
         let sealed = self.sums.get(name).ok_or_else(|| format!("`{name}` is not in the bundle"))?;
         let dir = Dir::open_root(bundle).map_err(|error| error.to_string())?;
-        let bytes = dir.read_file(name, read::MAX_FILE).map_err(|error| error.to_string())?;
+        let bytes = dir.read_file(name, MAX_FILE).map_err(|error| error.to_string())?;
         if Digest::of(&bytes) != *sealed {
             return Err(format!("`{name}` is no longer the file that was sealed"));
         }

@@ -6,11 +6,10 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 
 use crate::beneath::Dir;
 use crate::event::{EventKind, Source};
-use crate::evidence::{EVENTS, MAX_EVENT_LINE, MerkleTree, SignedHead, TraceBuilder};
+use crate::evidence::{EVENTS, MAX_EVENT_LINE, MAX_FILE, MerkleTree, SignedHead, TraceBuilder};
 use crate::vocab::{Basis, Digest, Hasher, RunId, Timestamp};
 
 use super::event_line;
-use super::read::MAX_FILE;
 
 /// Bytes that are handed to the hashing thread at once, and how many such pieces may wait.
 const PIECE: usize = 256 << 10;

@@ -4,13 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
 use crate::beneath::{Dir, FileKind};
-use crate::evidence::{self, APPROVALS_DIR, INPUTS_DIR, Listed};
+use crate::evidence::{self, APPROVALS_DIR, INPUTS_DIR, Listed, MAX_FILE, MAX_NAMES};
 use crate::vocab::{Digest, Hasher};
 
-/// Most names in a bundle, folders included.
-const MAX_NAMES: usize = 4096;
-/// Largest file, bytes: above any log that a run can write.
-pub(super) const MAX_FILE: u64 = 1 << 30;
 /// Largest bundle, bytes.
 const MAX_BUNDLE: u64 = 4 << 30;
 /// Largest file that is kept to be parsed, bytes.
