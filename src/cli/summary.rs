@@ -57,7 +57,7 @@ pub(super) fn lines(report: &Report, bundle: &Path, patch: Option<&[u8]>) -> Vec
             out.push(
                 named("limit")
                     .add(Tone::Bad, name)
-                    .plain(format!(" of {} reached in {}", row.value, reached.during)),
+                    .plain(format!(" of {} reached in {}", row.requested, reached.during)),
             );
         }
     }
@@ -188,7 +188,7 @@ fn engine(section: &EngineSection) -> Line {
 mod tests {
     use super::*;
     use crate::cli::output::tests::port;
-    use crate::evidence::{CommandResult, PatchSection, Sections, Times, Usage};
+    use crate::evidence::{CommandResult, PatchSection, Sections, Spend, Times, Usage};
     use crate::vocab::{Digest, GitId, RiskClass, RunId, TaskId, Timestamp};
     use std::collections::BTreeMap;
 
@@ -197,6 +197,8 @@ mod tests {
         let id = GitId::new("0".repeat(40)).unwrap();
         Report {
             report_version: "1".into(),
+            harness: "cto-harness 0".into(),
+            basis: BTreeMap::new(),
             run_id: RunId::new(),
             task_id: TaskId::parse("fix").unwrap(),
             contract_digest: Digest::of(b"c"),
@@ -246,6 +248,7 @@ mod tests {
                 expectations: Vec::new(),
                 claims: Vec::new(),
                 usage: Usage::default(),
+                spend: Spend::NotSupported,
                 cut_off: None,
             },
             artifacts: BTreeMap::new(),

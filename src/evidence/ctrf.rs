@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::report::{CommandOutcome, CommandRow, Report};
+use super::report::Report;
+use super::work::{CommandOutcome, CommandRow};
 
 /// The version of the format.
 const SPEC_VERSION: &str = "0.0.0";

@@ -6,6 +6,7 @@
 
 mod again;
 mod base64;
+mod basis;
 mod bundle;
 mod chain;
 mod ctrf;
@@ -20,7 +21,9 @@ mod summary;
 mod texts;
 mod trace;
 mod tree;
+mod work;
 
+pub use basis::{basis, basis_of};
 pub use bundle::{
     APPROVALS_DIR, BundleError, BundleWriter, CHECKPOINTS, CONTRACT, CTRF, DECISION, EVENTS, INPUTS_DIR,
     PATCH, REPORT, ROOT, SARIF, SUMMARY, SUMS, TRACE,
@@ -35,12 +38,14 @@ pub use folder::{Listed, MAX_DEPTH, MAX_FILE, MAX_NAMES, check_name, list};
 pub use note::{NoteError, SignedHead, TreeHead};
 pub use redaction::{MAX_RAW_LOG, RawLogs, Redactor, redact_value};
 pub use report::{
-    ActionRow, ChangeKind, ChangedFile, CheckChange, ClaimRow, CommandOutcome, CommandResult, CommandRow,
-    EngineOutcome, EngineSection, ExpectationRow, Finding, LayerRow, LimitReached, LimitRow, PatchSection,
-    Report, SandboxSection, Sections, Times, Usage, VerificationSection, Withheld,
+    ActionResult, ActionRow, CheckChange, ClaimRow, EngineOutcome, EngineSection, ExpectationRow, Finding,
+    LayerRow, LimitReached, LimitRow, Report, SandboxSection, Sections, Spend, Times, Usage, Withheld,
 };
 pub use sarif::sarif;
 pub use seal::{SealStatement, SealedBundle, render_sums, subjects};
 pub use summary::summary;
 pub use trace::{TRACE_KEYS, TraceBuilder};
 pub use tree::MerkleTree;
+pub use work::{
+    ChangeKind, ChangedFile, CommandOutcome, CommandResult, CommandRow, PatchSection, VerificationSection,
+};

@@ -1,4 +1,4 @@
-//! `report.json`: what happened, in sections of plain data, each of which was observed unless it says claimed.
+//! `report.json`: what happened, in sections of plain data; `basis` says on what each rests.
 //!
 //! The verdict is a pure function of these sections (`inspection::conclude`), so that `cto verify` can derive
 //! it again from the file alone.
@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::work::{PatchSection, VerificationSection};
 use crate::vocab::{
-    Basis, Digest, GitId, LimitName, MutationMode, Reason, RiskClass, RunId, TaskId, Timestamp, Verdict,
+    Basis, Digest, LimitName, MutationMode, Reason, RiskClass, RunId, TaskId, Timestamp, Verdict,
 };
 
 /// The whole report.
@@ -18,6 +19,11 @@ use crate::vocab::{
 pub struct Report {
     /// Always `"1"`.
     pub report_version: String,
+    /// Name and version of the program that wrote it.
+    pub harness: String,
+    /// On what each field rests: path → basis, of which the longest that begins a field's path counts. Reasons and
+    /// withheld files carry their own.
+    pub basis: BTreeMap<String, Basis>,
     /// Which run.
     pub run_id: RunId,
     /// Which task.
@@ -74,6 +80,8 @@ pub struct Sections {
     pub claims: Vec<ClaimRow>,
     /// Tokens by the engine's word, and what the broker saw.
     pub usage: Usage,
+    /// What it cost.
+    pub spend: Spend,
     /// Not empty when the run was cut off: `cancelled`, `internal:<code>`; with the sentence.
     pub cut_off: Option<Reason>,
 }
@@ -94,10 +102,14 @@ pub struct Times {
 pub struct EngineSection {
     /// Its id.
     pub id: String,
-    /// What runs.
+    /// What runs: its digest is the version that counts.
     pub program: Digest,
+    /// What the package beside the program says of its version, when there is one.
+    pub version: Option<String>,
     /// Adapter and manifest.
     pub adapter: Digest,
+    /// Version of the adapter.
+    pub adapter_version: String,
     /// Model, if any.
     pub model: Option<String>,
     /// Thread id, if it has threads (claimed).
@@ -156,8 +168,10 @@ pub struct LayerRow {
 pub struct LimitRow {
     /// Which.
     pub name: LimitName,
-    /// Its value, in the unit of the name.
-    pub value: u64,
+    /// What was asked for, in the unit of the name.
+    pub requested: u64,
+    /// What was in force; `None` where this host could not hold it.
+    pub enforced: Option<u64>,
     /// What holds it: `rlimit`, `watchdog`, `tmpfs`, `patch`.
     pub held_by: String,
     /// When it was reached, in `engine` or `verification`.
@@ -188,114 +202,34 @@ pub struct ActionRow {
     pub attempts: Vec<String>,
     /// Attempts that were seen and are not listed.
     pub left_out: u64,
+    /// What that comes to.
+    pub result: ActionResult,
 }
 
-/// The change.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct PatchSection {
-    /// Base commit.
-    pub base_commit: GitId,
-    /// Base tree.
-    pub base_tree: GitId,
-    /// Result tree; `None` when something is withheld.
-    pub result_tree: Option<GitId>,
-    /// Changed paths with kinds.
-    pub files: Vec<ChangedFile>,
-    /// Paths left out because the base tree ignores them.
-    pub ignored: u64,
-    /// Digest of `patch.diff` before anything was withheld.
-    pub digest: Digest,
-    /// Lines added.
-    pub added_lines: u64,
-    /// Lines removed.
-    pub removed_lines: u64,
-}
-
-/// One changed path.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ChangedFile {
-    /// Path, made visible.
-    pub path: String,
-    /// What happened to it.
-    pub change: ChangeKind,
-    /// The old path of a rename, made visible.
-    pub from: Option<String>,
-    /// Git mode before, octal.
-    pub old_mode: Option<String>,
-    /// Git mode after, octal.
-    pub new_mode: Option<String>,
-    /// Whether it is binary.
-    pub binary: bool,
-    /// Size after, bytes.
-    pub size: u64,
-}
-
-/// What happened to a path.
+/// What became of a forbidden action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum ChangeKind {
-    /// New.
-    Added,
-    /// Other content.
-    Modified,
-    /// Gone.
-    Deleted,
-    /// Same content, other mode.
-    ModeChanged,
-    /// Moved, possibly with changes.
-    Renamed,
-    /// From file to link or back.
-    TypeChanged,
+pub enum ActionResult {
+    /// It was tried, which blocks.
+    #[serde(rename = "attempted")]
+    Attempted,
+    /// Attempts would have been seen, and there was none.
+    #[serde(rename = "none seen")]
+    NoneSeen,
+    /// It cannot have succeeded; whether it was tried cannot be told.
+    #[serde(rename = "not observable here")]
+    NotObservable,
 }
 
-/// The second sandbox's answers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct VerificationSection {
-    /// One row a command, in order.
-    pub commands: Vec<CommandRow>,
-    /// Whether every layer of the second sandbox was in force.
-    pub sandbox_ok: bool,
-}
-
-/// One verification command.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct CommandRow {
-    /// As in the contract, made visible.
-    pub command: String,
-    /// `pass` or `fail-to-pass`.
-    pub expect: String,
-    /// On the base tree (`fail-to-pass` only).
-    pub on_base: Option<CommandResult>,
-    /// On the patched tree.
-    pub on_result: Option<CommandResult>,
-    /// The conclusion.
-    pub outcome: CommandOutcome,
-}
-
-/// One execution.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct CommandResult {
-    /// `exited:<code>`, `signal:<n>`, `timeout`, `limit:<name>`, `not-started:<why>`.
-    pub status: String,
-    /// Microseconds.
-    pub micros: u64,
-}
-
-/// The conclusion for one command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum CommandOutcome {
-    /// As expected.
-    Passed,
-    /// It ran and said no.
-    Failed,
-    /// It could not give an answer.
-    Errored,
+impl ActionResult {
+    /// What a row comes to.
+    #[must_use]
+    pub const fn of(observable: bool, attempts: &[String]) -> Self {
+        match (attempts.is_empty(), observable) {
+            (false, _) => Self::Attempted,
+            (true, true) => Self::NoneSeen,
+            (true, false) => Self::NotObservable,
+        }
+    }
 }
 
 /// What inspection found.
@@ -358,6 +292,15 @@ pub struct Usage {
     pub forwarded_calls: u64,
     /// Requests that the broker refused.
     pub refused_calls: u64,
+}
+
+/// What a run cost.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Spend {
+    /// This version counts no money: what can spend runs only against an endpoint declared `unpriced`.
+    #[default]
+    #[serde(rename = "not supported")]
+    NotSupported,
 }
 
 /// A file whose plain text is nowhere.

@@ -2,7 +2,8 @@
 //!
 //! Every text that came from elsewhere is escaped, so that nothing in it is read as Markdown or HTML.
 
-use super::report::{ChangeKind, ChangedFile, CommandOutcome, Report};
+use super::report::Report;
+use super::work::{ChangeKind, ChangedFile, CommandOutcome};
 use crate::vocab::Verdict;
 
 /// Changed files, findings and the like shown of each kind; the rest is counted.
@@ -168,18 +169,25 @@ fn boundaries(report: &Report, page: &mut Page) {
         format!("**{}** was tried {times}", escaped(&row.action))
     });
     let reached: Vec<_> = report.sections.limits.iter().filter(|row| row.reached.is_some()).collect();
-    page.bullets(&reached, |row| format!("limit reached: {:?} = {}", row.name, row.value));
+    page.bullets(&reached, |row| format!("limit reached: {:?} = {}", row.name, row.requested));
 }
 
 fn identity(report: &Report, page: &mut Page) {
     page.section("Identity");
-    let engine = report.sections.engine.as_ref().map_or("none", |engine| engine.id.as_str());
+    let engine = report.sections.engine.as_ref().map_or_else(
+        || "none".to_owned(),
+        |engine| match &engine.version {
+            Some(version) => format!("{} (its package says {version})", engine.id),
+            None => engine.id.clone(),
+        },
+    );
     let mode = report.mutation_mode.map_or("not given", |mode| mode.as_str());
     page.line("| | |");
     page.line("|---|---|");
     for (name, value) in [
         ("run", report.run_id.to_string()),
-        ("engine", escaped(engine)),
+        ("engine", escaped(&engine)),
+        ("harness", escaped(&report.harness)),
         ("risk, mode", format!("{}, {mode}", report.risk_class)),
         ("started", report.sections.times.started.to_string()),
         ("finished", report.sections.times.finished.to_string()),

@@ -4,9 +4,10 @@
 use std::collections::BTreeSet;
 
 use super::report::{
-    ActionRow, ChangedFile, CheckChange, ClaimRow, CommandResult, CommandRow, EngineSection, ExpectationRow,
-    Finding, LimitRow, PatchSection, SandboxSection, Sections, VerificationSection,
+    ActionRow, CheckChange, ClaimRow, EngineSection, ExpectationRow, Finding, LimitRow, SandboxSection,
+    Sections,
 };
+use super::work::{ChangedFile, CommandResult, CommandRow, PatchSection, VerificationSection};
 use crate::event::Redact;
 use crate::vocab::Reason;
 
@@ -43,6 +44,7 @@ fn texts(sections: &mut Sections) -> Vec<&mut String> {
         expectations,
         claims,
         usage: _,
+        spend: _,
         cut_off,
     } = sections;
     let mut all = Vec::new();
@@ -52,7 +54,9 @@ fn texts(sections: &mut Sections) -> Vec<&mut String> {
     if let Some(EngineSection {
         id: _,
         program: _,
+        version,
         adapter: _,
+        adapter_version: _,
         model,
         thread_id,
         exit,
@@ -60,15 +64,15 @@ fn texts(sections: &mut Sections) -> Vec<&mut String> {
         message,
     }) = engine
     {
-        all.extend([model, thread_id, exit, message].into_iter().flatten());
+        all.extend([version, model, thread_id, exit, message].into_iter().flatten());
     }
     if let Some(SandboxSection { layers, workspace_form: _, identity: _ }) = sandbox {
         all.extend(layers.iter_mut().flat_map(|row| [&mut row.requested, &mut row.enforced]));
     }
-    for LimitRow { name: _, value: _, held_by: _, reached } in limits {
+    for LimitRow { name: _, requested: _, enforced: _, held_by: _, reached } in limits {
         all.extend(reached.as_mut().map(|reached| &mut reached.during));
     }
-    for ActionRow { action, enforced_by: _, observable: _, attempts, left_out: _ } in actions {
+    for ActionRow { action, enforced_by: _, observable: _, attempts, left_out: _, result: _ } in actions {
         all.push(action);
         all.extend(attempts);
     }

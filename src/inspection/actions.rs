@@ -6,7 +6,7 @@
 
 use crate::contract::actions::Observed;
 use crate::contract::{Action, TaskContract};
-use crate::evidence::ActionRow;
+use crate::evidence::{ActionResult, ActionRow};
 use crate::vocab::{ActionId, shown};
 
 /// Attempts kept for each action.
@@ -64,8 +64,9 @@ fn row(id: &ActionId, observed: &ActionObservations) -> ActionRow {
     attempts.dedup();
     attempts.truncate(ATTEMPTS_KEPT);
     let left_out = without_text.saturating_add((seen - attempts.len()) as u64);
+    let result = ActionResult::of(observable, &attempts);
     let (action, enforced_by) = (shown(id.as_str()), enforced_by.to_owned());
-    ActionRow { action, enforced_by, observable, attempts, left_out }
+    ActionRow { action, enforced_by, observable, attempts, left_out, result }
 }
 
 /// What was seen besides the patch; `None` where nobody could look.
@@ -122,6 +123,8 @@ mod tests {
         let rows = actions(&forbidding(&["git.push", "network.egress", "deploy"]), &observed);
         let counts: Vec<_> = rows.iter().map(|row| (row.observable, row.attempts.len())).collect();
         assert_eq!(counts, [(true, 1), (true, 2), (false, 0)]);
+        let results: Vec<_> = rows.iter().map(|row| row.result).collect();
+        assert_eq!(results, [ActionResult::Attempted, ActionResult::Attempted, ActionResult::NotObservable]);
         assert_eq!(attempts(&rows).count(), 3);
     }
 
@@ -144,6 +147,7 @@ mod tests {
         let rows = actions(&forbidding(&["path:infra/**", "path:docs/**"]), &observed);
         let counts: Vec<_> = rows.iter().map(|row| row.attempts.len()).collect();
         assert_eq!(counts, [1, 0]);
+        assert_eq!(rows[1].result, ActionResult::NoneSeen);
     }
 
     #[test]

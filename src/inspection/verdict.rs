@@ -167,7 +167,7 @@ fn limits(sections: &Sections, found: &mut Weighed) {
             .unwrap_or_else(|| "unnamed".to_owned());
         found.fail(
             &format!("limit.{}", name.replace('_', "-")),
-            format!("The limit `{name}` of {} was reached during {}.", row.value, reached.during),
+            format!("The limit `{name}` of {} was reached during {}.", row.requested, reached.during),
             "Raise the limit in a new contract (up to its ceiling), or give a smaller task.",
         );
     }

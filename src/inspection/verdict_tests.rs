@@ -3,9 +3,9 @@
 use super::conclude;
 use crate::contract::TaskContract;
 use crate::evidence::{
-    ActionRow, ChangeKind, ChangedFile, CheckChange, CommandOutcome, CommandResult, CommandRow,
+    ActionResult, ActionRow, ChangeKind, ChangedFile, CheckChange, CommandOutcome, CommandResult, CommandRow,
     EngineOutcome, EngineSection, ExpectationRow, Finding, LayerRow, LimitReached, LimitRow, PatchSection,
-    SandboxSection, Sections, Times, Usage, VerificationSection,
+    SandboxSection, Sections, Spend, Times, Usage, VerificationSection,
 };
 use crate::vocab::{Digest, GitId, LimitName, Reason, Timestamp, Verdict};
 
@@ -81,7 +81,9 @@ fn good() -> Sections {
         engine: Some(EngineSection {
             id: "fixture".to_owned(),
             program: Digest::of(b""),
+            version: None,
             adapter: Digest::of(b""),
+            adapter_version: "fixture-player/1".to_owned(),
             model: None,
             thread_id: None,
             exit: Some("exited:0".to_owned()),
@@ -95,7 +97,8 @@ fn good() -> Sections {
         }),
         limits: vec![LimitRow {
             name: LimitName::WallSeconds,
-            value: 60,
+            requested: 60,
+            enforced: Some(60),
             held_by: "watchdog".to_owned(),
             reached: None,
         }],
@@ -105,6 +108,7 @@ fn good() -> Sections {
             observable: true,
             attempts: Vec::new(),
             left_out: 0,
+            result: ActionResult::NoneSeen,
         }],
         patch: Some(patch()),
         verification: Some(verification()),
@@ -117,6 +121,7 @@ fn good() -> Sections {
         expectations: vec![ExpectationRow { expectation: "patch = non-empty".to_owned(), met: true }],
         claims: Vec::new(),
         usage: Usage::default(),
+        spend: Spend::NotSupported,
         cut_off: None,
     }
 }

@@ -12,7 +12,8 @@ use crate::contract::TaskContract;
 use crate::eligibility::{DecisionDocument, PermitRefused, RefusedGate};
 use crate::engine::{EngineManifest, EngineObservations, StoredProgram};
 use crate::evidence::{
-    EngineSection, Finding, LimitReached, LimitRow, PATCH, Report, Sections, Times, Usage, Withheld,
+    EngineSection, Finding, LimitReached, LimitRow, PATCH, Report, Sections, Spend, Times, Usage, Withheld,
+    basis,
 };
 use crate::inspection::{conclude, expectations};
 use crate::vocab::{LimitName, Limits, Reason, RunId, Timestamp, Verdict, shown};
@@ -44,6 +45,7 @@ impl Told {
                 expectations: Vec::new(),
                 claims: Vec::new(),
                 usage: Usage::default(),
+                spend: Spend::NotSupported,
                 cut_off: None,
             },
             patch: None,
@@ -80,28 +82,23 @@ impl Told {
         use LimitName as N;
         let processes =
             if own_uid { "rlimit of the run's own uid" } else { "not held: the uid is the caller's" };
-        let rows = [
-            (N::WallSeconds, limits.wall_seconds, "watchdog"),
-            (N::IdleSeconds, limits.idle_seconds, "watchdog"),
-            (N::CpuSeconds, limits.cpu_seconds, "rlimit of each process"),
-            (N::OutputBytes, limits.output_bytes, "watchdog"),
-            (N::Processes, limits.processes, processes),
-            (N::OpenFiles, limits.open_files, "rlimit of each process"),
-            (N::FileBytes, limits.file_bytes, "rlimit of each process"),
-            (N::ChangedFiles, limits.changed_files, "patch inspection"),
-            (N::TmpBytes, limits.tmp_bytes, "tmpfs"),
-            (N::ShmBytes, limits.shm_bytes, "tmpfs"),
-            (N::GraceSeconds, limits.grace_seconds, "watchdog"),
-        ];
-        self.sections.limits = rows
-            .into_iter()
-            .map(|(name, value, held_by)| LimitRow {
+        self.sections.limits = limits
+            .named()
+            .map(|(name, value)| LimitRow {
                 name,
-                value,
-                held_by: held_by.to_owned(),
+                requested: value,
+                enforced: (own_uid || name != N::Processes).then_some(value),
+                held_by: match name {
+                    N::Processes => processes,
+                    N::CpuSeconds | N::OpenFiles | N::FileBytes => "rlimit of each process",
+                    N::ChangedFiles => "patch inspection",
+                    N::TmpBytes | N::ShmBytes => "tmpfs",
+                    _ => "watchdog",
+                }
+                .to_owned(),
                 reached: None,
             })
-            .collect();
+            .into();
     }
 
     /// A limit was reached during `during`.
@@ -132,7 +129,9 @@ impl Told {
         self.sections.engine = Some(EngineSection {
             id: manifest.id.to_string(),
             program: program.digest,
+            version: program.version.clone(),
             adapter: manifest.digest,
+            adapter_version: manifest.adapter.version().to_owned(),
             model,
             thread_id: observed.thread_id.clone(),
             exit: Some(observed.exit.clone()),
@@ -181,6 +180,8 @@ impl Told {
         let conclusion = conclude(&self.sections);
         Report {
             report_version: "1".to_owned(),
+            harness: super::HARNESS.to_owned(),
+            basis: basis(),
             run_id,
             task_id: task.task_id.clone(),
             contract_digest: document.contract_digest,

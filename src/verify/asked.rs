@@ -9,11 +9,12 @@ use super::BundleContents;
 use super::derive::Wrong;
 use super::outcome::Check;
 use crate::contract::TaskContract;
+use crate::eligibility::Observed;
 use crate::event::Redact;
-use crate::evidence::{REPORT, ROOT, SUMS};
+use crate::evidence::{ActionResult, ActionRow, LimitRow, REPORT, ROOT, SUMS};
 use crate::inspection::{PatchInspection, expectations, inspect_paths};
 use crate::verification::{outcome, shown_command};
-use crate::vocab::shown;
+use crate::vocab::{LimitName, shown};
 
 const ASKED: &str = "asked";
 const PATHS: &str = "paths";
@@ -52,13 +53,20 @@ fn asked(contents: &BundleContents, task: &TaskContract) -> Check {
         sections.actions.iter().map(|row| &row.action).eq(&forbidden),
         "the forbidden actions are not the contract's",
     );
+    let follows = |row: &ActionRow| row.result == ActionResult::of(row.observable, &row.attempts);
+    wrong.unless(
+        sections.actions.iter().all(follows),
+        "the result of a forbidden action is not its attempts'",
+    );
+    engine(contents, &mut wrong);
     let names: BTreeSet<String> =
         contents.sums.keys().cloned().chain([SUMS, ROOT].map(str::to_owned)).collect();
     let (patch, verification) = (sections.patch.as_ref(), sections.verification.as_ref());
     let expected = if inspected { expectations(task, patch, verification, &names) } else { Vec::new() };
     wrong.unless(sections.expectations == expected, "contract and evidence give other expectations");
     commands(contents, task, &mut wrong);
-    wrong.check(ASKED, "limits, actions, commands and expectations are those of contract and decision")
+    wrong
+        .check(ASKED, "engine, limits, actions, commands and expectations are those of contract and decision")
 }
 
 fn limits(contents: &BundleContents, wrong: &mut Wrong) {
@@ -67,8 +75,33 @@ fn limits(contents: &BundleContents, wrong: &mut Wrong) {
     let Some(decision) = contents.decision.as_ref().filter(|_| ran || !sections.limits.is_empty()) else {
         return;
     };
-    let told = sections.limits.iter().map(|row| (row.name, row.value));
+    let told = sections.limits.iter().map(|row| (row.name, row.requested));
     wrong.unless(told.eq(decision.limits.named()), "the limits are not the decision's");
+    let own_uid = sections.sandbox.as_ref().is_none_or(|sandbox| sandbox.identity == "own-uid");
+    let held = |row: &LimitRow| match row.enforced {
+        Some(value) => value == row.requested,
+        None => row.name == LimitName::Processes && !own_uid,
+    };
+    wrong.unless(sections.limits.iter().all(held), "a limit was not enforced as it was requested");
+}
+
+/// Who ran is who the decision let run, with what it says of him.
+fn engine(contents: &BundleContents, wrong: &mut Wrong) {
+    let (Some(engine), Some(decision)) = (&contents.report.sections.engine, &contents.decision) else {
+        return;
+    };
+    let selected = decision.selected_backend.as_ref().filter(|id| id.as_str() == engine.id);
+    let Some(facts) = selected.and_then(|id| decision.facts.engines.get(id)) else {
+        return wrong.unless(false, format!("the decision did not select the engine `{}`", engine.id));
+    };
+    let program = match &facts.program {
+        Observed::Seen(program) => program.digest == engine.program && program.version == engine.version,
+        Observed::Absent(_) | Observed::Error(_) => false,
+    };
+    wrong.unless(
+        program && facts.adapter == engine.adapter && facts.model == engine.model,
+        "program, adapter or model of the engine is not the one that was decided on",
+    );
 }
 
 fn commands(contents: &BundleContents, task: &TaskContract, wrong: &mut Wrong) {

@@ -162,6 +162,8 @@ pub(super) fn report(contents: &BundleContents) -> Vec<Check> {
     let (report, root) = (&contents.report, &contents.root);
     let mut wrong = Wrong::default();
     wrong.unless(report.report_version == "1", "its version is not known here");
+    wrong.unless(report.harness == root.harness, "it names another harness than the root");
+    wrong.unless(report.basis == evidence::basis(), "its table of what is observed and claimed is another");
     wrong.unless(report.run_id == root.run_id, "it is of another run than the root");
     wrong.unless(report.task_id == root.task_id, "it is of another task than the root");
     wrong.unless(report.contract_digest == root.contract, "it names another contract than the root");

@@ -36,11 +36,22 @@ fn rows_that_the_contract_asks_for_and_that_are_gone() {
     says(|report| report.sections.actions.clear(), "the forbidden actions are not the contract's");
     says(|report| report.sections.expectations.clear(), "other expectations");
     says(|report| report.sections.limits.clear(), "the limits are not the decision's");
-    says(|report| report.sections.limits[0].value += 1, "the limits are not the decision's");
+    says(|report| report.sections.limits[0].requested += 1, "the limits are not the decision's");
     says(
         |report| report.sections.verification.as_mut().unwrap().commands.clear(),
         "0 commands were verified, the contract has 1",
     );
+    says(|report| report.sections.limits[0].enforced = None, "a limit was not enforced as it was requested");
+    says(|report| report.sections.actions[0].observable = false, "the result of a forbidden action");
+    says(|report| report.harness.push('x'), "another harness than the root");
+    says(|report| report.basis.clear(), "its table of what is observed and claimed is another");
+    let engine = |report: &mut Report, edit: fn(&mut cto_harness::evidence::EngineSection)| {
+        edit(report.sections.engine.as_mut().unwrap());
+    };
+    let said_of = said(&plan, |report| engine(report, |engine| engine.version = Some("9".to_owned())));
+    assert!(said_of.contains("is not the one that was decided on"), "{said_of}");
+    let said_of = said(&plan, |report| engine(report, |engine| engine.id = "codex".to_owned()));
+    assert!(said_of.contains("did not select the engine `codex`"), "{said_of}");
     let row = |report: &mut Report, edit: fn(&mut cto_harness::evidence::CommandRow)| {
         edit(&mut report.sections.verification.as_mut().unwrap().commands[0]);
     };

@@ -10,7 +10,7 @@ use cto_harness::contract::{NoFiles, SealedContract, WireSource, parse};
 use cto_harness::eligibility::{self, Facts};
 use cto_harness::event::{Draft, EventKind, EventSink, Redact};
 use cto_harness::evidence::{
-    BundleWriter, CONTRACT, DECISION, PATCH, Report, SealStatement, SealedBundle, Sections,
+    BundleWriter, CONTRACT, DECISION, PATCH, Report, SealStatement, SealedBundle, Sections, basis,
 };
 use cto_harness::home::{Trust, TrustedKey};
 use cto_harness::inspection::conclude;
@@ -205,17 +205,17 @@ pub(crate) fn sections(patch: &[u8]) -> Sections {
         .task()
         .limits
         .named()
-        .map(|(name, value)| json!({"name": name, "value": value, "held_by": "watchdog", "reached": null}))
+        .map(|(name, value)| json!({"name": name, "requested": value, "enforced": value, "held_by": "watchdog", "reached": null}))
         .into();
     serde_json::from_value(json!({
         "refused_gates": [], "stage_reached": "sealed", "times": {"started": now, "finished": now},
         "engine": {"id": "fixture", "program": Digest::of(b"program"), "adapter": Digest::of(b"adapter"),
-            "model": null, "thread_id": null, "exit": "exited:0", "outcome": "completed", "message": null},
+            "version": null, "adapter_version": "fixture-player/1", "model": null, "thread_id": null, "exit": "exited:0", "outcome": "completed", "message": null},
         "sandbox": {"layers": [{"layer": "seccomp", "requested": "allow list", "enforced": "allow list", "ok": true}],
             "workspace_form": "overlay", "identity": "own-uid"},
         "limits": limits,
         "actions": [{"action": "git.push", "enforced_by": "no route", "observable": true, "attempts": [],
-            "left_out": 0}],
+            "left_out": 0, "result": "none seen"}],
         "patch": {"base_commit": "1".repeat(40), "base_tree": "2".repeat(40), "result_tree": "3".repeat(40),
             "files": [{"path": "src/a", "change": "modified", "from": null, "old_mode": null, "new_mode": null,
                 "binary": false, "size": 2}],
@@ -226,6 +226,7 @@ pub(crate) fn sections(patch: &[u8]) -> Sections {
         "changes_to_checks": [], "expectations": [{"expectation": "verification = all", "met": true}],
         "claims": [], "usage": {"claimed_input_tokens": 12, "claimed_output_tokens": 3, "forwarded_calls": 0,
             "refused_calls": 0},
+        "spend": "not supported",
         "cut_off": null,
     }))
     .unwrap()
@@ -310,6 +311,8 @@ pub(crate) fn make(path: &Path, key: &Arc<SealingKey>, plan: &Plan) -> SealedBun
     let decision = decision.document();
     let report = Report {
         report_version: "1".to_owned(),
+        harness: "0.1.0".to_owned(),
+        basis: basis(),
         run_id: writer.run_id().clone(),
         task_id: contract.task().task_id.clone(),
         contract_digest: contract.digest(),

@@ -19,7 +19,7 @@ use cto_harness::contract::{
 };
 use cto_harness::eligibility::DecisionDocument;
 use cto_harness::event::{Draft, Event, EventKind};
-use cto_harness::evidence::{Report, RootStatement};
+use cto_harness::evidence::{Report, RootStatement, basis, basis_of};
 use cto_harness::vocab::{Basis, RunId, Timestamp};
 use serde_json::Value;
 
@@ -201,4 +201,53 @@ fn every_field_is_explained_in_the_schema_and_on_the_page() {
         count += 1;
     }
     assert!(count > 50, "only {count} fields were found");
+}
+
+/// Every field of a report by its path, array items without their numbers; fields whose object has a `basis` of its
+/// own are left out.
+fn fields(node: &Value, schema: &Value, path: &str, found: &mut Vec<String>) {
+    if let Some(name) = node["$ref"].as_str().and_then(|name| name.strip_prefix("#/$defs/")) {
+        return fields(&schema["$defs"][name], schema, path, found);
+    }
+    let inner: Vec<&Value> = ["anyOf", "oneOf"]
+        .iter()
+        .filter_map(|key| node[*key].as_array())
+        .flatten()
+        .chain(node.get("items"))
+        .filter(|inner| inner["type"] != "null")
+        .collect();
+    if let Some(properties) = node["properties"].as_object() {
+        if properties.contains_key("basis") && !path.is_empty() {
+            return;
+        }
+        for (name, field) in properties {
+            let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+            fields(field, schema, &path, found);
+        }
+    } else if inner.is_empty() {
+        found.push(path.to_owned());
+    } else {
+        for inner in inner {
+            fields(inner, schema, path, found);
+        }
+    }
+}
+
+#[test]
+fn every_field_of_a_report_carries_its_basis() {
+    let (schema, table) = (schema("report.schema.json"), basis());
+    let mut found = Vec::new();
+    fields(&schema, &schema, "", &mut found);
+    assert!(found.len() > 60, "{found:?}");
+    for path in found.iter().filter(|path| *path != "basis") {
+        assert!(basis_of(&table, path).is_some(), "`{path}` has no basis");
+    }
+    for row in table.keys() {
+        let begins = |path: &String| path == row || path.starts_with(&format!("{row}."));
+        assert!(found.iter().any(begins), "`{row}` is the basis of nothing");
+    }
+    assert_eq!(basis_of(&table, "sections.engine.outcome"), Some(Basis::Claimed));
+    assert_eq!(basis_of(&table, "sections.engine.exit"), Some(Basis::Observed));
+    assert_eq!(basis_of(&table, "sections.claims.claim"), Some(Basis::Claimed));
+    assert_eq!(basis_of(&table, "sections.verification.commands.outcome"), Some(Basis::Observed));
 }
