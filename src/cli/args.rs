@@ -126,7 +126,7 @@ pub(super) struct DecideArgs {
 #[command(after_help = "\
 Examples:
   cto verify evidence/runs/run-0192…
-  cto verify BUNDLE --trust their-trust.toml --expect contract=sha256:…,base=<commit>,max-age=86400
+  cto verify BUNDLE --trust their-trust.toml --expect verdict=pass,base=<commit>,max-age=86400
   cto verify --print-script > verify.sh && sh verify.sh PUBLIC_KEY.pem BUNDLE")]
 pub(super) struct VerifyArgs {
     /// Bundle folders, or runs by the beginning of their id
@@ -135,7 +135,7 @@ pub(super) struct VerifyArgs {
     /// Whose seals and approvals count [default: trust.toml of the configuration]
     #[arg(long, value_name = "FILE")]
     pub(super) trust: Option<PathBuf>,
-    /// What the bundle must be about: contract=DIGEST, base=COMMIT, result=TREE, max-age=SECONDS
+    /// What it must say: contract=DIGEST, base=COMMIT, result=TREE, verdict=pass|fail|blocked, max-age=SECONDS
     #[arg(long, value_name = "NAME=VALUE", value_delimiter = ',')]
     pub(super) expect: Vec<String>,
     /// A clone of the target repository, to derive the trees again

@@ -8,13 +8,15 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::args::VerifyArgs;
-use super::output::{Line, Output, Tone};
+use super::output::{Line, Output, Tone, lines_of};
 use super::problem::Problem;
 use super::{Exit, bundle_view, summary};
-use crate::home::{Home, Trust};
+use crate::home::{Home, HomeError, Trust};
 use crate::run::recheck;
-use crate::verify::{Check, CheckState, Expect, Outcome, VerifyReport, script, verify as check};
-use crate::vocab::Timestamp;
+use crate::verify::{
+    BundleContents, Check, CheckState, Expect, Outcome, VerifyReport, script, verify as check,
+};
+use crate::vocab::{Timestamp, shown};
 
 /// Column of what a check found.
 const DETAIL: usize = 17;
@@ -28,9 +30,12 @@ pub(super) fn verify(args: &VerifyArgs, output: &mut Output) -> Result<Exit, Pro
     output.for_programs(args.json);
     let expect = Expect::parse(args.expect.iter().map(String::as_str))
         .map_err(|error| Problem::usage(error.to_string(), "see `cto verify --help`"))?;
-    let trust = match &args.trust {
-        Some(path) => Trust::load(path)?,
-        None => Home::open()?.trust()?,
+    let (trust_path, trust) = match &args.trust {
+        Some(path) => (path.clone(), named_trust(path)?),
+        None => {
+            let home = Home::open()?;
+            (home.trust_path(), home.trust()?)
+        }
     };
     let mut worst = Exit::Pass;
     for name in &args.bundles {
@@ -48,6 +53,7 @@ pub(super) fn verify(args: &VerifyArgs, output: &mut Output) -> Result<Exit, Pro
                 "add --repo DIR: a clone, or the fixture's folder",
             ));
         }
+        tell_what_to_trust(&mut report, &trust, &trust_path);
         let exit = exit_of(report.outcome);
         worst = worse(worst, exit);
         if args.json {
@@ -61,6 +67,42 @@ pub(super) fn verify(args: &VerifyArgs, output: &mut Output) -> Result<Exit, Pro
     Ok(worst)
 }
 
+/// The trust file that the caller named: one that cannot be read is his mistake.
+fn named_trust(path: &Path) -> Result<Trust, Problem> {
+    Trust::load(path).map_err(|error| match error {
+        HomeError::Read { path, source } => Problem::Read {
+            path,
+            source,
+            remedy: "name a file with [[sealing]] and [[approver]] entries, or leave --trust out for your own",
+        },
+        other => other.into(),
+    })
+}
+
+/// Where a key is unknown, the remedy names the file and the lines that would make it known.
+fn tell_what_to_trust(report: &mut VerifyReport, trust: &Trust, path: &Path) {
+    let entry = |kind: &str, name: &str, whose: &str| {
+        format!("\n[[{kind}]]\nname = \"{name}\"\nkey = \"\"\"\n(the public key of {whose}, as PEM)\n\"\"\"")
+    };
+    let approvals = report.contents.iter().flat_map(BundleContents::counted_approvals);
+    let approvers: Vec<String> = approvals
+        .filter(|fact| !fact.key.is_some_and(|key| trust.approver.iter().any(|one| one.key.key_id() == key)))
+        .map(|fact| {
+            let key = fact.key.map_or_else(String::new, |key| format!(", key {key}"));
+            entry("approver", fact.by.as_str(), &format!("{}{key}", fact.by))
+        })
+        .collect();
+    for reason in &mut report.reasons {
+        let lines: String = match reason.code.as_str() {
+            "verify.signature" => entry("sealing", "NAME", "that machine: `cto key show` there"),
+            "verify.approvals" if report.outcome != Outcome::Failed => approvers.concat(),
+            _ => continue,
+        };
+        let text = format!("If you know whose key it is, add to {}:{lines}", path.display());
+        reason.remedy = shown(&text);
+    }
+}
+
 fn folder(name: &Path) -> Result<PathBuf, Problem> {
     Ok(bundle_view::BundleView::find(name)?.dir)
 }
@@ -69,7 +111,7 @@ const fn exit_of(outcome: Outcome) -> Exit {
     match outcome {
         Outcome::Verified => Exit::Pass,
         Outcome::Failed | Outcome::Incomplete | Outcome::NotAllDone => Exit::Fail,
-        Outcome::IntactSignerUnknown => Exit::Blocked,
+        Outcome::IntactSignerUnknown | Outcome::IntactApproverUnknown => Exit::Blocked,
     }
 }
 
@@ -89,6 +131,7 @@ fn lines(report: &VerifyReport) -> Vec<Line> {
         Outcome::Incomplete => (Tone::BadBadge, " INCOMPLETE "),
         Outcome::NotAllDone => (Tone::WarnBadge, " NOT ALL DONE "),
         Outcome::IntactSignerUnknown => (Tone::WarnBadge, " INTACT, SIGNER UNKNOWN "),
+        Outcome::IntactApproverUnknown => (Tone::WarnBadge, " INTACT, APPROVER NOT TRUSTED "),
     };
     let mut head = Line::of(" ").add(tone, badge).plain("  ").plain(report.bundle.display().to_string());
     if let (Some(verdict), Outcome::Verified) = (report.verdict, report.outcome) {
@@ -99,7 +142,10 @@ fn lines(report: &VerifyReport) -> Vec<Line> {
     out.extend(report.checks.iter().map(row));
     for reason in &report.reasons {
         let sentence = reason.sentence.trim_end_matches('.');
-        out.push(Line::of(" ").add(Tone::Accent, "→ ").plain(sentence).plain(". ").plain(&reason.remedy));
+        let mut remedy = lines_of(&reason.remedy);
+        let first = Line::of(" ").add(Tone::Accent, "→ ").plain(sentence).plain(". ");
+        out.push(first.append(remedy.next().unwrap_or_default()));
+        out.extend(remedy.map(|line| Line::of("   ").append(line)));
     }
     out.push(Line::new());
     out

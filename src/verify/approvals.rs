@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use super::outcome::Check;
 use super::{BundleContents, json};
 use crate::approval::SignedApproval;
-use crate::eligibility::{ApprovalAnswer, ApprovalFacts, Grantor};
+use crate::eligibility::ApprovalFacts;
 use crate::evidence::APPROVALS_DIR;
 use crate::home::Trust;
 use crate::vocab::PublicKey;
 
-const NAME: &str = "approvals";
+const NAME: &str = super::outcome::APPROVALS;
 
 /// One row. An approval by somebody whom the trust file does not name is untrusted, not failed.
 pub(super) fn check(contents: &BundleContents, trust: &Trust, sealer: Option<&PublicKey>) -> Check {
@@ -21,16 +21,7 @@ pub(super) fn check(contents: &BundleContents, trust: &Trust, sealer: Option<&Pu
     let Some(decision) = &contents.decision else {
         return Check::not_done(NAME, "there is no decision to hold them against");
     };
-    let counted: Vec<&ApprovalFacts> = decision
-        .facts
-        .approvals
-        .iter()
-        .filter(|fact| {
-            fact.refused.is_empty()
-                && fact.answer == ApprovalAnswer::Grant
-                && fact.granted_by == Grantor::Human
-        })
-        .collect();
+    let counted = contents.counted_approvals();
     if !decision.eligible() || !decision.approval_required {
         return Check::ok(NAME, "none was needed for what was decided");
     }

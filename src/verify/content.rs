@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::beneath::Dir;
 use crate::contract::SealedContract;
-use crate::eligibility::DecisionDocument;
+use crate::eligibility::{ApprovalAnswer, ApprovalFacts, DecisionDocument, Grantor};
 use crate::evidence::{MAX_FILE, Report, RootPredicate, Withheld};
 use crate::vocab::Digest;
 
@@ -42,6 +42,19 @@ impl BundleContents {
             return Err(format!("`{name}` is no longer the file that was sealed"));
         }
         Ok(Cow::Owned(bytes))
+    }
+
+    /// The approvals that the decision counted.
+    #[must_use]
+    pub fn counted_approvals(&self) -> Vec<&ApprovalFacts> {
+        let facts = self.decision.iter().flat_map(|decision| &decision.facts.approvals);
+        facts
+            .filter(|fact| {
+                fact.refused.is_empty()
+                    && fact.answer == ApprovalAnswer::Grant
+                    && fact.granted_by == Grantor::Human
+            })
+            .collect()
     }
 
     /// What stands for `name`, when it is withheld.

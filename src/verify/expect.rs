@@ -2,7 +2,7 @@
 
 use super::Check;
 use crate::evidence::RootPredicate;
-use crate::vocab::{Digest, GitId, Timestamp};
+use crate::vocab::{Digest, GitId, Timestamp, Verdict};
 
 /// What a bundle must be about. Empty expects nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -10,6 +10,7 @@ pub struct Expect {
     contract: Option<Digest>,
     base: Option<GitId>,
     result: Option<GitId>,
+    verdict: Option<Verdict>,
     /// Seconds.
     max_age: Option<u64>,
 }
@@ -19,7 +20,7 @@ pub struct Expect {
 pub enum ExpectError {
     /// Not `NAME=VALUE`, or another name.
     #[error(
-        "`{0}` is not an expectation: write contract=DIGEST, base=COMMIT, result=TREE or max-age=SECONDS"
+        "`{0}` is not an expectation: write contract=DIGEST, base=COMMIT, result=TREE, verdict=pass|fail|blocked or max-age=SECONDS"
     )]
     Name(String),
     /// A value of another form.
@@ -57,6 +58,7 @@ impl Expect {
             "contract" => set(&mut self.contract, text, value.parse().ok(), "`sha256:` and 64 hex digits"),
             "base" => set(&mut self.base, text, GitId::new(value).ok(), "40 hex digits of a commit"),
             "result" => set(&mut self.result, text, GitId::new(value).ok(), "40 hex digits of a tree"),
+            "verdict" => set(&mut self.verdict, text, verdict(value), "`pass`, `fail` or `blocked`"),
             "max-age" => set(&mut self.max_age, text, value.parse().ok(), "a number of seconds"),
             _ => Err(ExpectError::Name(text.to_owned())),
         }
@@ -78,6 +80,7 @@ impl Expect {
         one("contract", self.contract.map(|d| d.to_string()), Some(root.contract.to_string()));
         one("base", self.base.as_ref().map(text), root.base_commit.as_ref().map(text));
         one("result", self.result.as_ref().map(text), root.result_tree.as_ref().map(text));
+        one("verdict", self.verdict.map(|v| v.to_string()), Some(root.verdict.to_string()));
         if let Some(max) = self.max_age {
             let age = now.unix_micros().saturating_sub(root.sealed_at.unix_micros());
             match u64::try_from(age) {
@@ -98,6 +101,10 @@ impl Expect {
     }
 }
 
+fn verdict(text: &str) -> Option<Verdict> {
+    [Verdict::Pass, Verdict::Fail, Verdict::Blocked].into_iter().find(|verdict| verdict.as_str() == text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,7 +114,9 @@ mod tests {
         let digest = Digest::of(b"x").to_string();
         let contract = format!("contract={digest}");
         assert!(Expect::parse([contract.as_str(), "max-age=60"]).is_ok());
-        assert!(matches!(Expect::parse(["verdict=pass"]), Err(ExpectError::Name(_))));
+        assert!(Expect::parse(["verdict=pass"]).is_ok());
+        assert!(matches!(Expect::parse(["verdict=good"]), Err(ExpectError::Value(..))));
+        assert!(matches!(Expect::parse(["colour=red"]), Err(ExpectError::Name(_))));
         assert!(matches!(Expect::parse(["base"]), Err(ExpectError::Name(_))));
         assert!(matches!(Expect::parse(["base=HEAD"]), Err(ExpectError::Value(..))));
         assert!(matches!(Expect::parse(["max-age=1", "max-age=2"]), Err(ExpectError::Twice(_))));

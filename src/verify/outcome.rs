@@ -9,6 +9,9 @@ use super::BundleContents;
 use crate::beneath::BeneathError;
 use crate::vocab::{Reason, Verdict, shown};
 
+/// The check of approvals.
+pub(super) const APPROVALS: &str = "approvals";
+
 /// What the checks come to. Only `Verified` is good (its exit code is that of the verdict's use: 0).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -17,8 +20,10 @@ pub enum Outcome {
     Verified,
     /// Something is wrong.
     Failed,
-    /// Intact as far as can be told, but a seal or approval is by nobody that the trust file names.
+    /// Intact as far as can be told, but sealed by nobody that the trust file names.
     IntactSignerUnknown,
+    /// Intact and sealed by a trusted key, but it rests on an approval by nobody that the trust file names.
+    IntactApproverUnknown,
     /// Never sealed: a killed run's folder, good up to its last signed head.
     Incomplete,
     /// Everything that was done holds, and something that the caller asked for could not be done.
@@ -148,7 +153,11 @@ impl VerifyReport {
             CheckState::Ok | CheckState::NotDone => (self.outcome, None),
             CheckState::Failed => (Outcome::Failed, Some("Do not rely on this bundle.")),
             CheckState::Untrusted => (
-                if self.outcome == Outcome::Verified { Outcome::IntactSignerUnknown } else { self.outcome },
+                match self.outcome {
+                    Outcome::Verified if check.name == APPROVALS => Outcome::IntactApproverUnknown,
+                    Outcome::Verified | Outcome::IntactApproverUnknown => Outcome::IntactSignerUnknown,
+                    worse => worse,
+                },
                 Some("Add the public key to your trust file, if you know whose it is."),
             ),
         };

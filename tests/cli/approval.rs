@@ -50,7 +50,17 @@ fn an_approval_is_asked_for_given_and_used_once() {
     let said = bench.call(&["approve", &id, "--as", "ann", "--key", "ann.pem"]).ends(0).out;
     assert!(said.contains("approved by ann"), "{said}");
     bench.call(&["run", "fix-failing-test"]).ends(0);
-    bench.call(&["verify", "latest"]).ends(3);
+    let said = bench.call(&["verify", "latest"]).ends(3).out;
+    let trust = bench.path().join("home/config/trust.toml").display().to_string();
+    for part in ["INTACT, APPROVER NOT TRUSTED", &trust, "[[approver]]", "name = \"ann\""] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert!(!said.contains("SIGNER UNKNOWN"), "{said}");
+    let key = std::fs::read_to_string(bench.path().join("ann.pub.pem")).unwrap();
+    let known = std::fs::read_to_string(&trust).unwrap();
+    std::fs::write(&trust, format!("{known}\n[[approver]]\nname = \"ann\"\nkey = \"\"\"\n{key}\"\"\"\n"))
+        .unwrap();
+    bench.call(&["verify", "latest"]).ends(0);
     assert_ne!(ask(&bench), id, "it is spent");
 }
 

@@ -35,6 +35,8 @@ fn wrong_calls_end_with_two_and_start_nothing() {
         &["runs", "--nonsense"],
         &["verify"],
         &["verify", "absent"],
+        &["verify", ".", "--trust", "absent.toml"],
+        &["verify", ".", "--trust", "."],
         &["show", "absent"],
         &["approve", "apr-1", "--as", "a", "--key", "k"],
         &["sandbox"],

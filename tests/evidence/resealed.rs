@@ -294,7 +294,7 @@ fn an_approval_counts_only_by_an_approver_of_the_trust_file() {
     let report = ask("ann", &ann);
     assert!(report.is_verified_pass(), "{}", wrong(&report));
     for report in [ask("ann", &eve), ask("eve", &ann), bench.verify(&bundle)] {
-        assert_eq!(report.outcome, Outcome::IntactSignerUnknown);
+        assert_eq!(report.outcome, Outcome::IntactApproverUnknown);
         assert!(wrong(&report).contains("names no such approver: ann"), "{}", wrong(&report));
     }
     let file = bundle.join("approvals/ann.json");

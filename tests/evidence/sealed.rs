@@ -80,11 +80,12 @@ fn expectations_bind_the_answer() {
     let ask = |texts: &[&str], now| {
         verify(&sealed.path, &bench.trust(), &Expect::parse(texts.iter().copied()).unwrap(), now).unwrap()
     };
-    let good = ask(&[&contract, &base, &result, "max-age=60"], now);
+    let good = ask(&[&contract, &base, &result, "verdict=pass", "max-age=60"], now);
     assert!(good.is_verified_pass(), "{}", wrong(&good));
     let other = format!("base={}", "4".repeat(40));
     for (texts, now) in [
         (vec![other.as_str()], now),
+        (vec!["verdict=fail"], now),
         (vec!["max-age=60"], now.plus_seconds(120).unwrap()),
         (vec!["max-age=60"], now.plus_seconds(-120).unwrap()),
     ] {
