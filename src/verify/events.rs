@@ -1,7 +1,8 @@
 //! The event log, read once: hashed, grown into its tree, checked line by line, and made into a trace again.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Take};
 use std::sync::mpsc::{SyncSender, sync_channel};
 
 use crate::beneath::Dir;
@@ -33,26 +34,59 @@ pub(super) struct Log {
     roots: BTreeMap<u64, Digest>,
 }
 
-/// Reads the log of `run`, taking note of the roots at the sizes that `heads` sign.
-pub(super) fn scan(dir: &Dir, run: &RunId, heads: &[SignedHead]) -> Result<Log, String> {
+/// The log, opened once; its first line is read, because it names the run.
+pub(super) struct Opened {
+    reader: BufReader<Take<File>>,
+    first: Vec<u8>,
+}
+
+/// Opens the log.
+pub(super) fn open(dir: &Dir) -> Result<Opened, String> {
     let file = dir.open_file(EVENTS).map_err(|error| error.to_string())?;
     let mut reader = BufReader::with_capacity(256 << 10, file.take(MAX_FILE));
-    let (hasher, pieces) = sync_channel::<Vec<u8>>(PIECES_AHEAD);
-    std::thread::scope(|scope| {
-        // The file's digest and the tree's leaves are two passes of SHA-256 over the same bytes: side by side.
-        let digest = scope.spawn(move || {
-            let mut whole = Hasher::new();
-            for piece in pieces {
-                whole.update(&piece);
+    let mut first = Vec::new();
+    read_line(&mut reader, &mut first)?;
+    Ok(Opened { reader, first })
+}
+
+/// One line with its newline, or one byte more than a line and its newline may have, so that a longer one shows.
+fn read_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> Result<usize, String> {
+    let limit = MAX_EVENT_LINE as u64 + 2;
+    let read = reader.by_ref().take(limit).read_until(b'\n', line);
+    read.map_err(|error| format!("`{EVENTS}` cannot be read: {error}"))
+}
+
+impl Opened {
+    /// The run that the first line names, when that is whole.
+    pub(super) fn run(&self) -> Result<Option<RunId>, String> {
+        let Some((b'\n', line)) = self.first.split_last() else { return Ok(None) };
+        let event = event_line::read(line)
+            .map_err(|error| format!("line 1 of the event log is no event: {error}"))?;
+        Ok(Some(event.run_id))
+    }
+
+    /// Reads the log of `run`, taking note of the roots at the sizes that `heads` sign.
+    pub(super) fn scan(mut self, run: &RunId, heads: &[SignedHead]) -> Result<Log, String> {
+        let (hasher, pieces) = sync_channel::<Vec<u8>>(PIECES_AHEAD);
+        std::thread::scope(|scope| {
+            // The file's digest and the tree's leaves are two passes of SHA-256 over the same bytes: side by side.
+            let digest = scope.spawn(move || {
+                let mut whole = Hasher::new();
+                for piece in pieces {
+                    whole.update(&piece);
+                }
+                whole.finish()
+            });
+            let mut scan = Scan::new(run, heads, hasher);
+            if !self.first.is_empty() {
+                scan.take(&self.first)?;
             }
-            whole.finish()
-        });
-        let mut scan = Scan::new(run, heads, hasher);
-        scan.read_lines(&mut reader)?;
-        let mut log = scan.finish()?;
-        log.digest = digest.join().map_err(|_| LOST.to_owned())?;
-        Ok(log)
-    })
+            scan.read_lines(&mut self.reader)?;
+            let mut log = scan.finish()?;
+            log.digest = digest.join().map_err(|_| LOST.to_owned())?;
+            Ok(log)
+        })
+    }
 }
 
 struct Scan<'a> {
@@ -96,12 +130,9 @@ impl<'a> Scan<'a> {
         let mut line = Vec::new();
         loop {
             line.clear();
-            // One byte more than a line and its newline may have, so that a longer one shows.
-            let limit = MAX_EVENT_LINE as u64 + 2;
-            match reader.by_ref().take(limit).read_until(b'\n', &mut line) {
-                Ok(0) => return Ok(()),
-                Ok(_) => self.take(&line)?,
-                Err(error) => return Err(format!("`{EVENTS}` cannot be read: {error}")),
+            match read_line(reader, &mut line)? {
+                0 => return Ok(()),
+                _ => self.take(&line)?,
             }
         }
     }

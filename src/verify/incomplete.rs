@@ -4,15 +4,18 @@ use super::events;
 use super::outcome::Check;
 use super::read::{self, Names};
 use crate::beneath::Dir;
-use crate::event::Event;
-use crate::evidence::{CHECKPOINTS, EVENTS, MAX_EVENT_LINE, TreeHead};
+use crate::evidence::{CHECKPOINTS, EVENTS, TreeHead};
 use crate::home::Trust;
-use crate::vocab::RunId;
 
 const NAME: &str = "prefix";
+const NOTHING: &str = "the run was killed before it recorded anything";
 
 /// What can be said of the log. A head that the log contradicts is a failure, not an interruption.
 pub(super) fn checks(dir: &Dir, names: &Names, trust: &Trust) -> Vec<Check> {
+    // The log is the first file of a bundle, and the checkpoints are the second.
+    if names.files.iter().all(|(name, size)| name == EVENTS && *size == 0) {
+        return vec![Check::not_done(NAME, NOTHING)];
+    }
     if !names.files.contains_key(EVENTS) || !names.files.contains_key(CHECKPOINTS) {
         return vec![Check::failed("folder", "this is no bundle: it has no event log with checkpoints")];
     }
@@ -20,14 +23,13 @@ pub(super) fn checks(dir: &Dir, names: &Names, trust: &Trust) -> Vec<Check> {
 }
 
 fn prefix(dir: &Dir, trust: &Trust) -> Result<Check, String> {
-    let Some(run) = first_run(dir)? else {
-        return Ok(Check::not_done(NAME, "the run was killed before it recorded anything"));
-    };
+    let log = events::open(dir)?;
+    let Some(run) = log.run()? else { return Ok(Check::not_done(NAME, NOTHING)) };
     let bytes = read::whole(dir, CHECKPOINTS)?;
     // A cut character at the end is part of a head that was being written.
     let text = bytes.utf8_chunks().next().map_or("", |chunk| chunk.valid());
     let heads = TreeHead::parse_prefix(text, &run);
-    let log = events::scan(dir, &run, &heads)?;
+    let log = log.scan(&run, &heads)?;
     let covered = log.heads(&heads)?;
     if let Some((line, problem)) = log.problem.as_ref().filter(|(line, _)| *line <= covered) {
         return Err(format!("line {line} of the event log does not belong there: {problem}"));
@@ -45,22 +47,4 @@ fn prefix(dir: &Dir, trust: &Trust) -> Result<Check, String> {
         log.count, trusted.name
     );
     Ok(Check::ok(NAME, detail))
-}
-
-/// The run that the first whole line names.
-fn first_run(dir: &Dir) -> Result<Option<RunId>, String> {
-    use std::io::{BufRead as _, BufReader, Read as _};
-    let file = dir.open_file(EVENTS).map_err(|error| error.to_string())?;
-    let mut line = Vec::new();
-    BufReader::new(file.take(MAX_EVENT_LINE as u64 + 1))
-        .read_until(b'\n', &mut line)
-        .map_err(|error| format!("`{EVENTS}` cannot be read: {error}"))?;
-    match line.split_last() {
-        Some((b'\n', line)) => {
-            let event: Event = serde_json::from_slice(line)
-                .map_err(|error| format!("line 1 of the event log is no event: {error}"))?;
-            Ok(Some(event.run_id))
-        }
-        _ => Ok(None),
-    }
 }

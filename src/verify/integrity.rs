@@ -149,7 +149,7 @@ fn read_all(
 ) -> Result<(events::Log, Hashed), String> {
     let rest = names.files.keys().filter(|name| ![EVENTS, CHECKPOINTS, SUMS, ROOT].contains(&name.as_str()));
     std::thread::scope(|scope| {
-        let beside = scope.spawn(|| events::scan(dir, &statement.predicate.run_id, heads));
+        let beside = scope.spawn(|| events::open(dir)?.scan(&statement.predicate.run_id, heads));
         let hashed = read::hash_files(dir, rest)?;
         let log = beside.join().map_err(|_| "the thread that reads the event log died".to_owned())??;
         Ok((log, hashed))

@@ -64,9 +64,28 @@ fn a_prefix_that_was_tampered_with_is_not_a_prefix() {
 #[test]
 fn a_folder_that_is_no_bundle_is_told() {
     let bench = Bench::new();
-    let empty = bench.place.path().join("empty");
-    fs::create_dir(&empty).unwrap();
-    assert_eq!(bench.verify(&empty).outcome, Outcome::Failed);
+    let other = bench.place.path().join("other");
+    fs::create_dir(&other).unwrap();
+    fs::write(other.join("README.txt"), "x").unwrap();
+    assert_eq!(bench.verify(&other).outcome, Outcome::Failed);
+    // A log without its checkpoints had some: they are written together.
+    fs::rename(other.join("README.txt"), other.join("events.normalized.jsonl")).unwrap();
+    assert_eq!(bench.verify(&other).outcome, Outcome::Failed);
     let nowhere = bench.place.path().join("nowhere");
     assert!(verify(&nowhere, &bench.trust(), &Expect::default(), Timestamp::now()).is_err());
+}
+
+#[test]
+fn a_run_killed_before_its_first_line_is_incomplete() {
+    let bench = Bench::new();
+    let path = bench.place.path().join("b");
+    fs::create_dir(&path).unwrap();
+    for file in ["", "events.normalized.jsonl", "checkpoints"] {
+        if !file.is_empty() {
+            fs::write(path.join(file), "").unwrap();
+        }
+        let report = bench.verify(&path);
+        assert_eq!(report.outcome, Outcome::Incomplete, "after {file:?}: {report:?}");
+        assert!(report.checks[0].detail.contains("before it recorded anything"), "{report:?}");
+    }
 }
