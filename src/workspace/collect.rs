@@ -242,7 +242,7 @@ impl Reader<'_> {
         let whole = folder.whole || opaque.as_deref() == Some(b"y");
         path.push(b'/');
         let folder = Folder { base: below.as_ref(), whole, level: folder.level + 1 };
-        let tree = self.folder(&inner, folder, ignores, path)?;
+        let tree = self.folder(&inner, folder, &ignores.below(path), path)?;
         path.pop();
         Ok(tree.map_or(Now::Gone, |id| Now::Is { mode: FOLDER, id }))
     }

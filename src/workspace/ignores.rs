@@ -17,6 +17,9 @@ const MAX_IGNORE_BYTES: usize = 1 << 20;
 pub(super) struct Ignores {
     /// From the top down; each with the length of its folder's path, slash included.
     files: Vec<(usize, Vec<Rule>)>,
+    /// Below an ignored folder everything is, and no ignore file there is read, also where the base tracks some of
+    /// it.
+    everything: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +42,9 @@ impl Ignores {
         path: &[u8],
     ) -> Result<Self, git2::Error> {
         let mut inner = self.clone();
+        if self.everything {
+            return Ok(inner);
+        }
         let Some(entry) = folder.and_then(|folder| folder.get_name(".gitignore")) else { return Ok(inner) };
         if !matches!(entry.filemode(), 0o100_644 | 0o100_755) {
             return Ok(inner);
@@ -50,8 +56,17 @@ impl Ignores {
         Ok(inner)
     }
 
+    /// The rules to hand to the folder `path` (with or without a slash at the end).
+    pub(super) fn below(&self, path: &[u8]) -> Self {
+        let path = path.strip_suffix(b"/").unwrap_or(path);
+        Self { everything: self.cover(path, true), ..self.clone() }
+    }
+
     /// Whether `path` (from the top, in the folder these rules are in force for) is ignored.
     pub(super) fn cover(&self, path: &[u8], is_folder: bool) -> bool {
+        if self.everything {
+            return true;
+        }
         for (prefix, rules) in self.files.iter().rev() {
             let below = path.get(*prefix..).unwrap_or(path);
             if let Some(rule) = rules.iter().rev().find(|rule| rule.matches(below, is_folder)) {
@@ -191,18 +206,23 @@ mod tests {
     }
 
     fn ours(top: &str, inner: &str) -> Vec<String> {
-        let mut ignores = Ignores { files: vec![(0, rules(top.as_bytes()))] };
-        let outer = ignores.clone();
-        ignores.files.push((2, rules(inner.as_bytes())));
-        let decide = |path: &str, is_folder| {
-            let rules = if path.starts_with("d/") { &ignores } else { &outer };
-            rules.cover(path.as_bytes(), is_folder)
+        let at_top = Ignores { files: vec![(0, rules(top.as_bytes()))], ..Ignores::default() };
+        // From folder to folder, as a tree is read.
+        let in_folder = |folder: &str| {
+            let above = folder.match_indices('/').map(|(at, _)| folder.get(..=at).unwrap());
+            above.fold(at_top.clone(), |outer, folder| {
+                let mut rules_of = outer.below(folder.as_bytes());
+                if folder == "d/" && !rules_of.everything {
+                    rules_of.files.push((2, rules(inner.as_bytes())));
+                }
+                rules_of
+            })
         };
-        let covered = |path: &str, is_folder: bool| {
-            let mut above = path.match_indices('/').map(|(at, _)| path.get(..at).unwrap());
-            above.any(|folder| decide(folder, true)) || decide(path, is_folder)
+        let covered = |(path, is_folder): &&(&str, bool)| {
+            let folder = path.get(..path.rfind('/').map_or(0, |at| at + 1)).unwrap();
+            in_folder(folder).cover(path.as_bytes(), *is_folder)
         };
-        PATHS.iter().filter(|(path, dir)| covered(path, *dir)).map(|(path, _)| (*path).to_owned()).collect()
+        PATHS.iter().filter(covered).map(|(path, _)| (*path).to_owned()).collect()
     }
 
     #[test]

@@ -156,6 +156,41 @@ fn changes_tell_what_happened() {
 }
 
 #[test]
+fn new_files_beside_tracked_ones_in_an_ignored_folder_are_ignored_as_git_does() {
+    let make =
+        "for f in n b/n b/c/n b/n.o d/n d/b/n d/e/n d/n.o; do mkdir -p $(dirname $f); echo new > $f; done";
+    for (top, inner) in [
+        ("b/", ""),
+        ("b", "!n"),
+        ("/b/*", ""),
+        ("b/c/", ""),
+        ("*.o\nd/", "!n"),
+        ("d/*\n!d/e/", ""),
+        ("d/e", "!e\n!e/n"),
+        ("**/b", "!b/"),
+        ("!b\nb/\n!b/n", ""),
+        ("d\n!d", "b"),
+    ] {
+        let bed = Bed::new(&format!(
+            "mkdir -p b/c d/b d/e; for f in b b/c d d/b d/e; do echo old > $f/old; done
+             printf '{top}' > .gitignore; printf '{inner}' > d/.gitignore; git add -f ."
+        ));
+        bed.git("", &["clone", "-q", "target", "judge"]);
+        super::tests_bed::shell(&bed.path("judge"), &format!("{make}; echo new >> b/c/old"));
+        let told = bed.git("judge", &["ls-files", "--others", "--modified", "--exclude-standard"]);
+        for overlay in [true, false] {
+            let patch = bed.run(overlay, &format!("{make}; echo new >> b/c/old"));
+            let mut ours: Vec<_> = patch.section.files.iter().map(|file| file.path.as_str()).collect();
+            let mut gits: Vec<_> = told.lines().collect();
+            ours.sort_unstable();
+            gits.sort_unstable();
+            assert_eq!(ours, gits, "{top:?} {inner:?} overlay {overlay}");
+            assert!(patch.oddities.is_empty());
+        }
+    }
+}
+
+#[test]
 fn what_no_patch_may_carry_is_found_and_not_followed() {
     let bed = Bed::new(BASE);
     for overlay in [true, false] {
