@@ -120,16 +120,6 @@ impl Action {
         }
     }
 
-    /// Whether attempts can be seen in this version.
-    #[must_use]
-    pub fn observable(&self) -> bool {
-        match self {
-            Self::Named(rule) => rule.observed_in.is_some(),
-            Self::Command(_) => false,
-            Self::Path(_) => true,
-        }
-    }
-
     /// Whether this version can carry the rule out. `command:` rules are nothing but observation.
     #[must_use]
     pub fn supported(&self) -> bool {
@@ -157,8 +147,8 @@ mod tests {
 
     #[test]
     fn globs_are_checked_and_command_rules_are_not_supported() {
-        assert!(parse("path:secrets/**").is_ok_and(|a| a.supported() && a.observable()));
-        assert!(parse("command:git push *").is_ok_and(|a| !a.supported() && !a.observable()));
+        assert!(parse("path:secrets/**").is_ok_and(|a| a.supported()));
+        assert!(parse("command:git push *").is_ok_and(|a| !a.supported()));
         for bad in ["git.pull", "path:../x", "path:", "command:", "command:[a", "paths:x"] {
             assert!(parse(bad).is_err(), "{bad}");
         }

@@ -196,8 +196,9 @@ pub struct ActionRow {
     pub action: String,
     /// What stops it.
     pub enforced_by: String,
-    /// Whether attempts can be seen here: else `not observable here`.
-    pub observable: bool,
+    /// Where attempts are seen, and nowhere else: `in the patch`, `at the listener only` …, or
+    /// `not observable here`.
+    pub observable: String,
     /// Attempts seen, made visible; at most 20.
     pub attempts: Vec<String>,
     /// Attempts that were seen and are not listed.
@@ -221,13 +222,16 @@ pub enum ActionResult {
 }
 
 impl ActionResult {
-    /// What a row comes to.
+    /// Where attempts are seen that cannot be seen.
+    pub const NOWHERE: &str = "not observable here";
+
+    /// What a row comes to; `observable` is where attempts are seen.
     #[must_use]
-    pub const fn of(observable: bool, attempts: &[String]) -> Self {
-        match (attempts.is_empty(), observable) {
+    pub fn of(observable: &str, attempts: &[String]) -> Self {
+        match (attempts.is_empty(), observable == Self::NOWHERE) {
             (false, _) => Self::Attempted,
-            (true, true) => Self::NoneSeen,
-            (true, false) => Self::NotObservable,
+            (true, false) => Self::NoneSeen,
+            (true, true) => Self::NotObservable,
         }
     }
 }

@@ -2,12 +2,19 @@
 //!
 //! What stops an act is a missing route, credential or right. Until the kernel itself is asked, "seen" means: in
 //! the patch, at the listener, in the engine's throw-away repository, or in how the process tree ended. A row
-//! that says `observable: false` promises that the act could not succeed, not that nobody tried.
+//! without attempts promises that the act could not succeed, not that nobody tried: it says where it was looked.
 
 use crate::contract::actions::Observed;
 use crate::contract::{Action, TaskContract};
 use crate::evidence::{ActionResult, ActionRow};
 use crate::vocab::{ActionId, shown};
+
+const NOWHERE: &str = ActionResult::NOWHERE;
+const IN_PATCH: &str = "in the patch";
+/// An attempt that found no route leaves no trace: only what reached the listener is seen.
+const AT_LISTENER: &str = "at the listener only";
+const IN_REPOSITORY: &str = "in the engine's throw-away repository only";
+const AT_THE_END: &str = "in what was still alive when the engine ended";
 
 /// Attempts kept for each action.
 const ATTEMPTS_KEPT: usize = 20;
@@ -48,11 +55,12 @@ fn row(id: &ActionId, observed: &ActionObservations) -> ActionRow {
     let seen = seen(id, observed);
     let in_patch = observed.in_patch.iter().filter(|(found, _)| found == id).map(|(_, what)| what.clone());
     let (enforced_by, observable) = match Action::parse(id) {
+        Ok(Action::Named(rule)) if rule.observed_in == Some(Observed::Patch) => (rule.enforced_by, IN_PATCH),
         // Commits, merges and left-over processes can be seen without the kernel's help, where somebody looked.
-        Ok(Action::Named(rule)) if rule.observed_in == Some(Observed::Patch) => (rule.enforced_by, true),
-        Ok(Action::Named(rule)) => (rule.enforced_by, seen.is_some()),
-        Ok(action) => (action.enforced_by(), action.observable()),
-        Err(_) => ("nothing: this version does not know the action", false),
+        Ok(Action::Named(rule)) if seen.is_some() => (rule.enforced_by, place(rule.id)),
+        Ok(action @ Action::Path(_)) => (action.enforced_by(), IN_PATCH),
+        Ok(action) => (action.enforced_by(), NOWHERE),
+        Err(_) => ("nothing: this version does not know the action", NOWHERE),
     };
     let without_text = match (id.as_str(), &seen) {
         ("network.egress", Some(texts)) => observed.refused_calls.saturating_sub(texts.len() as u64),
@@ -65,8 +73,18 @@ fn row(id: &ActionId, observed: &ActionObservations) -> ActionRow {
     attempts.truncate(ATTEMPTS_KEPT);
     let left_out = without_text.saturating_add((seen - attempts.len()) as u64);
     let result = ActionResult::of(observable, &attempts);
-    let (action, enforced_by) = (shown(id.as_str()), enforced_by.to_owned());
+    let (action, enforced_by, observable) =
+        (shown(id.as_str()), enforced_by.to_owned(), observable.to_owned());
     ActionRow { action, enforced_by, observable, attempts, left_out, result }
+}
+
+/// Where [`seen`] looks for attempts of a named action.
+fn place(id: &str) -> &'static str {
+    match id {
+        "git.push" | "network.egress" => AT_LISTENER,
+        "process.daemonize" => AT_THE_END,
+        _ => IN_REPOSITORY,
+    }
 }
 
 /// What was seen besides the patch; `None` where nobody could look.
@@ -108,7 +126,7 @@ mod tests {
             ["git.push", "git.merge", "git.commit", "git.history-rewrite", "network.egress", "secrets.read"];
         let rows = actions(&forbidding(&all), &ActionObservations::default());
         assert_eq!(rows.len(), all.len());
-        assert!(rows.iter().all(|row| !row.observable && row.attempts.is_empty()));
+        assert!(rows.iter().all(|row| row.observable == NOWHERE && row.attempts.is_empty()));
     }
 
     #[test]
@@ -121,8 +139,9 @@ mod tests {
             ..ActionObservations::default()
         };
         let rows = actions(&forbidding(&["git.push", "network.egress", "deploy"]), &observed);
-        let counts: Vec<_> = rows.iter().map(|row| (row.observable, row.attempts.len())).collect();
-        assert_eq!(counts, [(true, 1), (true, 2), (false, 0)]);
+        let counts: Vec<_> = rows.iter().map(|row| (row.observable.as_str(), row.attempts.len())).collect();
+        // Seen at the listener, and nowhere else: what is tried without it leaves no trace.
+        assert_eq!(counts, [("at the listener only", 1), ("at the listener only", 2), (NOWHERE, 0)]);
         let results: Vec<_> = rows.iter().map(|row| row.result).collect();
         assert_eq!(results, [ActionResult::Attempted, ActionResult::Attempted, ActionResult::NotObservable]);
         assert_eq!(attempts(&rows).count(), 3);
@@ -145,8 +164,8 @@ mod tests {
         let observed =
             ActionObservations { in_patch: vec![(rule, "infra/main.tf".to_owned())], ..Default::default() };
         let rows = actions(&forbidding(&["path:infra/**", "path:docs/**"]), &observed);
-        let counts: Vec<_> = rows.iter().map(|row| row.attempts.len()).collect();
-        assert_eq!(counts, [1, 0]);
+        let counts: Vec<_> = rows.iter().map(|row| (row.observable.as_str(), row.attempts.len())).collect();
+        assert_eq!(counts, [("in the patch", 1), ("in the patch", 0)]);
         assert_eq!(rows[1].result, ActionResult::NoneSeen);
     }
 

@@ -105,7 +105,7 @@ fn good() -> Sections {
         actions: vec![ActionRow {
             action: "git.push".to_owned(),
             enforced_by: "no route".to_owned(),
-            observable: true,
+            observable: "in the patch".to_owned(),
             attempts: Vec::new(),
             left_out: 0,
             result: ActionResult::NoneSeen,

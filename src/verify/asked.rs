@@ -53,7 +53,7 @@ fn asked(contents: &BundleContents, task: &TaskContract) -> Check {
         sections.actions.iter().map(|row| &row.action).eq(&forbidden),
         "the forbidden actions are not the contract's",
     );
-    let follows = |row: &ActionRow| row.result == ActionResult::of(row.observable, &row.attempts);
+    let follows = |row: &ActionRow| row.result == ActionResult::of(&row.observable, &row.attempts);
     wrong.unless(
         sections.actions.iter().all(follows),
         "the result of a forbidden action is not its attempts'",
