@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::report::{Finding, Report};
-use crate::vocab::Verdict;
+use crate::vocab::{Verdict, path_of};
 
 const SCHEMA: &str = "https://json.schemastore.org/sarif-2.1.0.json";
 
@@ -51,9 +51,10 @@ fn result(finding: &Finding) -> Value {
     result
 }
 
-/// A relative URI reference (RFC 3986): everything but unreserved characters and `/` is percent-encoded.
+/// A relative URI reference (RFC 3986) of the path's own bytes: everything but unreserved characters and `/` is
+/// percent-encoded.
 fn uri(path: &str) -> String {
-    path.bytes().fold(String::with_capacity(path.len()), |mut out, byte| {
+    path_of(path).into_iter().fold(String::with_capacity(path.len()), |mut out, byte| {
         if byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte) {
             out.push(char::from(byte));
         } else if write!(out, "%{byte:02X}").is_err() {
@@ -61,4 +62,22 @@ fn uri(path: &str) -> String {
         }
         out
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vocab::shown_path;
+
+    #[test]
+    fn a_uri_names_the_path_of_the_tree_and_not_how_it_is_shown() {
+        for (path, uri_of) in [
+            (&b"src/a b.rs"[..], "src/a%20b.rs"),
+            (b"d/\xff\n\x1b", "d/%FF%0A%1B"),
+            (b"d/\\xff", "d/%5Cxff"),
+            ("ä".as_bytes(), "%C3%A4"),
+        ] {
+            assert_eq!(uri(&shown_path(path)), uri_of);
+        }
+    }
 }

@@ -31,7 +31,7 @@ pub struct PatchSection {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ChangedFile {
-    /// Path, made visible.
+    /// Path, made visible on one line: a backslash begins an escape.
     pub path: String,
     /// What happened to it.
     pub change: ChangeKind,

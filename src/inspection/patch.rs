@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use crate::contract::TaskContract;
 use crate::evidence::{ChangeKind, CheckChange, Finding};
-use crate::vocab::{ActionId, Verdict, shown_bytes};
+use crate::vocab::{ActionId, Verdict, shown_path};
 
 use super::paths::{Rules, at, inspect_extent};
 use super::secrets::{Scanner, Secret};
@@ -100,7 +100,7 @@ pub fn inspect_changes(
     inspect_extent(contract, changes.len() as u64, &mut out);
     for change in changes {
         for path in [Some(change.path), change.from].into_iter().flatten() {
-            let seen = scanner.redacted_text(&shown_bytes(path));
+            let seen = scanner.redacted_text(&shown_path(path));
             rules.inspect_path(contract, path, seen, &mut out);
         }
         inspect_kind(change, scanner, &mut out.findings);
@@ -110,7 +110,7 @@ pub fn inspect_changes(
 }
 
 fn inspect_kind(change: &ChangeView<'_>, scanner: &Scanner, findings: &mut Vec<Finding>) {
-    let path = scanner.redacted_text(&shown_bytes(change.path));
+    let path = scanner.redacted_text(&shown_path(change.path));
     if change.binary && change.kind != ChangeKind::Deleted {
         findings.push(at("patch.binary", &path, "A binary file was changed.", Verdict::Pass));
     }
@@ -145,7 +145,7 @@ fn inspect_secrets(
         // The name itself may hold the secret.
         path: changes
             .get(one.change)
-            .map_or_else(String::new, |change| scanner.redacted_text(&shown_bytes(change.path))),
+            .map_or_else(String::new, |change| scanner.redacted_text(&shown_path(change.path))),
         line: one.line,
         sentence: format!("An added line holds a secret (rule `{}`, {}).", one.rule, one.mark),
         weight: Verdict::Blocked,

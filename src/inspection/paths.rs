@@ -3,17 +3,17 @@
 use super::PatchInspection;
 use crate::contract::{Action, CheckPatterns, FileSource, PathGlobs, TaskContract};
 use crate::evidence::{CheckChange, Finding};
-use crate::vocab::{ActionId, MutationMode, Verdict, shown_bytes};
+use crate::vocab::{ActionId, MutationMode, Verdict, shown_path};
 
 /// What the names of changed paths show by themselves, of a patch with `count` changes: what can be derived again
 /// where only the names are at hand.
 #[must_use]
-pub fn inspect_paths(contract: &TaskContract, count: u64, paths: &[&[u8]]) -> PatchInspection {
+pub fn inspect_paths(contract: &TaskContract, count: u64, paths: &[Vec<u8>]) -> PatchInspection {
     let mut out = PatchInspection::default();
     let rules = Rules::of(contract, &mut out.findings);
     inspect_extent(contract, count, &mut out);
     for path in paths {
-        rules.inspect_path(contract, path, shown_bytes(path), &mut out);
+        rules.inspect_path(contract, path, shown_path(path), &mut out);
     }
     out
 }

@@ -14,7 +14,7 @@ use crate::event::Redact;
 use crate::evidence::{ActionResult, ActionRow, LimitRow, REPORT, ROOT, SUMS};
 use crate::inspection::{PatchInspection, expectations, inspect_paths};
 use crate::verification::{outcome, shown_command};
-use crate::vocab::{LimitName, shown};
+use crate::vocab::{LimitName, path_of, shown};
 
 const ASKED: &str = "asked";
 const PATHS: &str = "paths";
@@ -143,19 +143,16 @@ fn paths(contents: &BundleContents, task: &TaskContract) -> Check {
         .flatten()
         .map(String::as_str)
         .collect();
-    // A backslash may stand for itself or for a byte that was made visible: only --repo can tell.
-    let exact: Vec<&[u8]> = all
-        .iter()
-        .filter(|path| !path.contains(['\\']) && !path.contains(MARK))
-        .map(|path| path.as_bytes())
-        .collect();
+    // What a secret was taken out of is no path any more.
+    let exact: Vec<Vec<u8>> =
+        all.iter().filter(|path| !path.contains(MARK)).map(|path| path_of(path)).collect();
     let mut wrong = Wrong::default();
     for silence in contents.unsaid(&inspect_paths(task, patch.files.len() as u64, &exact)) {
         wrong.unless(false, silence);
     }
     let left = match all.len() - exact.len() {
         0 => String::new(),
-        odd => format!("; {odd} names hold escapes: only --repo derives them"),
+        redacted => format!("; {redacted} redacted names were not looked at"),
     };
     wrong.check(
         PATHS,

@@ -19,5 +19,5 @@ pub use limits::{LimitName, Limits};
 pub use modes::{MutationMode, RiskClass, Stage};
 pub use reason::{Basis, Reason, Verdict};
 pub use sign::{KeyError, PublicKey, SealingKey, Signature};
-pub use text::{counted, shown, shown_bytes};
+pub use text::{counted, path_of, shown, shown_bytes, shown_path};
 pub use time::Timestamp;

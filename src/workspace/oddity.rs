@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt as _;
 
 use crate::beneath::{FileKind, Status};
 use crate::evidence::Finding;
-use crate::vocab::{Verdict, shown_bytes};
+use crate::vocab::{Verdict, shown_bytes, shown_path};
 
 /// So many are told one by one; an engine must not be able to drown the report.
 const TOLD: usize = 200;
@@ -30,7 +30,7 @@ impl Oddities {
 
     fn add(&mut self, code: &str, path: &[u8], sentence: String, weight: Verdict) {
         if self.told.len() < TOLD {
-            let path = shown_bytes(path);
+            let path = shown_path(path);
             self.told.push(Finding { code: code.to_owned(), path, line: None, sentence, weight });
         } else {
             self.more += 1;

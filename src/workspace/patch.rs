@@ -7,7 +7,7 @@ use git2::{Oid, Repository};
 use super::tree::{self, Edit};
 use super::{Base, WorkspaceError};
 use crate::evidence::{ChangeKind, ChangedFile, Finding, PatchSection};
-use crate::vocab::{Digest, GitId, shown_bytes};
+use crate::vocab::{Digest, GitId, shown_path};
 
 /// What a run changed. Applied to the base with `git apply --binary`, `text` gives exactly
 /// `section.result_tree`; `oddities` tell what could not be carried, and whether that was shown.
@@ -132,9 +132,9 @@ pub(super) fn section(
 ) -> PatchSection {
     let octal = |mode: Option<i32>| mode.map(|mode| format!("{mode:06o}"));
     let file = |change: &Change| ChangedFile {
-        path: shown_bytes(&change.path),
+        path: shown_path(&change.path),
         change: change.kind,
-        from: change.from.as_deref().map(shown_bytes),
+        from: change.from.as_deref().map(shown_path),
         old_mode: octal(change.old_mode),
         new_mode: octal(change.new_mode),
         binary: change.binary,
