@@ -30,12 +30,11 @@ pub(super) fn verify(args: &VerifyArgs, output: &mut Output) -> Result<Exit, Pro
     output.for_programs(args.json);
     let expect = Expect::parse(args.expect.iter().map(String::as_str))
         .map_err(|error| Problem::usage(error.to_string(), "see `cto verify --help`"))?;
-    let (trust_path, trust) = match &args.trust {
-        Some(path) => (path.clone(), named_trust(path)?),
-        None => {
-            let home = Home::open()?;
-            (home.trust_path(), home.trust()?)
-        }
+    let (trust_path, trust) = if let Some(path) = &args.trust {
+        (path.clone(), named_trust(path)?)
+    } else {
+        let home = Home::open()?;
+        (home.trust_path(), home.trust()?)
     };
     let mut worst = Exit::Pass;
     for name in &args.bundles {

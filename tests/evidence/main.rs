@@ -12,6 +12,8 @@ mod asked;
 mod killed;
 mod made_up;
 mod mutations;
+#[path = "../support/reseal.rs"]
+mod reseal;
 mod resealed;
 mod script;
 mod sealed;

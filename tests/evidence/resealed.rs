@@ -6,32 +6,17 @@ use std::path::Path;
 
 use cto_harness::approval::{PendingRequest, sign_approval};
 use cto_harness::eligibility::{self, ApprovalAnswer, ApprovalFacts, Grantor};
-use cto_harness::evidence::{Envelope, MerkleTree, RootStatement, render_sums, subjects};
+use cto_harness::evidence::{Envelope, MerkleTree, RootStatement};
 use cto_harness::home::TrustedKey;
 use cto_harness::verify::{Expect, Outcome, verify};
-use cto_harness::vocab::{ApprovalId, Digest, MutationMode, PrincipalName, RiskClass, SealingKey, Timestamp};
+use cto_harness::vocab::{ApprovalId, MutationMode, PrincipalName, RiskClass, SealingKey, Timestamp};
 use serde_json::{Value, json};
 
-use crate::made_up::{Bench, Plan, contract_asking, facts, files, wrong};
+use crate::made_up::{Bench, Plan, contract_asking, facts, wrong};
 
 /// Seals the folder again as it is, with the right key.
 pub(crate) fn reseal(bench: &Bench, path: &Path, root: impl FnOnce(&mut RootStatement)) {
-    let text = fs::read_to_string(path.join("root.dsse.json")).unwrap();
-    let mut statement: RootStatement =
-        serde_json::from_slice(&Envelope::parse(&text).unwrap().payload).unwrap();
-    let mut sums: BTreeMap<String, Digest> = BTreeMap::new();
-    for name in
-        files(path).into_iter().filter(|name| !["SHA256SUMS", "root.dsse.json"].contains(&name.as_str()))
-    {
-        let digest = Digest::of(&fs::read(path.join(&name)).unwrap());
-        sums.insert(name, digest);
-    }
-    let list = render_sums(&sums);
-    fs::write(path.join("SHA256SUMS"), &list).unwrap();
-    statement.subject = subjects(Digest::of(list.as_bytes()), &sums);
-    root(&mut statement);
-    let envelope = Envelope::signed(serde_json::to_vec(&statement).unwrap(), &bench.key);
-    fs::write(path.join("root.dsse.json"), envelope.render()).unwrap();
+    crate::reseal::reseal(path, &bench.key, root);
 }
 
 /// Changes a file of a good bundle, seals again, and gives the reasons.

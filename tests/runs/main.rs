@@ -15,6 +15,8 @@ mod bad_targets;
 mod bench;
 mod killed;
 mod rechecks;
+#[path = "../support/reseal.rs"]
+mod reseal;
 mod schemas;
 mod secrets;
 mod side_by_side;
