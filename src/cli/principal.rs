@@ -7,7 +7,7 @@ use super::output::{Line, Output, Tone};
 use super::problem::Problem;
 use super::table::Table;
 use super::{Exit, audited, keyfile};
-use crate::approval::{Principal, Principals, Role};
+use crate::approval::{Principal, Principals, PrincipalsError, Role};
 use crate::audit::Act;
 use crate::home::{Accounts, Home};
 use crate::vocab::PrincipalName;
@@ -60,13 +60,12 @@ pub(super) fn add(args: &PrincipalAddArgs, output: &mut Output) -> Result<Exit, 
         valid_until: None,
         keys: vec![keyfile::public(&args.key)?],
     };
-    let mut principals = load(&home)?;
-    let name = principal.name.clone();
-    principals.add(principal)?;
-    principals.refuse_accounts(&name, &Accounts::read())?;
-    principals.refuse_key(&home.sealing_key()?.public())?;
-    audited::announce(&home, Act::Configure, format!("principal: add {}", args.name))?;
-    home.save_principals(&principals.to_toml()?)?;
+    let (name, sealing) = (principal.name.clone(), home.sealing_key()?.public());
+    change(&home, &format!("add {name}"), |principals| {
+        principals.add(principal)?;
+        principals.refuse_accounts(&name, &Accounts::read())?;
+        principals.refuse_key(&sealing)
+    })?;
     output.say(&Line::new().add(Tone::Good, "added").plain(format!(" {}", args.name)));
     Ok(Exit::Pass)
 }
@@ -74,12 +73,24 @@ pub(super) fn add(args: &PrincipalAddArgs, output: &mut Output) -> Result<Exit, 
 /// Removes one; answers that it signed count for nothing from now on.
 pub(super) fn remove(name: &str, output: &mut Output) -> Result<Exit, Problem> {
     let home = Home::open()?;
-    let mut principals = load(&home)?;
-    principals.remove(&name_of(name)?)?;
-    audited::announce(&home, Act::Configure, format!("principal: remove {name}"))?;
-    home.save_principals(&principals.to_toml()?)?;
+    let name = name_of(name)?;
+    change(&home, &format!("remove {name}"), |principals| principals.remove(&name).map(|_| ()))?;
     output.say(&Line::new().add(Tone::Good, "removed").plain(format!(" {name}")));
     Ok(Exit::Pass)
+}
+
+/// Changes the file as it stands at this moment, announced before it is written.
+fn change(
+    home: &Home,
+    what: &str,
+    change: impl FnOnce(&mut Principals) -> Result<(), PrincipalsError>,
+) -> Result<(), Problem> {
+    home.update_principals(|text| {
+        let mut principals = Principals::parse(text)?;
+        change(&mut principals)?;
+        audited::announce(home, Act::Configure, format!("principal: {what}"))?;
+        Ok(principals.to_toml()?)
+    })
 }
 
 fn name_of(text: &str) -> Result<PrincipalName, Problem> {

@@ -60,6 +60,16 @@ pub enum HomeError {
         /// The caller's uid.
         caller: u32,
     },
+    /// Somebody else owns a file, and it cannot be left to him when it is written.
+    #[error("{} belongs to uid {owner}, and you are uid {caller}\n  remedy: change it by hand as uid {owner}, or call `cto` as root, which leaves it to him", path.display())]
+    ForeignFile {
+        /// Which.
+        path: PathBuf,
+        /// Its owner's uid.
+        owner: u32,
+        /// The caller's uid.
+        caller: u32,
+    },
     /// Others may write to the place.
     #[error("others may write to {} (mode {mode:04o})\n  remedy: chmod go-w {}", path.display(), path.display())]
     WritableByOthers {
@@ -148,6 +158,7 @@ impl HomeError {
                 | Self::NotAFolder { .. }
                 | Self::NotAFile { .. }
                 | Self::ForeignOwner { .. }
+                | Self::ForeignFile { .. }
                 | Self::WritableByOthers { .. }
                 | Self::ExposedKey { .. }
                 | Self::Syntax { .. }

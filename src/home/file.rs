@@ -5,6 +5,8 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
+use tempfile::NamedTempFile;
+
 use super::HomeError;
 
 /// Longest configuration file that is read, bytes.
@@ -80,16 +82,35 @@ const O_NONBLOCK: i32 = 0o4000;
 pub(super) enum Existing {
     /// Replaced in one step.
     Replace,
+    /// Replaced in one step by a file of the same owner, group and mode, or not at all.
+    KeepOwner,
     /// Left alone.
     Keep,
 }
 
 /// Writes `bytes` as `path` (0600) in one step: synced, renamed, folder synced. `false` = it existed and was kept.
 pub(super) fn publish(path: &Path, bytes: &[u8], existing: Existing) -> Result<bool, HomeError> {
-    publish_io(path, bytes, existing).map_err(|source| HomeError::Write { path: path.to_owned(), source })
+    let failed = |source| HomeError::Write { path: path.to_owned(), source };
+    let was = if existing == Existing::KeepOwner { fs::metadata(path).ok() } else { None };
+    let draft = draft(path, bytes).map_err(failed)?;
+    if let Some(was) = was {
+        leave_to_owner(path, draft.as_file(), &was)?;
+    }
+    put(draft, path, existing).map_err(failed)
 }
 
-fn publish_io(path: &Path, bytes: &[u8], existing: Existing) -> std::io::Result<bool> {
+/// Gives a draft the owner, group and mode of the file that it replaces.
+fn leave_to_owner(path: &Path, draft: &File, was: &fs::Metadata) -> Result<(), HomeError> {
+    let (owner, caller) = (was.uid(), caller_uid()?);
+    if owner != caller {
+        let given = std::os::unix::fs::fchown(draft, Some(owner), Some(was.gid()));
+        given.map_err(|_| HomeError::ForeignFile { path: path.to_owned(), owner, caller })?;
+    }
+    let kept = draft.set_permissions(fs::Permissions::from_mode(was.mode() & 0o777));
+    kept.and_then(|()| draft.sync_all()).map_err(|source| HomeError::Write { path: path.to_owned(), source })
+}
+
+fn draft(path: &Path, bytes: &[u8]) -> std::io::Result<NamedTempFile> {
     let folder = path.parent().ok_or(ErrorKind::InvalidInput)?;
     let mut file = tempfile::Builder::new()
         .prefix(".new-")
@@ -97,8 +118,12 @@ fn publish_io(path: &Path, bytes: &[u8], existing: Existing) -> std::io::Result<
         .tempfile_in(folder)?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
+    Ok(file)
+}
+
+fn put(file: NamedTempFile, path: &Path, existing: Existing) -> std::io::Result<bool> {
     let published = match existing {
-        Existing::Replace => file.persist(path).map(|_| true),
+        Existing::Replace | Existing::KeepOwner => file.persist(path).map(|_| true),
         Existing::Keep => file.persist_noclobber(path).map(|_| true),
     };
     match published {
@@ -108,7 +133,7 @@ fn publish_io(path: &Path, bytes: &[u8], existing: Existing) -> std::io::Result<
         }
         Err(refused) => return Err(refused.error),
     }
-    File::open(folder)?.sync_all()?;
+    File::open(path.parent().ok_or(ErrorKind::InvalidInput)?)?.sync_all()?;
     Ok(true)
 }
 

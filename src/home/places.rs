@@ -167,10 +167,17 @@ impl Home {
         file::read_checked(&self.principals_path())
     }
 
-    /// Replaces `principals.toml` in one step.
-    pub fn save_principals(&self, text: &str) -> Result<(), HomeError> {
+    /// Changes `principals.toml` under a lock, so that no other writer's change is lost: `change` gets the text (empty
+    /// when there is none) and gives the new one. The file stays its owner's, or is not written.
+    pub fn update_principals<E: From<HomeError>>(
+        &self,
+        change: impl FnOnce(&str) -> Result<String, E>,
+    ) -> Result<(), E> {
         let _held = file::lock(&self.config)?;
-        file::publish(&self.principals_path(), text.as_bytes(), Existing::Replace).map(|_| ())
+        let text = self.load_principals()?.map(|found| found.text).unwrap_or_default();
+        let text = change(&text)?;
+        file::publish(&self.principals_path(), text.as_bytes(), Existing::KeepOwner)?;
+        Ok(())
     }
 }
 
@@ -224,9 +231,35 @@ mod tests {
     fn principals_are_kept_as_text_with_their_owner() {
         let folder = tempfile::tempdir().unwrap();
         let home = Home::at(folder.path()).unwrap();
-        home.save_principals("# nobody\n").unwrap();
+        let put =
+            |text: &'static str| home.update_principals(|was| Ok::<_, HomeError>(format!("{was}{text}")));
+        put("# nobody\n").unwrap();
         let found = home.load_principals().unwrap().unwrap();
         assert_eq!(found.text, "# nobody\n");
         assert_eq!(found.owner_uid, home.caller_uid().unwrap());
+        let path = home.principals_path();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        let other = 4_000_000;
+        // Only root can give a file away, and only root leaves it to its owner.
+        let given = std::os::unix::fs::chown(&path, Some(other), Some(other)).is_ok();
+        put("# at all\n").unwrap();
+        let found = home.load_principals().unwrap().unwrap();
+        assert_eq!(found.text, "# nobody\n# at all\n");
+        assert_eq!(found.owner_uid, if given { other } else { home.caller_uid().unwrap() });
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o644);
+    }
+
+    #[test]
+    fn of_many_writers_none_loses_the_change_of_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::at(folder.path()).unwrap();
+        std::thread::scope(|scope| {
+            for nth in 0..8 {
+                let home = &home;
+                let add = move |was: &str| Ok::<_, HomeError>(format!("{was}# {nth}\n"));
+                scope.spawn(move || home.update_principals(add).unwrap());
+            }
+        });
+        assert_eq!(home.load_principals().unwrap().unwrap().text.lines().count(), 8);
     }
 }
