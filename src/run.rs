@@ -155,7 +155,7 @@ async fn tell(
 
     let watch = Stopwatch::begin(Step::Facts, observer);
     let mut scene = Scene::look(home, request, settings, asked, RunId::new())?;
-    bundles::refuse_in_target(&bundles::place(&request.cwd, request.out.as_deref()), &scene.seen.source)?;
+    bundles::refuse_unfit(&bundles::place(&request.cwd, request.out.as_deref()), &scene.seen.source)?;
     watch.end("", true, observer);
     stop.recording_begins();
     scanner.spare(scene.names());

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::args::{CriticalityArg, ListArgs, OwnershipArg, RepoAddArgs};
 use super::output::{Line, Output, Tone};
 use super::problem::Problem;
+use super::request::named_in_utf8;
 use super::table::Table;
 use super::{Exit, audited};
 use crate::audit::Act;
@@ -13,6 +14,7 @@ use crate::home::{Home, RegisteredCriticality, RegisteredOwnership, RepoEntry};
 /// Registers a repository's top under its canonical path.
 pub(super) fn add(args: &RepoAddArgs, output: &mut Output) -> Result<Exit, Problem> {
     let path = top_of(&args.dir)?;
+    named_in_utf8(&path, "move the repository to a path with plain names")?;
     let home = Home::open()?;
     audited::announce(&home, Act::Configure, format!("repository: put {}", path.display()))?;
     let (before, entry) = home.update_registry(|registry| {

@@ -15,6 +15,7 @@ pub(super) fn request(contract: &Path, engine: Option<&str>) -> Result<RunReques
         source,
         remedy: "change to a folder that exists",
     })?;
+    named_in_utf8(&cwd, "change to a folder with a plain name")?;
     let engine = engine.map(EngineId::parse).transpose();
     let engine = engine.map_err(|error| Problem::usage(error.to_string(), "see `cto engine list`"))?;
     let input = if contract == Path::new("-") {
@@ -23,6 +24,14 @@ pub(super) fn request(contract: &Path, engine: Option<&str>) -> Result<RunReques
         ContractInput::Path(contract.to_owned())
     };
     Ok(RunRequest { input, cwd, engine, out: None, wait: false })
+}
+
+/// Refuses a path that no document of evidence can name.
+pub(super) fn named_in_utf8(path: &Path, remedy: &str) -> Result<(), Problem> {
+    match path.to_str() {
+        Some(_) => Ok(()),
+        None => Err(Problem::usage(format!("the path {} is not UTF-8", path.display()), remedy)),
+    }
 }
 
 fn standard_input() -> Result<String, Problem> {

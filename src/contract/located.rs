@@ -68,6 +68,8 @@ impl de::Error for Fault {
             de::Unexpected::Seq => "a list".to_owned(),
             de::Unexpected::Map => "a table".to_owned(),
             de::Unexpected::Str(_) => "a text".to_owned(),
+            // What no whole number of 64 bits can hold was read as a float.
+            de::Unexpected::Float(number) if number.abs() >= 1e18 => "a number that is too large".to_owned(),
             other => other.to_string(),
         };
         let sentence = format!("wrong type: {found}; {wanted} is expected");

@@ -166,8 +166,9 @@ fn broken_syntax_and_duplicate_keys_are_refused_with_their_place() {
         "{error}"
     );
     assert_eq!(error.complaint().position, Some((11, 1)));
+    assert!(error.to_string().contains("`title`"), "{error}");
     let nested = toml(&format!("{LEAST}limits = {{ inodes = 1, inodes = 2 }}\n")).unwrap_err();
-    assert!(nested.to_string().contains("duplicate key"), "{nested}");
+    assert!(nested.to_string().contains("duplicate key `inodes`"), "{nested}");
     let error = json("{\n  \"title\": \"a\",\n  \"title\": \"b\"\n}").unwrap_err();
     assert_eq!(error.complaint().position, Some((3, 3)));
     assert!(error.to_string().starts_with("<stdin>:3:3: duplicate key `title`"), "{error}");
@@ -176,7 +177,10 @@ fn broken_syntax_and_duplicate_keys_are_refused_with_their_place() {
     }
     assert!(matches!(toml("title = "), Err(ContractError::Syntax(_))));
     assert!(matches!(json("[]"), Err(ContractError::Shape(_))));
-    assert!(WireSource::from_bytes(None, vec![0xff]).is_err());
+    let error = WireSource::from_bytes(None, b"{\n  \"a\": \"\xc3\xa9\xff\"".to_vec()).unwrap_err();
+    assert_eq!(error.complaint().position, Some((2, 10)), "{error}");
+    let large = format!("{LEAST}limits = {{ wall_seconds = 99999999999999999999 }}\n");
+    assert!(toml(&large).unwrap_err().to_string().contains("too large"));
     assert!(WireSource::from_bytes(None, vec![b' '; MAX_CONTRACT_BYTES + 1]).is_err());
 }
 

@@ -50,9 +50,12 @@ impl WireSource {
             Ok(text) => source.text = text,
             Err(error) => {
                 let at = error.utf8_error().valid_up_to();
-                let sentence = format!("byte {at} is not UTF-8");
+                // The text before the bad byte is the same, so its place is too.
+                source.text = String::from_utf8_lossy(error.as_bytes()).into_owned();
+                let sentence = "what stands here is not UTF-8";
                 let remedy = "save the contract as UTF-8";
-                return Err(ContractError::Syntax(source.complaint(None, None, sentence, remedy)));
+                let place = at..at + 1;
+                return Err(ContractError::Syntax(source.complaint(Some(&place), None, sentence, remedy)));
             }
         }
         Ok(source)
@@ -92,7 +95,11 @@ impl WireSource {
                 Err(error) => {
                     let duplicate = error.message().contains("duplicate");
                     let remedy = if duplicate { "keep one of the two" } else { "correct the TOML here" };
-                    let sentence = error.message().replace('\n', ", ");
+                    let mut sentence = error.message().replace('\n', ", ");
+                    if let Some(key) = error.span().and_then(|span| self.text.get(span)).filter(|_| duplicate)
+                    {
+                        sentence = format!("{sentence} `{}`", crate::vocab::shown(key));
+                    }
                     Err(ContractError::Syntax(self.complaint(error.span().as_ref(), None, sentence, remedy)))
                 }
             },

@@ -85,6 +85,15 @@ pub enum ProgramError {
     },
 }
 
+impl ProgramError {
+    /// Whether there was no room for the copy, so that nothing is said about the program.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+        matches!(self, Self::Io { source, .. } if matches!(source.kind(), StorageFull | QuotaExceeded))
+    }
+}
+
 /// What tells whether a file is still the one that was read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -11,6 +11,12 @@ pub enum HomeError {
     /// Neither `HOME` nor the user database names a home folder.
     #[error("no home folder is known\n  remedy: set HOME, or set CTO_HOME to a folder of your own")]
     NoHome,
+    /// A path that no document of evidence can name.
+    #[error("{} is not UTF-8, and evidence names its paths in it\n  remedy: set CTO_HOME to a folder with a plain name", path.display())]
+    NotUtf8 {
+        /// Which.
+        path: PathBuf,
+    },
     /// The kernel does not tell who the caller is.
     #[error("the caller's user id could not be read from /proc/self: {0}\n  remedy: mount /proc")]
     WhoAmI(#[source] io::Error),
@@ -155,6 +161,7 @@ impl HomeError {
         matches!(
             self,
             Self::NoHome
+                | Self::NotUtf8 { .. }
                 | Self::NotAFolder { .. }
                 | Self::NotAFile { .. }
                 | Self::ForeignOwner { .. }

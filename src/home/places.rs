@@ -43,11 +43,17 @@ impl Home {
     pub fn at(root: &Path) -> Result<Self, HomeError> {
         let root = std::path::absolute(root)
             .map_err(|source| HomeError::Inspect { path: root.to_owned(), source })?;
+        if root.to_str().is_none() {
+            return Err(HomeError::NotUtf8 { path: root });
+        }
         file::private_folder(&root)?;
         Self::of(root.join("config"), root.join("state"), root.join("cache"))
     }
 
     fn of(config: PathBuf, state: PathBuf, cache: PathBuf) -> Result<Self, HomeError> {
+        if let Some(path) = [&config, &state, &cache].into_iter().find(|path| path.to_str().is_none()) {
+            return Err(HomeError::NotUtf8 { path: path.clone() });
+        }
         for place in [&config, &state, &cache] {
             file::private_folder(place)?;
             outside_of_the_system(place)?;

@@ -32,13 +32,16 @@ pub(super) fn place(cwd: &Path, out: Option<&Path>) -> PathBuf {
     real
 }
 
-/// Refuses a folder in which bundles would be taken for the target's own files, or the other way round.
-pub(super) fn refuse_in_target(bundles: &Path, source: &Source) -> Result<(), RunError> {
+/// Refuses a folder that evidence cannot name, or in which bundles would be taken for the target's own files.
+pub(super) fn refuse_unfit(bundles: &Path, source: &Source) -> Result<(), RunError> {
     let refuse = |what: String| {
         let sentence = format!("bundles cannot go to {}: {what}", bundles.display());
-        let remedy = "name a folder of their own with --out, outside of the target or untracked in it";
+        let remedy = "with --out, name a folder of their own with a plain name, outside of the target or untracked in it";
         Err(RunError::Usage { sentence, remedy: remedy.into() })
     };
+    if bundles.to_str().is_none() {
+        return refuse("its path is not UTF-8".into());
+    }
     let Some(top) = source.identity() else { return Ok(()) };
     if bundles == top {
         return refuse("it is the top of the target".into());

@@ -5,12 +5,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use super::recording::RecordError;
 use crate::broker::Upstream;
 use crate::contract::TaskContract;
 use crate::eligibility::{EngineFacts, Observed, ProgramFacts, SpendFacts};
-use crate::engine::{
-    Catalog, CatalogError, EngineManifest, ProgramError, ProgramStore, StoredProgram, find_program,
-};
+use crate::engine::{Catalog, EngineManifest, ProgramError, ProgramStore, StoredProgram, find_program};
 use crate::home::{Config, Home};
 use crate::vocab::{EngineId, Stage};
 
@@ -28,12 +27,19 @@ impl Engines {
         config: &Config,
         contract: &TaskContract,
         beside: &Path,
-    ) -> Result<Self, CatalogError> {
-        let catalog = Catalog::load(Some(&home.engines_dir()))?;
+    ) -> Result<Self, RecordError> {
+        let catalog = Catalog::load(Some(&home.engines_dir()));
+        let catalog = catalog.map_err(|error| RecordError::Program(error.to_string()))?;
         let store = ProgramStore::at(home.programs_dir());
         let mut rows = BTreeMap::new();
         for manifest in catalog.iter() {
             let program = program(manifest, config, beside, &store);
+            if let Err(error) = program.as_ref()
+                && error.is_full()
+            {
+                // Nothing is wrong with the program: there is no room for it in the state folder.
+                return Err(RecordError::Program(error.to_string()));
+            }
             let stored = program.as_ref().ok().cloned();
             rows.insert(manifest.id.clone(), (facts(manifest, config, contract, program), stored));
         }

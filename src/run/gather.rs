@@ -75,7 +75,8 @@ impl Settings {
 }
 
 fn unusable(home: &Home, error: &PrincipalsError) -> RunError {
-    RunError::Configuration(format!("{}: {error}", home.principals_path().display()))
+    let remedy = "correct what is named, or remove the file: then nobody is a principal";
+    RunError::Configuration(format!("{}: {error}\n  remedy: {remedy}", home.principals_path().display()))
 }
 
 /// Everything the gates look at, without approvals: those are looked for once the request digest is known.
@@ -140,8 +141,7 @@ impl Seen {
                 &kept_out,
             );
             let source = Source::look(home, &settings.registry, asked, bundles);
-            let engines = Engines::look(home, &settings.config, contract, beside)
-                .map_err(|error| RecordError::Program(error.to_string()))?;
+            let engines = Engines::look(home, &settings.config, contract, beside)?;
             let host = match probing.join() {
                 Ok(Ok(facts)) => Observed::Seen(facts),
                 Ok(Err(error)) => Observed::Error(error.to_string()),

@@ -33,7 +33,7 @@ pub(super) enum RecordError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Home(#[from] HomeError),
-    #[error("the folder {} for bundles could not be made: {source}", path.display())]
+    #[error("the folder {} could not be made or written: {source}", path.display())]
     Folder { path: PathBuf, source: std::io::Error },
     #[error("approvals: {0}")]
     Approval(String),
@@ -95,8 +95,10 @@ impl<'o> Recording<'o> {
         let (run_id, task) = (&scene.run_id, scene.asked.contract.task());
         let bundle = bundles.join(run_id.as_str());
         audit.act(Act::OpenRun, Some(run_id), bundle.display().to_string())?;
-        let live = Store::open(home.state())?.begin(run_id, &task.task_id, &bundle)?;
-        let mut bundle = BundleWriter::create(&bundle, run_id.clone(), redact, key)?;
+        // The folder first, so that no record stands for a bundle that never was.
+        let mut bundle = BundleWriter::create(&bundle, run_id.clone(), redact, key)
+            .map_err(|error| RecordError::Folder { path: bundle, source: std::io::Error::other(error) })?;
+        let live = Store::open(home.state())?.begin(run_id, &task.task_id, bundle.path())?;
         observer.progress(Progress::Launched { run_id: run_id.clone(), bundle: bundle.path().to_owned() });
         bundle.write(CONTRACT, scene.asked.contract.document())?;
         let attached = scene.asked.contract.attachments();

@@ -1,5 +1,6 @@
 //! Places that cannot be used: configuration, evidence folder, engine program, a full disk.
 
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 
 use super::bench::{TestBench, contract, fixture};
@@ -59,6 +60,62 @@ fn a_configured_key_is_never_handed_in_nor_is_what_lies_beside_it() {
         with(input).expect(3, &["contract.supported", "keeps to itself"]);
     }
     with("deps").expect(0, &["ELIGIBLE"]);
+}
+
+#[test]
+fn paths_that_are_not_utf8_are_refused_at_the_door() {
+    let bench = TestBench::new();
+    let odd = std::ffi::OsStr::from_bytes(b"od\xffd");
+    std::fs::create_dir_all(bench.work().join(odd).join(".git")).unwrap();
+    std::os::unix::fs::symlink(odd, bench.work().join("link")).unwrap();
+    let refused = |call: &mut std::process::Command| {
+        let output = call.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains("is not UTF-8") && said.contains("remedy"), "{said}");
+    };
+    let fixture = fixture("does-nothing");
+    refused(bench.call(&["run", &fixture, "--out"]).arg(odd));
+    refused(&mut bench.call(&["run", &fixture, "--out", "link/runs"]));
+    refused(bench.call(&["run", &fixture]).current_dir(bench.work().join(odd)));
+    refused(bench.call(&["run", &fixture]).env("CTO_HOME", bench.work().join(odd)));
+    refused(bench.call(&["repo", "add", "--ownership", "sandbox"]).arg(odd));
+    assert_eq!(std::fs::read_dir(bench.work().join(odd)).unwrap().count(), 1, "nothing was made there");
+}
+
+#[test]
+fn a_file_of_principals_that_is_not_one_is_refused_with_a_remedy() {
+    let bench = TestBench::new();
+    bench.cto(&["key", "show"]).expect(0, &[]);
+    std::fs::write(bench.state().parent().unwrap().join("config/principals.toml"), "[[principal]]\n")
+        .unwrap();
+    bench.cto(&["run", &fixture("does-nothing")]).expect(2, &["principals.toml", "remedy"]);
+}
+
+#[test]
+fn an_evidence_folder_that_refuses_is_named_and_leaves_no_record() {
+    let bench = TestBench::new();
+    bench.cto(&["run", &fixture("does-nothing"), "--out", "/proc"]).expect(4, &["/proc/run-", "remedy"]);
+    assert!(bench.cto(&["runs", "--json"]).out.is_empty());
+}
+
+#[test]
+fn a_full_state_folder_is_said_and_no_fault_of_the_program() {
+    let small = tempfile::tempdir().unwrap();
+    let mount = ["-t", "tmpfs", "-o", "size=1m,mode=700", "tmpfs"];
+    let mounted = std::process::Command::new("mount").args(mount).arg(small.path()).output();
+    if !mounted.is_ok_and(|output| output.status.success()) {
+        // Only root can make a small file system.
+        return;
+    }
+    let bench = TestBench::new();
+    let output = bench.call(&["run", &fixture("does-nothing")]).env("CTO_HOME", small.path()).output();
+    let unmounted = std::process::Command::new("umount").arg(small.path()).status().unwrap();
+    assert!(unmounted.success());
+    let output = output.unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(4), "{said}");
+    assert!(said.contains("No space left") && said.contains("free disk space"), "{said}");
 }
 
 #[test]
