@@ -4,12 +4,13 @@ mod files;
 mod fingerprint;
 mod log;
 mod provisions;
+#[cfg(test)]
+mod tests;
 mod toolchains;
 mod verify;
 
 pub use files::verification_files;
 pub use provisions::{Described, InputTree, ProvisionProblem, Provisions, Toolchain, keep_out};
 pub use toolchains::{KNOWN, PLACE, SearchPlaces, discover};
-pub use verify::{
-    ReachedLimit, ReadyTree, Tree, Verification, Verified, outcome, replay, shown_command, verify,
-};
+pub(crate) use verify::replay;
+pub use verify::{ReachedLimit, ReadyTree, Tree, Verification, Verified, outcome, shown_command, verify};

@@ -1,25 +1,15 @@
 //! Verification in the real sandbox: what counts as an answer, and what a tree cannot do to change it.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests say what they expect by failing"
-)]
-
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 
-use cto_harness::contract::TaskContract;
-use cto_harness::event::{Draft, EventKind, EventSink, SinkError};
-use cto_harness::evidence::CommandOutcome;
-use cto_harness::inspection::secrets::Scanner;
-use cto_harness::sandbox::Bind;
-use cto_harness::verification::{
-    Provisions, ReadyTree, SearchPlaces, Tree, Verification, Verified, discover, replay,
-};
-use cto_harness::workspace::{RunUid, RunUidLease, TreeForm, TreeMount};
+use super::{Provisions, ReadyTree, SearchPlaces, Tree, Verification, Verified, discover, replay};
+use crate::contract::TaskContract;
+use crate::event::{Draft, EventKind, EventSink, SinkError};
+use crate::evidence::CommandOutcome;
+use crate::inspection::secrets::Scanner;
+use crate::sandbox::Bind;
+use crate::workspace::{RunUid, RunUidLease, TreeForm, TreeMount};
 use tokio::sync::watch;
 
 #[derive(Default)]
