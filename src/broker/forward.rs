@@ -65,11 +65,11 @@ pub(super) async fn rebuild(
     model: &str,
     one_at_a_time: &Semaphore,
 ) -> Result<Rebuilt, Refusal> {
-    let ended = |_| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "egress.ended", "the run is over");
-    let _turn = one_at_a_time.acquire().await.map_err(|_| ended(()))?;
+    let ended = || Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "egress.ended", "the run is over");
+    let _turn = one_at_a_time.acquire().await.map_err(|_| ended())?;
     let bytes = collect(body).await?;
     let model = model.to_owned();
-    tokio::task::spawn_blocking(move || schema::rebuild(&bytes, &model)).await.map_err(|_| ended(()))?
+    tokio::task::spawn_blocking(move || schema::rebuild(&bytes, &model)).await.map_err(|_| ended())?
 }
 
 async fn collect(body: Incoming) -> Result<Bytes, Refusal> {

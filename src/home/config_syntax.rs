@@ -65,7 +65,7 @@ pub(super) fn is_a_variable(name: &str) -> bool {
 /// Long, and mixed as no variable is: digits with small letters, or digits and no word break.
 fn looks_like_a_token(name: &str) -> bool {
     const LONG: usize = 16;
-    let has = |what: fn(&u8) -> bool| name.as_bytes().iter().any(|b| what(b));
+    let has = |what: fn(&u8) -> bool| name.as_bytes().iter().any(what);
     let mixed = has(u8::is_ascii_lowercase) || !name.contains('_');
     name.len() >= LONG && has(u8::is_ascii_digit) && mixed
 }
