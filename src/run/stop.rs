@@ -115,6 +115,8 @@ async fn pass_on(
             if !recorded.load(Ordering::SeqCst) {
                 std::process::exit(INTERRUPTED);
             }
+            // Whoever waits for an engine to end by itself waits no longer.
+            say.send_replace(Some(name));
             continue;
         }
         cancel.send_replace(true);

@@ -7,9 +7,15 @@ use crate::bench::TestBench;
 
 /// Starts a run whose engine sleeps, and waits until the engine is at work.
 fn sleeping(bench: &TestBench) -> (Child, String) {
+    sleeping_with_grace(bench, 1)
+}
+
+fn sleeping_with_grace(bench: &TestBench, grace: u64) -> (Child, String) {
     let contract = bench.fixture("engine-never-ends").join("contract.toml");
     let text = std::fs::read_to_string(&contract).unwrap();
-    std::fs::write(&contract, text.replace("wall_seconds = 2", "wall_seconds = 120")).unwrap();
+    let text = text.replace("wall_seconds = 2", "wall_seconds = 120");
+    std::fs::write(&contract, text.replace("grace_seconds = 1", &format!("grace_seconds = {grace}")))
+        .unwrap();
     let mut command = bench.command(&["run", "engine-never-ends", "--json"]);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut first = String::new();
@@ -43,6 +49,21 @@ fn an_interrupted_run_seals_its_bundle_first() {
         assert_eq!(shown["verdict"], "fail");
         assert!(shown["sections"]["cut_off"].is_object(), "{shown}");
     }
+}
+
+#[test]
+fn a_second_signal_does_not_wait_for_the_engine() {
+    let bench = TestBench::new();
+    bench.call(&["runs"]).ends(0);
+    bench.write("home/config/config.toml", "[limits]\ngrace_seconds = 3600\n");
+    let (mut child, bundle) = sleeping_with_grace(&bench, 3600);
+    let log = || std::fs::read_to_string(format!("{bundle}/events.normalized.jsonl")).unwrap();
+    signal(&child, "INT");
+    wait_until(&mut child, |_| log().contains("stopping (SIGINT), up to 3600 s"));
+    signal(&child, "INT");
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(!log().contains("limit.reached"), "nothing was waited for");
+    bench.call(&["verify", &bundle]).ends(0);
 }
 
 /// A run whose engine's key is what `command` prints, started.
