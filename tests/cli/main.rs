@@ -294,7 +294,8 @@ fn where_state_lies_on_an_overlay_runs_have_a_private_tree_and_say_so() {
     let mut unshare = Command::new("unshare");
     unshare.args(["-Urm", "bash", "-euc", script, env!("CARGO_BIN_EXE_cto")]).current_dir(bench.path());
     Answer::of(&unshare.output().unwrap()).ends(0);
-    let bundle = std::fs::read_dir(bench.path().join("out")).unwrap().next().unwrap().unwrap().path();
+    let bundles = std::fs::read_dir(bench.path().join("out")).unwrap().map(|entry| entry.unwrap().path());
+    let bundle = bundles.into_iter().find(|path| path.is_dir()).unwrap();
     let report = std::fs::read_to_string(bundle.join("report.json")).unwrap();
     let report: serde_json::Value = serde_json::from_str(&report).unwrap();
     assert_eq!(report["sections"]["sandbox"]["workspace_form"], "private", "{report}");
