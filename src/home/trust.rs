@@ -36,8 +36,12 @@ const HEADER: &str = "# Whose seals ([[sealing]]) and approvals ([[approver]]) c
 impl Trust {
     /// Parses the text of `path` (used in messages only).
     pub fn parse(path: &Path, text: &str) -> Result<Self, HomeError> {
-        toml::from_str(text)
-            .map_err(|error| HomeError::Syntax { path: path.to_owned(), problem: error.to_string() })
+        toml::from_str(text).map_err(|error| {
+            // Without the line itself: somebody may have put a private key where the public one belongs.
+            let before = text.get(..error.span().map_or(0, |span| span.start)).unwrap_or("");
+            let problem = format!("line {}: {}", before.matches('\n').count() + 1, error.message());
+            HomeError::Syntax { path: path.to_owned(), problem }
+        })
     }
 
     /// Reads the trust file at `path`; an absent file is an error.
@@ -111,6 +115,18 @@ mod tests {
         assert!(!trust.trusts_seal_of(&SealingKey::generate().unwrap().public()));
         assert!(trust.approver.is_empty());
         assert_eq!(home.trust().unwrap(), trust, "what was written reads back");
+    }
+
+    #[test]
+    fn a_private_key_in_place_of_a_public_one_is_not_repeated() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::at(folder.path()).unwrap();
+        home.sealing_key().unwrap();
+        let text = std::fs::read_to_string(home.sealing_key_path()).unwrap();
+        let secret = text.lines().nth(1).unwrap();
+        let entry = format!("[[sealing]]\nname = 'a'\nkey = {}\n", serde_json::json!(text));
+        let said = Trust::parse(Path::new("/t"), &entry).unwrap_err().to_string();
+        assert!(!said.contains(secret) && said.contains("line 3"), "{said}");
     }
 
     #[test]

@@ -140,8 +140,16 @@ fn a_recorded_run_becomes_events_and_claims() {
     assert_eq!(played.events(EventKind::FileChanged).len(), 2);
     assert_eq!(played.events(EventKind::UsageReported).len(), 5);
 
-    let grants: Vec<_> = played.steps.iter().filter(|step| matches!(step, Step::Grant { .. })).collect();
+    let grants = played.steps.iter().filter_map(|step| match step {
+        Step::Grant { answer, declined, .. } => Some([answer, declined]),
+        _ => None,
+    });
+    let grants: Vec<_> =
+        grants.map(|both| both.map(|line| serde_json::from_slice::<Value>(line).unwrap())).collect();
     assert_eq!(grants.len(), 4);
+    for [answer, declined] in grants {
+        assert_eq!((&answer["id"], &declined["result"]["decision"]), (&declined["id"], &json!("decline")));
+    }
     let answers = played.sent();
     let methods: Vec<_> = answers.iter().filter_map(|m| m["method"].as_str()).collect();
     assert_eq!(methods, ["initialize", "initialized", "thread/start", "turn/start"]);
