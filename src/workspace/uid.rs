@@ -7,7 +7,7 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -92,15 +92,12 @@ impl RunUid {
         if !mapped(FIRST_SLOT) && !mapped(LAST_SLOT) {
             return Ok(RunUidLease { uid: mine, _lock: None });
         }
-        let folder = match lock_folder(Path::new(HOST_WIDE)) {
-            Ok(()) => Path::new(HOST_WIDE).to_owned(),
-            Err(_) => {
-                let own = state_dir.join("uids");
-                lock_folder(&own)
-                    .map_err(|source| UidError::MakeFolder { path: own.display().to_string(), source })?;
-                own
-            }
-        };
+        let mut folder = PathBuf::from(HOST_WIDE);
+        if lock_folder(&folder).is_err() {
+            folder = state_dir.join("uids");
+            lock_folder(&folder)
+                .map_err(|source| UidError::MakeFolder { path: folder.display().to_string(), source })?;
+        }
         claim_slot(&folder, (FIRST_SLOT..=LAST_SLOT).filter(|slot| mapped(*slot)))
     }
 }
@@ -185,7 +182,7 @@ mod tests {
     fn two_installations_of_one_host_never_share_a_uid() {
         let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let leases = [one.path(), other.path()].map(|state| RunUid::claim(state).unwrap());
-        let [one, other] = leases.each_ref().map(|lease| lease.uid());
+        let [one, other] = leases.each_ref().map(RunUidLease::uid);
         assert!(one.host_uid != other.host_uid || !(one.own && other.own), "{one:?} {other:?}");
     }
 
