@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags};
+use rustix::fs::{Access, AtFlags, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use super::{BeneathError, Entry, FileKind, Status};
@@ -111,6 +111,16 @@ impl Dir {
             Ok(stat) => Ok(Some(Status::of(&stat))),
             Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
             Err(errno) => Err(BeneathError::act("look at", rel, errno)),
+        }
+    }
+
+    /// Whether the caller may list the directory with this name (one component) and look at what it holds.
+    pub fn can_enter(&self, name: &OsStr) -> Result<bool, BeneathError> {
+        let wanted = Access::READ_OK | Access::EXEC_OK;
+        match rustix::fs::accessat(&self.fd, one_component(name)?, wanted, AtFlags::EACCESS) {
+            Ok(()) => Ok(true),
+            Err(Errno::ACCESS | Errno::NOENT) => Ok(false),
+            Err(errno) => Err(BeneathError::act("look at", Path::new(name), errno)),
         }
     }
 

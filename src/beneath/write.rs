@@ -118,12 +118,18 @@ impl Dir {
             .map_err(|errno| BeneathError::act("change the owner of", Path::new(""), errno))
     }
 
-    /// Sets both times of what is called `name` (one component, not followed), in seconds since 1970.
-    pub fn set_times(&self, name: &OsStr, seconds: i64) -> Result<(), BeneathError> {
-        let at = Timespec { tv_sec: seconds, tv_nsec: 0 };
-        let times = Timestamps { last_access: at, last_modification: at };
-        rustix::fs::utimensat(self, one_component(name)?, &times, rustix::fs::AtFlags::SYMLINK_NOFOLLOW)
+    /// Sets both times of what is called `name` (one component, not followed): seconds since 1970, nanoseconds.
+    pub fn set_times(&self, name: &OsStr, at: (i64, u32)) -> Result<(), BeneathError> {
+        let name = one_component(name)?;
+        rustix::fs::utimensat(self, name, &both(at), rustix::fs::AtFlags::SYMLINK_NOFOLLOW)
             .map_err(|errno| BeneathError::act("set the times of", Path::new(name), errno))
+    }
+
+    /// Gives the directory itself these permission bits and times.
+    pub fn set_own_mode_and_times(&self, mode: u32, at: (i64, u32)) -> Result<(), BeneathError> {
+        rustix::fs::fchmod(self, Mode::from_raw_mode(mode & 0o777))
+            .and_then(|()| rustix::fs::futimens(self, &both(at)))
+            .map_err(|errno| BeneathError::act("set the mode and times of", Path::new(""), errno))
     }
 
     /// Renames within this directory (one component each); an existing `to` is an error.
@@ -155,4 +161,9 @@ impl Dir {
             _ => self.again(),
         }
     }
+}
+
+fn both((seconds, nanos): (i64, u32)) -> Timestamps {
+    let at = Timespec { tv_sec: seconds, tv_nsec: nanos.into() };
+    Timestamps { last_access: at, last_modification: at }
 }

@@ -202,10 +202,11 @@ Examples:
 
 This is not evidence: no broker, no key, no bundle.")]
 pub(super) struct SandboxArgs {
-    /// A copy-on-write view of DIR at the same path; DIR itself stays as it is
+    /// A copy-on-write view of DIR at the same path; DIR itself stays as it is. As root, and where there is no
+    /// overlay, it is a copy, without sockets, pipes and devices
     #[arg(long, value_name = "DIR")]
     pub(super) workspace: Option<PathBuf>,
-    /// Write what changed in the workspace as a patch
+    /// Write what changed in the workspace as a patch, without what DIR's ignore files ignore
     #[arg(long, value_name = "FILE", requires = "workspace")]
     pub(super) patch: Option<PathBuf>,
     /// A writable folder, at the same path

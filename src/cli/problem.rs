@@ -53,7 +53,7 @@ pub(super) enum Problem {
     #[error("{0}\n  remedy: `cto doctor` tells what this machine lacks")]
     Sandbox(#[from] SandboxError),
     /// No host uid for the payload.
-    #[error("{0}\n  remedy: see the `uids` folder in the state folder")]
+    #[error("{0}\n  remedy: see that this folder is yours alone and that its disk has room")]
     Uid(#[from] UidError),
     /// The event loop could not be started.
     #[error("the event loop could not be started: {0}\n  remedy: raise the limit on open files (ulimit -n)")]
@@ -62,7 +62,7 @@ pub(super) enum Problem {
     #[error("{0}\n  remedy: name a bundle's folder; `cto runs` lists them")]
     Verify(#[from] VerifyError),
     /// A tree could not be prepared or compared.
-    #[error("{0}\n  remedy: see that the disk has room and that the cache folder is yours")]
+    #[error("{0}\n  remedy: {remedy}", remedy = .0.remedy())]
     Workspace(#[from] WorkspaceError),
     /// A file that the caller named.
     #[error("cannot read {}: {source}\n  remedy: {remedy}", path.display())]
@@ -115,7 +115,9 @@ impl Problem {
     pub(super) const fn exit(&self) -> Exit {
         match self {
             Self::Home(error) | Self::Run(RunError::Home(error)) if error.is_configuration() => Exit::Invalid,
-            Self::Sandbox(SandboxError::Policy(_)) => Exit::Invalid,
+            Self::Sandbox(SandboxError::Policy(_)) | Self::Workspace(WorkspaceError::ByHand { .. }) => {
+                Exit::Invalid
+            }
             Self::Sandbox(_) | Self::Uid(_) => Exit::Blocked,
             Self::Damaged { .. } => Exit::Fail,
             Self::Home(_)

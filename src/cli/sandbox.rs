@@ -78,7 +78,7 @@ impl View {
                 "take `--workspace` for an isolated view, or `--rw` for the folder itself",
             ));
         }
-        Ok(Self { folder: FolderView::open(&dir, &policy.limits, placement)?, _own: own })
+        Ok(Self { folder: FolderView::open(&dir, placement)?, _own: own })
     }
 }
 

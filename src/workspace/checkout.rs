@@ -117,7 +117,7 @@ impl Checkout<'_> {
         if self.uid.own {
             dir.give(name, self.uid.host_uid, self.uid.host_gid).map_err(files())?;
         }
-        dir.set_times(name, self.time).map_err(files())?;
+        dir.set_times(name, (self.time, 0)).map_err(files())?;
         if self.listing
             && let Some(status) = dir.status(name).map_err(files())?
         {

@@ -24,10 +24,10 @@ pub(super) const LEVELS: usize = 200;
 /// Bytes of a path: the system takes 4095 at once, and a part of them belongs to where the patch is applied.
 const PATH_BYTES: usize = 4096 - 256;
 /// Names read in one folder.
-const NAMES: usize = 200_000;
+pub(super) const NAMES: usize = 200_000;
 
 /// How much a patch may hold.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub(super) struct Bounds<'a> {
     /// Changed files.
     pub(super) files: u64,
@@ -35,8 +35,8 @@ pub(super) struct Bounds<'a> {
     pub(super) file_bytes: u64,
     /// Bytes of all new content together.
     pub(super) total_bytes: u64,
-    /// Paths that the harness mounted something on: what lies there is not the run's.
-    pub(super) mounted: &'a [String],
+    /// What is not the run's, by path: places that the harness mounted something on.
+    pub(super) not_its: &'a dyn Fn(&[u8]) -> bool,
 }
 
 /// Lines of all changed files together: each is held and scanned on its own, outside of every limit of the run.
@@ -75,10 +75,7 @@ pub(super) fn collect(
             blobs: BTreeMap::new(),
         },
     };
-    let top = dir.own_status().and_then(|status| Ok((status, dir.own_attribute_names()?)));
-    let (status, names) = top.map_err(WorkspaceError::files("look at the top of the run's changes"))?;
-    reader.found.oddities.mode_bits(b".", &status);
-    reader.found.oddities.attributes(b".", &names, reader.overlay);
+    reader.found.oddities.top(dir, !whole).map_err(WorkspaceError::files("look at the top folder"))?;
     let folder = Folder { base: Some(base), whole, level: 0 };
     let result = reader.folder(dir, folder, &Ignores::default(), &mut Vec::new())?;
     let empty = || git.repo().treebuilder(None).and_then(|builder| builder.write());
@@ -181,11 +178,11 @@ impl Reader<'_> {
             return Ok(Now::Gone);
         }
         let unchanged = known.map_or(Now::Gone, |Known { mode, id }| Now::Is { mode, id });
-        if self.bounds.mounted.iter().any(|mounted| mounted.as_bytes() == path.as_slice()) {
+        if (self.bounds.not_its)(path) {
             return Ok(unchanged);
         }
         if is_git_like(entry.name.as_bytes()) {
-            self.tell_git_like(entry, path);
+            self.found.oddities.git_like(path, &entry.name);
             return Ok(unchanged);
         }
         let is_folder = status.kind == FileKind::Directory;
@@ -195,9 +192,7 @@ impl Reader<'_> {
             return Ok(Now::Gone);
         }
         if known.is_none() && path.len() > PATH_BYTES {
-            let sentence =
-                format!("The path has more than {PATH_BYTES} bytes; git could not apply a patch with it.");
-            self.found.oddities.block("patch.path-too-long", path, sentence);
+            self.found.oddities.path_too_long(path, PATH_BYTES);
             return Ok(Now::Gone);
         }
         let named = dir.attribute_names(&entry.name).map_err(WorkspaceError::files("list attributes"))?;
@@ -344,16 +339,6 @@ impl Reader<'_> {
         self.git.blob(&bytes).map_err(WorkspaceError::git("keep a file"))?;
         self.found.blobs.insert(id, bytes);
         Ok(Now::Is { mode, id })
-    }
-
-    fn tell_git_like(&mut self, entry: &Entry, path: &[u8]) {
-        if entry.name == ".git" {
-            let sentence = "The run made a repository inside the tree; it is left out of the patch.";
-            self.found.oddities.block("patch.nested-repository", path, sentence);
-        } else {
-            let sentence = "Some file systems take this name for `.git`; it is left out of the patch.";
-            self.found.oddities.block("patch.git-like-name", path, sentence);
-        }
     }
 
     fn is_new_bare_repository(&mut self, entries: &[Entry], folder: Folder<'_>, path: &[u8]) -> bool {

@@ -64,6 +64,14 @@ pub enum WorkspaceError {
         /// What should have.
         recorded: String,
     },
+    /// A folder cannot be viewed by hand, or what changed in the view be carried as a patch.
+    #[error("{sentence}")]
+    ByHand {
+        /// Why, and where.
+        sentence: String,
+        /// What to do about it.
+        remedy: &'static str,
+    },
     /// The branch for the result exists already.
     #[error("the target already has a branch {name}")]
     BranchExists {
@@ -84,6 +92,15 @@ impl WorkspaceError {
     pub(super) fn place(act: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Place { act, path, source }
+    }
+
+    /// What a person can do about it.
+    #[must_use]
+    pub const fn remedy(&self) -> &'static str {
+        match self {
+            Self::ByHand { remedy, .. } => remedy,
+            _ => "see that the disk has room and that the cache folder is yours",
+        }
     }
 
     pub(super) fn unsafe_name(path: &[u8]) -> Self {

@@ -43,7 +43,7 @@ impl ImportedFixture {
 /// Imports the plain files of `repo_dir` as one commit with fixed author and time into the bare repository
 /// `into`, which is made if it is not there and may hold other fixtures. Equal files give an equal commit.
 pub fn import_fixture(repo_dir: &Path, into: &Path) -> Result<ImportedFixture, TargetProblem> {
-    import(repo_dir, into, OwnGit::Refuse).map_err(|error| {
+    import(repo_dir, into).map_err(|error| {
         TargetProblem::new(
             "target.fixture",
             format!("The fixture {} cannot be imported: {error}.", repo_dir.display()),
@@ -52,28 +52,13 @@ pub fn import_fixture(repo_dir: &Path, into: &Path) -> Result<ImportedFixture, T
     })
 }
 
-/// The same for any folder: its own `.git` is left out.
-pub(super) fn import_folder(folder: &Path, into: &Path) -> Result<ImportedFixture, WorkspaceError> {
-    import(folder, into, OwnGit::LeaveOut)
-}
-
-/// What happens to a `.git` at the top.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum OwnGit {
-    Refuse,
-    LeaveOut,
-}
-
-fn import(repo_dir: &Path, into: &Path, own_git: OwnGit) -> Result<ImportedFixture, WorkspaceError> {
+fn import(repo_dir: &Path, into: &Path) -> Result<ImportedFixture, WorkspaceError> {
     let git = || WorkspaceError::git("import the fixture");
     let repo = harness_repository(into)?;
     let source = Dir::open_root(repo_dir).map_err(WorkspaceError::files("open the fixture's repo folder"))?;
     let odb = repo.odb().map_err(git())?;
     let mut edits: BTreeMap<Vec<u8>, Edit> = BTreeMap::new();
     source.walk(LIMITS, &mut |dir, path, entry| {
-        if own_git == OwnGit::LeaveOut && path == Path::new(".git") {
-            return Ok(Visit::Skip);
-        }
         if let Some((mode, bytes)) = read(dir, path.as_os_str().as_bytes(), entry)? {
             let id = odb.write(ObjectType::Blob, &bytes).map_err(git())?;
             edits.insert(path.as_os_str().as_bytes().to_vec(), Some((mode, id)));

@@ -5,8 +5,11 @@
 //! could write is dead. Git is data here: no git program, hook or filter runs.
 
 mod base;
+mod before;
 mod branch;
 mod by_hand;
+#[cfg(test)]
+mod by_hand_tests;
 mod checkout;
 mod clean;
 #[cfg(test)]
@@ -15,6 +18,7 @@ mod collect;
 mod diff;
 mod error;
 mod fixture;
+mod folder;
 mod forms;
 mod git;
 mod ignores;

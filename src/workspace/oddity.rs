@@ -1,9 +1,9 @@
 //! What an engine left that no patch can or may carry: findings, never errors, never followed.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 
-use crate::beneath::{FileKind, Status};
+use crate::beneath::{BeneathError, Dir, FileKind, Status};
 use crate::evidence::Finding;
 use crate::vocab::{Verdict, shown_bytes, shown_path};
 
@@ -67,6 +67,30 @@ impl Oddities {
         );
     }
 
+    /// A path that the system could not take where the patch is applied.
+    pub(super) fn path_too_long(&mut self, path: &[u8], most: usize) {
+        let sentence = format!("The path has more than {most} bytes; git could not apply a patch with it.");
+        self.block("patch.path-too-long", path, sentence);
+    }
+
+    /// What is called `.git` somewhere.
+    pub(super) fn git_like(&mut self, path: &[u8], name: &OsStr) {
+        if name == ".git" {
+            let sentence = "The run made a repository inside the tree; it is left out of the patch.";
+            self.block("patch.nested-repository", path, sentence);
+        } else {
+            let sentence = "Some file systems take this name for `.git`; it is left out of the patch.";
+            self.block("patch.git-like-name", path, sentence);
+        }
+    }
+
+    /// Bits and attributes of the top folder, which is nobody's entry.
+    pub(super) fn top(&mut self, dir: &Dir, overlay: bool) -> Result<(), BeneathError> {
+        self.mode_bits(b".", &dir.own_status()?);
+        self.attributes(b".", &dir.own_attribute_names()?, overlay);
+        Ok(())
+    }
+
     /// Bits beyond read, write and execute.
     pub(super) fn mode_bits(&mut self, path: &[u8], status: &Status) {
         for (bit, name) in [(0o4000, "setuid"), (0o2000, "setgid"), (0o1000, "sticky")] {
@@ -87,7 +111,7 @@ impl Oddities {
             let overlays =
                 name.strip_prefix(b"user.overlay.").is_some_and(|rest| OVERLAYS_OWN.contains(&rest));
             let hosts = HOSTS_OWN.contains(&name);
-            if !(overlay && overlays) && !hosts {
+            if !(hosts || overlay && overlays) {
                 let name = shown_bytes(name);
                 let sentence =
                     format!("The run set the extended attribute {name:?}; the patch leaves it out.");

@@ -3,9 +3,11 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
+use git2::Tree;
+
 use super::base::CachedBase;
 use super::checkout::{BASE_TIME, Checkout};
-use super::collect::{Bounds, collect};
+use super::collect::{Bounds, Collected, collect};
 use super::git::{Scratch, git_id, oid};
 use super::mount::{TreeForm, TreeMount, Upper};
 use super::patch::{Patch, section};
@@ -19,7 +21,7 @@ pub const WORKSPACE: &str = "/workspace";
 /// New content of all changed files together, bytes: a patch is held in memory and carried in a bundle.
 pub const PATCH_BYTES: u64 = 256 << 20;
 
-const FOLDER: &str = "workspace";
+pub(super) const FOLDER: &str = "workspace";
 
 /// Where a workspace may put things, and for whom.
 #[derive(Debug, Clone)]
@@ -132,38 +134,42 @@ impl Workspace {
             files: self.limits.changed_files,
             file_bytes: self.limits.file_bytes,
             total_bytes: PATCH_BYTES,
-            mounted: &self.placement.mounted,
+            not_its: &|path| self.placement.mounted.iter().any(|mounted| mounted.as_bytes() == path),
         };
         let collected = collect(&scratch, &base, &dir, whole, bounds)?;
-        let result = scratch.repo().find_tree(collected.result).map_err(git())?;
-        let written = diff::write(scratch.repo(), &base, &result, &collected.blobs).map_err(git())?;
-        let mut oddities = collected.oddities;
-        if !written.proven {
-            let sentence = "The patch text could not be shown to give the result tree.";
-            oddities.block("patch.not-reproducible", b"", sentence);
-        }
-        let result = git_id(collected.result).map_err(git())?;
-        let contents = collected.blobs.into_iter().map(|(id, bytes)| git_id(id).map(|id| (id, bytes)));
-        Ok(Patch {
-            section: section(
-                &self.base,
-                &result,
-                &written.changes,
-                &written.text,
-                collected.ignored,
-                written.lines,
-            ),
-            text: written.text,
-            changes: written.changes,
-            oddities: oddities.into_findings(),
-            contents: contents.collect::<Result<_, _>>().map_err(git())?,
-        })
+        patch_of(&scratch, &self.base, &base, collected)
     }
 
     /// Removes everything that the run had on disk; the cached base stays.
     pub fn remove(self) -> Result<(), WorkspaceError> {
         remove_folder(&self.placement.run_dir, FOLDER)
     }
+}
+
+/// Writes what was collected down as a patch against `base`, whose tree is `tree`.
+pub(super) fn patch_of(
+    scratch: &Scratch,
+    base: &Base,
+    tree: &Tree<'_>,
+    collected: Collected,
+) -> Result<Patch, WorkspaceError> {
+    let git = || WorkspaceError::git("compare with the base");
+    let result = scratch.repo().find_tree(collected.result).map_err(git())?;
+    let written = diff::write(scratch.repo(), tree, &result, &collected.blobs).map_err(git())?;
+    let mut oddities = collected.oddities;
+    if !written.proven {
+        let sentence = "The patch text could not be shown to give the result tree.";
+        oddities.block("patch.not-reproducible", b"", sentence);
+    }
+    let result = git_id(collected.result).map_err(git())?;
+    let contents = collected.blobs.into_iter().map(|(id, bytes)| git_id(id).map(|id| (id, bytes)));
+    Ok(Patch {
+        section: section(base, &result, &written.changes, &written.text, collected.ignored, written.lines),
+        text: written.text,
+        changes: written.changes,
+        oddities: oddities.into_findings(),
+        contents: contents.collect::<Result<_, _>>().map_err(git())?,
+    })
 }
 
 /// Removes what an interrupted run left of its workspace and verification tree in `run_dir`.

@@ -45,6 +45,22 @@ fn a_workspace_by_hand_leaves_the_folder_alone_and_gives_a_patch() {
 }
 
 #[test]
+fn a_patch_by_hand_is_whole_or_there_is_none() {
+    let bench = TestBench::new();
+    bench.write("w/a", "one\n");
+    let script = "for i in $(seq 1500); do echo $i > $i; done";
+    let call =
+        |script| bench.call(&["sandbox", "--workspace", "w", "--patch", "p", "--", "/bin/sh", "-c", script]);
+    call(script).ends(0);
+    let patch = std::fs::read_to_string(bench.path().join("p")).unwrap();
+    assert_eq!(patch.matches("new file mode").count(), 1500);
+    std::fs::remove_file(bench.path().join("p")).unwrap();
+    let answer = call("echo two > a; truncate -s 300M big").ends(2);
+    assert!(answer.err.contains("no patch: big") && answer.err.contains("ignore file"), "{}", answer.err);
+    assert!(!bench.path().join("p").exists());
+}
+
+#[test]
 fn a_patch_by_hand_is_refused_where_the_folder_moved_meanwhile() {
     let bench = TestBench::new();
     bench.write("w/a", "one\n");
