@@ -164,6 +164,13 @@ impl FolderView {
     }
 }
 
+impl Drop for FolderView {
+    fn drop(&mut self) {
+        // Also where there was no patch: overlayfs leaves a folder there that only force opens.
+        remove_folder(&self.placement.run_dir, FOLDER).ok();
+    }
+}
+
 /// Of a private copy: the files that nobody touched since they were copied.
 fn untouched(copied: Option<&Stamps>, layer: &Dir) -> HashSet<Vec<u8>> {
     let same = |(path, then): &(&Vec<u8>, &Stamp)| {
