@@ -122,8 +122,8 @@ impl PythonModules {
     /// The module whose place `path` takes.
     fn shadowed(&self, path: &[u8]) -> Option<&str> {
         let path = std::str::from_utf8(path).ok()?;
-        let below = self.folders.iter().filter_map(|folder| path.strip_prefix(folder.as_str()));
-        below.filter_map(|path| self.named(path)).next()
+        let mut below = self.folders.iter().filter_map(|folder| path.strip_prefix(folder.as_str()));
+        below.find_map(|path| self.named(path))
     }
 
     fn named(&self, path: &str) -> Option<&str> {

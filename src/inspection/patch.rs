@@ -126,6 +126,7 @@ struct Found {
     line: Option<u64>,
     rule: &'static str,
     mark: String,
+    bytes: Vec<u8>,
 }
 
 /// One finding for each secret. What one change tells to be a secret is one in every other.
@@ -136,7 +137,8 @@ fn inspect_secrets(
 ) -> Vec<Finding> {
     let mut found = scan_changes(changes, scanner);
     if !found.is_empty() {
-        // By now everything that the first look found is known, also without its surroundings.
+        // Once more, now that everything that the first look found is known without its surroundings too.
+        scanner.learn_all(found.iter().map(|one| one.bytes.as_slice()));
         found = scan_changes(changes, scanner);
     }
     with_secret.extend(found.iter().map(|one| one.change));
@@ -153,13 +155,13 @@ fn inspect_secrets(
     found.into_iter().map(finding).collect()
 }
 
-/// Every secret in names and added lines; each is learned.
+/// Every secret in names and added lines.
 fn scan_changes(changes: &[ChangeView<'_>], scanner: &Scanner) -> Vec<Found> {
     let mut all = Vec::new();
     for (index, change) in changes.iter().enumerate() {
         let mut found = |line: Option<u64>, secret: &Secret, text: &[u8]| {
-            scanner.learn(secret.of(text));
-            all.push(Found { change: index, line, rule: secret.rule, mark: secret.mark() });
+            let (mark, bytes) = (secret.mark(), secret.of(text).to_vec());
+            all.push(Found { change: index, line, rule: secret.rule, mark, bytes });
         };
         for path in [Some(change.path), change.from].into_iter().flatten() {
             for secret in scanner.scan(path) {

@@ -67,8 +67,8 @@ impl Redact for Scanner {
         let mut out = Vec::with_capacity(bytes.len());
         let mut rules: Vec<String> = Vec::new();
         let mut from = 0;
+        self.learn_in_passing(found.iter().map(|secret| secret.of(bytes)));
         for secret in &found {
-            self.learn_in_passing(secret.of(bytes));
             out.extend_from_slice(bytes.get(from..secret.start).unwrap_or_default());
             out.extend_from_slice(format!("[redacted:{} {}]", secret.rule, secret.mark()).as_bytes());
             from = secret.end;

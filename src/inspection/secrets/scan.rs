@@ -97,25 +97,31 @@ impl Scanner {
     /// surroundings. Of a private key each line of key material is remembered, of other texts each line; pieces
     /// under 16 bytes are not.
     pub fn learn(&self, secret: &[u8]) {
-        self.learn_up_to(MOST_KNOWN, secret);
+        self.learn_up_to(MOST_KNOWN, [secret]);
+    }
+
+    /// As [`Scanner::learn`], for many at once.
+    pub fn learn_all<'a>(&self, secrets: impl IntoIterator<Item = &'a [u8]>) {
+        self.learn_up_to(MOST_KNOWN, secrets);
     }
 
     /// Remembers secrets that were met where they are replaced anyway, for the sake of bare copies elsewhere.
-    pub(super) fn learn_in_passing(&self, secret: &[u8]) {
-        self.learn_up_to(MOST_IN_PASSING, secret);
+    pub(super) fn learn_in_passing<'a>(&self, secrets: impl IntoIterator<Item = &'a [u8]>) {
+        self.learn_up_to(MOST_IN_PASSING, secrets);
     }
 
-    fn learn_up_to(&self, most: usize, secret: &[u8]) {
-        let key_block = secret.starts_with(b"-----BEGIN ");
+    fn learn_up_to<'a>(&self, most: usize, secrets: impl IntoIterator<Item = &'a [u8]>) {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         let before = known.pieces.len();
-        let between = |byte: &u8| {
-            if key_block { !byte.is_ascii_alphanumeric() && !b"+/=".contains(byte) } else { *byte == b'\n' }
-        };
-        for piece in secret.split(between).map(<[u8]>::trim_ascii) {
-            // Words of a key's headers, or of whatever stands between two markers, are no key material.
-            if known.pieces.len() < most && (!key_block || looks_random(piece)) {
-                known.add(piece);
+        for secret in secrets {
+            let key_block = secret.starts_with(b"-----BEGIN ");
+            let material = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=".contains(byte);
+            let between = |byte: &u8| if key_block { !material(byte) } else { *byte == b'\n' };
+            for piece in secret.split(between).map(<[u8]>::trim_ascii) {
+                // Words of a key's headers, or of whatever stands between two markers, are no key material.
+                if known.pieces.len() < most && (!key_block || looks_random(piece)) {
+                    known.add(piece);
+                }
             }
         }
         if known.pieces.len() > before {
