@@ -11,7 +11,7 @@ use super::stop::Stop;
 use super::{Progress, RunRequest, Scene, Step};
 use crate::approval::{ApprovalFolder, PendingRequest, SpentRecord};
 use crate::audit::Act;
-use crate::eligibility::{ApprovalAnswer, Decision, DecisionDocument, ExecutionPermit};
+use crate::eligibility::{ApprovalAnswer, ApprovalFacts, Decision, DecisionDocument, ExecutionPermit};
 use crate::event::{Draft, EventKind, EventSink as _};
 use crate::home::Home;
 use crate::vocab::{ApprovalId, Timestamp};
@@ -164,17 +164,19 @@ pub(super) fn attach(
         return Ok(());
     }
     for found in folder(home)?.answers_for(document.request_digest).map_err(failed)?.answers {
-        let seen = document
-            .facts
-            .approvals
-            .iter()
-            .find(|a| a.id == found.approval.request_id && a.by == found.approval.by);
-        let Some(seen) = seen else { continue };
-        let name = format!(
-            "approvals/{}.{}.json",
-            seen.id,
-            crate::vocab::Digest::of(seen.by.as_str().as_bytes()).hex()
-        );
+        let same = |a: &&ApprovalFacts| {
+            a.id == found.approval.request_id
+                && a.by == found.approval.by
+                && a.answer == found.approval.answer
+        };
+        let Some(seen) = document.facts.approvals.iter().find(same) else { continue };
+        // Somebody may have said yes and then no.
+        let answer = match seen.answer {
+            ApprovalAnswer::Grant => "grant",
+            ApprovalAnswer::Deny => "deny",
+        };
+        let by = crate::vocab::Digest::of(seen.by.as_str().as_bytes()).hex();
+        let name = format!("approvals/{}.{by}.{answer}.json", seen.id);
         let mut text = serde_json::to_vec_pretty(&found.approval)?;
         text.push(b'\n');
         recording.bundle().write(&name, &text)?;

@@ -52,7 +52,6 @@ pub(super) async fn execute(
     told: &mut Told,
 ) -> Result<(), CutOff> {
     tools.go_on()?;
-    approve::spend(tools.home, &permit, tools.scene, recording)?;
     let lease = RunUid::claim(tools.home.state()).map_err(|e| CutOff::at("identity", e, HOST))?;
     told.limits(permit.limits(), lease.uid().own);
     let base =
@@ -121,6 +120,8 @@ async fn work(
     tools.go_on()?;
     told.reached(Step::Engine);
     recording.begin_step(Step::Engine);
+    // As late as it can be: what could not be prepared has used up nobody's yes.
+    approve::spend(tools.home, &permit, tools.scene, recording)?;
     recording.announce(Act::LaunchEngine, format!("{} {}", permit.engine(), program.digest))?;
     for stream in RawStream::ALL {
         recording.bundle().open_raw(stream.name())?;

@@ -112,6 +112,38 @@ fn a_denial_keeps_the_run_blocked() {
 }
 
 #[test]
+fn a_yes_and_a_no_of_one_person_are_a_no_and_both_are_evidence() {
+    for answers in [["approve", "deny"], ["deny", "approve"]] {
+        let bench = TestBench::new();
+        let contract = asking(&bench);
+        let ada = principal(&bench, "ada", None);
+        let id = pending(&run(&bench, &contract));
+        for verb in answers {
+            answer(&bench, verb, &id, "ada", &ada).expect(0, &[]);
+        }
+        let said = run(&bench, &contract);
+        said.expect(3, &["gate.approval"]);
+        let bundle = bench.work().join(said.result()["bundle"].as_str().unwrap());
+        assert!(bundle.join("root.dsse.json").is_file(), "{answers:?}");
+        assert_eq!(std::fs::read_dir(bundle.join("approvals")).unwrap().count(), 2, "{answers:?}");
+    }
+}
+
+#[test]
+fn what_could_not_be_prepared_has_used_up_no_approval() {
+    let bench = TestBench::new();
+    let contract = asking(&bench);
+    let ada = principal(&bench, "ada", None);
+    let id = pending(&run(&bench, &contract));
+    answer(&bench, "approve", &id, "ada", &ada).expect(0, &[]);
+    let bases = bench.state().parent().unwrap().join("cache/bases");
+    std::fs::write(&bases, "in the way").unwrap();
+    run(&bench, &contract).expect(3, &["internal.workspace"]);
+    std::fs::remove_file(&bases).unwrap();
+    run(&bench, &contract).expect(0, &[]);
+}
+
+#[test]
 fn an_answer_that_cannot_be_read_blocks_whatever_else_is_granted() {
     let bench = TestBench::new();
     let contract = asking(&bench);
