@@ -84,13 +84,15 @@ fn circumstances(place: &Place, load_before: &str) -> String {
         "cto" => said(env!("CARGO_BIN_EXE_cto"), &["--version"]),
         other => version(other).unwrap_or_else(|| format!("no {other}")),
     });
+    // What a distribution or a host appends to the release says nothing about speed.
+    let kernel = said("uname", &["-sr"]).split('-').next().unwrap().to_owned();
     let home = place.path("");
     format!(
         "- Date: {}\n- Machine: {cores} cores, {}, {}, file system {}\n- Load average before: {load_before}; after: {}\n\
          - Versions: {}\n- Built with `[profile.bench]`: optimised, no link-time optimisation, 16 units\n",
         Timestamp::now().to_string().split('T').next().unwrap(),
         said("uname", &["-m"]),
-        said("uname", &["-sr"]),
+        kernel,
         said("stat", &["-f", "-c", "%T", &home.display().to_string()]),
         load(),
         versions.join(", "),

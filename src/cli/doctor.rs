@@ -8,10 +8,12 @@ use super::Exit;
 use super::args::DoctorArgs;
 use super::output::{Line, Output, Tone};
 use super::problem::Problem;
+use crate::eligibility::enforces;
 use crate::home::{Config, Home};
 use crate::run::clean_up;
 use crate::sandbox;
 use crate::verification::{KNOWN, ProvisionProblem, SearchPlaces, Toolchain, discover};
+use crate::vocab::RiskClass;
 use crate::workspace::trim_base_cache;
 
 /// Column of what was found.
@@ -26,7 +28,7 @@ pub(super) fn doctor(args: &DoctorArgs, output: &mut Output) -> Result<Exit, Pro
     }
     let rows = sandbox::doctor(&home);
     let host = sandbox::probe(&home);
-    let runs = host.as_ref().is_ok_and(|facts| facts.seccomp && facts.landlock_abi >= 1);
+    let runs = host.as_ref().is_ok_and(|facts| enforces(facts, RiskClass::Safe));
     let toolchains = toolchains(&home.load_config()?);
     if args.json {
         let layers: Vec<_> = rows

@@ -22,6 +22,12 @@ pub const fn landlock_floor(risk: RiskClass) -> u32 {
     }
 }
 
+/// Whether a host enforces what a risk class demands, as the gate sees it.
+#[must_use]
+pub fn enforces(host: &HostFacts, risk: RiskClass) -> bool {
+    lacking_layers(host, risk).is_empty() && lacking_limits(host, risk).is_empty()
+}
+
 /// `host.sandbox`
 pub(super) fn sandbox(q: &Question<'_>) -> GateResult {
     let host = match &q.facts.host {

@@ -284,6 +284,23 @@ fn doctor_tells_what_there_is_and_cleans_up() {
 }
 
 #[test]
+fn doctor_says_no_where_every_run_would_be_blocked() {
+    let bench = TestBench::new();
+    bench.fixture("fix-failing-test");
+    let without_namespaces = |words: &str| {
+        let script = format!("echo 0 > /proc/sys/user/max_user_namespaces; exec \"$0\" {words}");
+        let mut unshare = Command::new("unshare");
+        unshare.args(["-Ur", "bash", "-euc", &script, env!("CARGO_BIN_EXE_cto")]);
+        unshare.current_dir(bench.path()).env("CTO_HOME", bench.path().join("home"));
+        Answer::of(&unshare.output().unwrap())
+    };
+    let said = without_namespaces("doctor --json").ends(3).json();
+    assert_eq!(said[0]["can_run"], false);
+    let said = without_namespaces("run fix-failing-test").ends(3);
+    assert!(said.out.contains("gate.host.sandbox"), "{}", said.out);
+}
+
+#[test]
 fn where_state_lies_on_an_overlay_runs_have_a_private_tree_and_say_so() {
     let bench = TestBench::new();
     bench.fixture("fix-failing-test");
