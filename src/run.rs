@@ -26,6 +26,7 @@ mod target;
 
 use std::sync::Arc;
 
+pub use gather::{evidence_places, own_places};
 pub use leftovers::clean_up;
 pub use request::{ContractInput, Observer, Progress, RunError, RunOutcome, RunRequest, Step};
 

@@ -12,8 +12,10 @@ use super::problem::Problem;
 use crate::contract::{Ceilings, limits};
 use crate::home::Home;
 use crate::process::PayloadEvent;
+use crate::run::{evidence_places, own_places};
 use crate::sandbox::{Bind, Purpose, Sandbox, SandboxError, SandboxPolicy, Stdio, probe};
 use crate::store::LiveFolder;
+use crate::verification::keep_out;
 use crate::vocab::Limits;
 use crate::workspace::{FolderView, Placement, RunUid};
 
@@ -71,7 +73,7 @@ impl View {
             overlay: probe(home).is_ok_and(|host| host.overlay),
             mounted: Vec::new(),
         };
-        let dir = folder(dir, home)?;
+        let dir = folder(dir, &own_places(home, &home.load_config()?))?;
         if let Some(both) = policy.writable.iter().find(|bind| overlap(&bind.from, &dir)) {
             return Err(Problem::usage(
                 format!("--workspace {} and --rw {} overlap", dir.display(), both.from.display()),
@@ -203,12 +205,17 @@ fn policy(args: &SandboxArgs, home: &Home, uid: RunUid) -> Result<SandboxPolicy,
         let (name, value) = split(text, "--env")?;
         policy.env.insert(name.to_owned(), value.to_owned());
     }
+    if args.ro.is_empty() && args.rw.is_empty() {
+        return Ok(policy);
+    }
+    let own = own_places(home, &home.load_config()?);
+    let evidence = evidence_places(home)?;
     for dir in &args.ro {
-        let dir = folder(dir, home)?;
+        let dir = folder(dir, &[&own[..], &evidence].concat())?;
         policy.read_only.push(Bind::new(&dir, &dir));
     }
     for dir in &args.rw {
-        let dir = folder(dir, home)?;
+        let dir = folder(dir, &own)?;
         if uid.own {
             return Err(Problem::usage(
                 format!(
@@ -223,17 +230,11 @@ fn policy(args: &SandboxArgs, home: &Home, uid: RunUid) -> Result<SandboxPolicy,
     Ok(policy)
 }
 
-/// A canonical folder that neither holds nor lies in the installation's own places.
-fn folder(dir: &Path, home: &Home) -> Result<PathBuf, Problem> {
+/// A canonical folder that neither holds nor lies in one of the places in `own`.
+fn folder(dir: &Path, own: &[PathBuf]) -> Result<PathBuf, Problem> {
     let remedy = "name an existing folder";
     let path = dir.canonicalize().map_err(|source| Problem::Read { path: dir.to_owned(), source, remedy })?;
-    let own = [home.config(), home.state(), home.cache()];
-    if own.iter().any(|place| overlap(place, &path)) {
-        return Err(Problem::usage(
-            format!("{} holds, or lies in, this installation's keys or records", path.display()),
-            "hand in a folder beside them",
-        ));
-    }
+    keep_out(&path, own).map_err(|problem| Problem::usage(problem.sentence, problem.remedy))?;
     Ok(path)
 }
 
@@ -312,9 +313,10 @@ mod tests {
     fn the_installations_own_places_are_never_handed_in() {
         let root = tempfile::tempdir().unwrap();
         let home = Home::at(&root.path().join("h")).unwrap();
-        assert!(folder(home.state(), &home).is_err());
-        assert!(folder(root.path(), &home).is_err());
+        let own = own_places(&home, &home.load_config().unwrap());
+        assert!(folder(home.state(), &own).is_err());
+        assert!(folder(root.path(), &own).is_err());
         std::fs::create_dir(root.path().join("beside")).unwrap();
-        assert!(folder(&root.path().join("beside"), &home).is_ok());
+        assert!(folder(&root.path().join("beside"), &own).is_ok());
     }
 }

@@ -19,6 +19,7 @@ use crate::eligibility::{
     Ownership, RegistryFacts, Requester,
 };
 use crate::home::{Accounts, Config, Home, RegisteredCriticality, RegisteredOwnership, Registry};
+use crate::store::{Store, StoreError};
 use crate::verification::{Described, Provisions, SearchPlaces};
 use crate::vocab::{Digest, EngineId, PublicKey, RunId, Timestamp};
 
@@ -131,6 +132,9 @@ impl Seen {
         let beside = exe.parent().unwrap_or(Path::new("/"));
         let mut kept_out = own_places(home, &settings.config);
         kept_out.push(bundles.to_owned());
+        if !(contract.inputs.is_empty() && contract.toolchains.is_empty()) {
+            kept_out.extend(evidence_places(home)?);
+        }
         // The probe waits for a whole sandbox to stand; what is looked at meanwhile is files.
         std::thread::scope(|scope| {
             let probing = scope.spawn(|| crate::sandbox::probe(home));
@@ -152,8 +156,14 @@ impl Seen {
     }
 }
 
+/// Where the evidence of every run on record lies.
+pub fn evidence_places(home: &Home) -> Result<Vec<PathBuf>, StoreError> {
+    Ok(Store::open(home.state())?.list()?.into_iter().map(|record| record.bundle).collect())
+}
+
 /// The harness's own folders, and where the keys of every engine lie.
-pub(super) fn own_places(home: &Home, config: &Config) -> Vec<PathBuf> {
+#[must_use]
+pub fn own_places(home: &Home, config: &Config) -> Vec<PathBuf> {
     let own = [home.config(), home.state(), home.cache()].map(Path::to_owned);
     own.into_iter().chain(config.key_places()).collect()
 }

@@ -71,7 +71,8 @@ pub(super) fn enter(sources: Sources, policy: &SandboxPolicy) -> Result<usize, R
     proc_fs(&root)?;
     private_space(&root, policy)?;
     if let Some(source) = tree {
-        work_tree(&scratch, &root, source, policy)?;
+        let pieces = writable.iter().chain(&read_only).chain(&files);
+        work_tree(&scratch, &root, source, policy, pieces)?;
     }
     let mut pins = Pins {
         root: &root,
@@ -320,19 +321,31 @@ fn private_space(root: &OwnedFd, policy: &SandboxPolicy) -> Result<(), Refusal> 
     attach(&shm, root, "dev/shm").map_err(refused("root", "attach /dev/shm"))
 }
 
-fn work_tree(
+fn work_tree<'a>(
     scratch: &OwnedFd,
     root: &OwnedFd,
     source: TreeSource,
     policy: &SandboxPolicy,
+    pieces: impl Iterator<Item = &'a Piece>,
 ) -> Result<(), Refusal> {
     let Some(tree) = &policy.tree else { return Ok(()) };
     let on = place(root, inner(&tree.at), true)?;
+    let read_only = matches!(tree.form, TreeForm::ReadOnly { .. });
+    // Nothing can be made in a read-only tree, so what is laid into it has its places in a layer above.
+    let mut above = Vec::new();
+    for piece in pieces.filter(|piece| read_only && piece.to.starts_with(&tree.at)) {
+        if above.is_empty() {
+            above.push(tmpfs(ROOT_BYTES, "8192", "0755").map_err(refused("tree", "make a layer of places"))?);
+        }
+        let within = piece.to.strip_prefix(&tree.at).unwrap_or(&piece.to);
+        above.iter().try_for_each(|layer| place(layer, within, piece.is_dir).map(drop))?;
+    }
     let (lowers, upper) = match source {
-        TreeSource::Plain(mount) => {
+        TreeSource::Plain(mount) if above.is_empty() => {
             return attach_at(&mount, &on).map_err(refused("tree", "attach the work tree"));
         }
-        TreeSource::Layers(lowers) => (lowers, None),
+        TreeSource::Plain(mount) => (above.into_iter().chain([mount]).collect(), None),
+        TreeSource::Layers(lowers) => (above.into_iter().chain(lowers).collect(), None),
         TreeSource::Overlay { lowers, upper: Some(disk) } => (lowers, Some(disk)),
         TreeSource::Overlay { lowers, upper: None } => {
             let TreeForm::Overlay { upper: Upper::Tmpfs { bytes, inodes }, .. } = &tree.form else {

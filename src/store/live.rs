@@ -73,7 +73,7 @@ impl LiveFolder {
         self.dir.file_name().unwrap_or_default()
     }
 
-    /// Removes what is in it. What cannot be removed now is found again by [`abandoned`].
+    /// Removes what is in it. What cannot be removed now is found again by the next clean-up.
     pub fn empty(&self) -> Result<(), StoreError> {
         remove_tree(&self.path())
     }

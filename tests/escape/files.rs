@@ -224,3 +224,17 @@ async fn a_folder_above_an_input_cannot_be_moved_away_from_it() {
     let seen = run(policy).await;
     assert_eq!(seen.out, "control\nrecorded\nrecorded\n", "{seen:?}");
 }
+
+#[tokio::test]
+async fn what_is_handed_into_a_read_only_tree_is_there() {
+    let lease = lease();
+    let (lower, input) = (owned_folder(lease.uid()), open_folder());
+    std::fs::write(lower.path().join("a"), "base\n").unwrap();
+    std::fs::write(input.path().join("lib"), "input\n").unwrap();
+    let form = TreeForm::ReadOnly { lowers: vec![lower.path().to_owned()] };
+    let script = "cat a third/deps/lib; touch new third/new third/deps/new 2>/dev/null || echo none";
+    let policy = policy(lease.uid(), &["bash", "-c", script]);
+    let mut policy = policy.in_tree(TreeMount { at: "/workspace".into(), form });
+    policy.read_only.push(Bind::new(input.path(), "/workspace/third/deps"));
+    assert_eq!(run(policy).await.ok(), "base\ninput\nnone\n");
+}

@@ -60,6 +60,14 @@ fn a_configured_key_is_never_handed_in_nor_is_what_lies_beside_it() {
         with(input).expect(3, &["contract.supported", "keeps to itself"]);
     }
     with("deps").expect(0, &["ELIGIBLE"]);
+    // What was sealed earlier, wherever it was put.
+    bench.cto(&["run", "contract.toml", "--out", "sealed"]).expect(0, &[]);
+    with("sealed").expect(3, &["contract.supported", "keeps to itself"]);
+    let handed_in = |folder: &str| bench.cto(&["sandbox", "--ro", folder, "--", "/bin/true"]);
+    handed_in("deps").expect(0, &[]);
+    for folder in ["sealed", "keys"] {
+        handed_in(folder).expect(2, &["keeps to itself", "remedy"]);
+    }
 }
 
 #[test]
