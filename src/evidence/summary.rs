@@ -2,9 +2,9 @@
 //!
 //! Every text that came from elsewhere is escaped, so that nothing in it is read as Markdown or HTML.
 
-use super::report::Report;
+use super::report::{ActionResult, Report};
 use super::work::{ChangeKind, ChangedFile, CommandOutcome};
-use crate::vocab::Verdict;
+use crate::vocab::{Verdict, counted};
 
 /// Changed files, findings and the like shown of each kind; the rest is counted.
 const SHOWN: usize = 20;
@@ -18,6 +18,7 @@ pub fn summary(report: &Report) -> String {
     verification(report, &mut page);
     findings(report, &mut page);
     boundaries(report, &mut page);
+    forbidden(report, &mut page);
     identity(report, &mut page);
     page.0
 }
@@ -79,7 +80,7 @@ fn change(report: &Report, page: &mut Page) {
         return page.line("Nothing was changed.");
     }
     let (files, added, removed) = (patch.files.len(), patch.added_lines, patch.removed_lines);
-    page.line(&format!("{files} files, {added} lines added, {removed} removed; `patch.diff`."));
+    page.line(&format!("{}, +{added} -{removed} lines; `patch.diff`.", counted(files, "file")));
     page.line("");
     page.bullets(&patch.files, changed);
 }
@@ -162,14 +163,33 @@ fn boundaries(report: &Report, page: &mut Page) {
             });
         }
     }
-    let attempts: Vec<_> = report.sections.actions.iter().filter(|row| !row.attempts.is_empty()).collect();
-    page.bullets(&attempts, |row| {
-        let times = (row.attempts.len() as u64).saturating_add(row.left_out);
-        let times = if times == 1 { "once".to_owned() } else { format!("{times} times") };
-        format!("**{}** was tried {times}", escaped(&row.action))
-    });
     let reached: Vec<_> = report.sections.limits.iter().filter(|row| row.reached.is_some()).collect();
     page.bullets(&reached, |row| format!("limit reached: {:?} = {}", row.name, row.requested));
+}
+
+/// A row for each action that the contract forbids: what stops it, where it was looked for, what was seen.
+fn forbidden(report: &Report, page: &mut Page) {
+    let actions = &report.sections.actions;
+    if actions.is_empty() {
+        return;
+    }
+    page.section("Forbidden actions");
+    page.line("| action | stopped by | looked for | attempts | result |");
+    page.line("|---|---|---|--:|---|");
+    for row in actions.iter().take(SHOWN) {
+        let attempts = (row.attempts.len() as u64).saturating_add(row.left_out);
+        let result = match row.result {
+            ActionResult::Attempted => "**attempted**",
+            ActionResult::NoneSeen => "none seen",
+            ActionResult::NotObservable => ActionResult::NOWHERE,
+        };
+        let (action, by, place) = (escaped(&row.action), escaped(&row.enforced_by), escaped(&row.observable));
+        page.line(&format!("| {action} | {by} | {place} | {attempts} | {result} |"));
+    }
+    if let Some(more) = actions.len().checked_sub(SHOWN + 1) {
+        page.line("");
+        page.line(&format!("… and {} more in `report.json`", more + 1));
+    }
 }
 
 fn identity(report: &Report, page: &mut Page) {
