@@ -61,6 +61,18 @@ pub struct Facts {
     pub gathered_at: Timestamp,
 }
 
+impl Facts {
+    /// Digests of the toolchains and inputs that were seen, by name.
+    #[must_use]
+    pub fn provision_digests(&self) -> BTreeMap<String, Digest> {
+        let seen = |(name, seen): (&String, &Observed<Digest>)| match seen {
+            Observed::Seen(digest) => Some((name.clone(), *digest)),
+            Observed::Absent(_) | Observed::Error(_) => None,
+        };
+        self.provisions.iter().filter_map(seen).collect()
+    }
+}
+
 /// The target repository.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -1,6 +1,6 @@
 //! Did it work, and is it acceptable: verification in a second sandbox, then inspection of everything seen.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde_json::json;
 
@@ -11,7 +11,7 @@ use super::execute::Tools;
 use super::recording::{RecordError, Recording};
 use super::report::Told;
 use crate::audit::Act;
-use crate::eligibility::{Observed, landlock_floor};
+use crate::eligibility::landlock_floor;
 use crate::engine::{FinishedEngine, RawStream};
 use crate::event::{Draft, EventKind, EventSink as _};
 use crate::evidence::{PATCH, PatchSection};
@@ -20,7 +20,7 @@ use crate::verification::{
     ProvisionProblem, Provisions, ReadyTree, SearchPlaces, Tree, Verification, Verified, verification_files,
     verify,
 };
-use crate::vocab::{Digest, LimitName, Timestamp, Verdict, counted};
+use crate::vocab::{LimitName, Timestamp, Verdict, counted};
 use crate::workspace::{Base, Patch, Placement, VerificationTree, remove_remains};
 
 const AGAIN: &str = "Run again; if it happens again, the events tell how far the run came.";
@@ -131,17 +131,7 @@ fn provisions_again(tools: &Tools<'_>) -> Result<Provisions, ProvisionProblem> {
     for (_, answer) in described {
         answer?;
     }
-    let decided: BTreeMap<String, Digest> = tools
-        .scene
-        .facts
-        .provisions
-        .iter()
-        .filter_map(|(name, seen)| match seen {
-            Observed::Seen(digest) => Some((name.clone(), *digest)),
-            Observed::Absent(_) | Observed::Error(_) => None,
-        })
-        .collect();
-    provisions.agree_with(&decided)?;
+    provisions.agree_with(&tools.scene.facts.provision_digests())?;
     Ok(provisions)
 }
 

@@ -11,7 +11,7 @@ use super::RunError;
 use super::gather::own_places;
 use super::recording::RecordError;
 use crate::contract::{Attachments, FileSource, SealedContract};
-use crate::eligibility::{Observed, landlock_floor};
+use crate::eligibility::landlock_floor;
 use crate::event::{Draft, EventSink, SinkError};
 use crate::evidence::{CommandRow, INPUTS_DIR, PATCH};
 use crate::home::Home;
@@ -23,7 +23,6 @@ use crate::verification::{
     verification_files,
 };
 use crate::verify::{BundleContents, Check, Outcome, VerifyReport};
-use crate::vocab::Digest;
 use crate::workspace::{
     Base, ObserveOptions, Patch, Placement, RunUid, VerificationTree, import_fixture, observe_target,
     remove_remains,
@@ -150,20 +149,11 @@ async fn again(
     let (Some(contract), Some(decision)) = (&contents.contract, &contents.decision) else {
         return Ok(Check::not_done(REPLAY, "contract or decision is withheld"));
     };
-    let decided: std::collections::BTreeMap<String, Digest> = decision
-        .facts
-        .provisions
-        .iter()
-        .filter_map(|(name, seen)| match seen {
-            Observed::Seen(digest) => Some((name.clone(), *digest)),
-            Observed::Absent(_) | Observed::Error(_) => None,
-        })
-        .collect();
     let config = home.load_config().map_err(|error| error.to_string())?;
     let own = own_places(home, &config);
     let places = SearchPlaces::of_this_process();
     let (provisions, _) = Provisions::describe(contract.task(), &config.toolchains, &places, &own);
-    provisions.agree_with(&decided).map_err(|problem| problem.to_string())?;
+    provisions.agree_with(&decision.facts.provision_digests()).map_err(|problem| problem.to_string())?;
     let verified =
         carry_out(home, derived, contract, &attachments(contract, bundle, contents)?, &provisions).await?;
     let (before, after) = (outcomes(&recorded.commands), outcomes(&verified.section.commands));
