@@ -138,8 +138,9 @@ engine = "fixture"
     )
 }
 
-/// The sandbox alone, beside bubblewrap asked for the same view. (bubblewrap has no Landlock, and filters system
-/// calls only where somebody hands it a compiled filter.)
+/// The sandbox alone, beside bubblewrap asked for the same view: the same identity, the same parts of `/etc`, the same
+/// entries of `/proc` covered, no nested user namespaces. (bubblewrap has no Landlock, filters system calls only where
+/// somebody hands it a compiled filter, and reads nothing back; none of that is asked of it.)
 pub(crate) fn sandbox(place: &Place) -> Vec<Row> {
     const ROUNDS: usize = 31;
     let what = vec![("`cto sandbox -- /bin/true`".to_owned(), ("1.2", 1.2))];
@@ -157,17 +158,34 @@ pub(crate) fn sandbox(place: &Place) -> Vec<Row> {
     rows(times, ROUNDS, what)
 }
 
+/// What `src/sandbox` shows of `/etc`, and covers of `/proc`.
+const ETC: &str =
+    "ld.so.cache ld.so.conf ld.so.conf.d alternatives localtime ssl/certs ssl/openssl.cnf services";
+const COVERED: &str = "acpi asound bus driver fs irq scsi interrupts kallsyms kcore key-users keys kmsg sched_debug \
+                       sysrq-trigger timer_list";
+
 fn bwrap_flags() -> Vec<String> {
-    let fixed = "--unshare-all --die-with-parent --new-session --cap-drop ALL --clearenv --hostname sandbox \
-                 --setenv PATH /usr/local/bin:/usr/bin:/bin --ro-bind /usr /usr --proc /proc --dev /dev \
-                 --tmpfs /dev/shm --tmpfs /tmp --chdir /tmp";
+    let fixed = "--unshare-all --unshare-user --uid 1000 --gid 1000 --disable-userns --die-with-parent --new-session \
+                 --cap-drop ALL --clearenv --hostname sandbox --setenv PATH /usr/local/bin:/usr/bin:/bin \
+                 --ro-bind /usr /usr --proc /proc --dev /dev --tmpfs /dev/shm --tmpfs /tmp --chdir /tmp";
     let mut flags: Vec<String> = fixed.split_whitespace().map(str::to_owned).collect();
-    for name in ["/bin", "/sbin", "/lib", "/lib64", "/etc"] {
+    let mut ask = |words: &[&str]| flags.extend(words.iter().map(|word| (*word).to_owned()));
+    for name in COVERED.split_whitespace().map(|name| format!("/proc/{name}")) {
+        match Path::new(&name) {
+            path if path.is_dir() => ask(&["--tmpfs", &name]),
+            path if path.exists() => ask(&["--ro-bind", "/dev/null", &name]),
+            _ => {}
+        }
+    }
+    for name in ETC.split_whitespace().map(|name| format!("/etc/{name}")) {
+        if Path::new(&name).exists() {
+            ask(&["--ro-bind", &name, &name]);
+        }
+    }
+    for name in ["/bin", "/sbin", "/lib", "/lib64"] {
         match std::fs::read_link(name) {
-            Ok(to) => flags.extend(["--symlink".to_owned(), to.display().to_string(), name.to_owned()]),
-            Err(_) if Path::new(name).is_dir() => {
-                flags.extend(["--ro-bind".to_owned(), name.to_owned(), name.to_owned()]);
-            }
+            Ok(to) => ask(&["--symlink", &to.display().to_string(), name]),
+            Err(_) if Path::new(name).is_dir() => ask(&["--ro-bind", name, name]),
             Err(_) => {}
         }
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
 use crate::beneath::{Dir, FileKind};
-use crate::evidence::{self, APPROVALS_DIR, INPUTS_DIR, Listed, MAX_FILE, MAX_NAMES};
+use crate::evidence::{self, APPROVALS_DIR, INPUTS_DIR, Listed, MAX_FILE, MAX_NAMES, ROOT};
 use crate::vocab::{Digest, Hasher};
 
 /// Largest bundle, bytes.
@@ -14,7 +14,8 @@ pub(super) const MAX_KEPT: u64 = 64 << 20;
 /// Most bytes kept altogether.
 const MAX_KEPT_TOTAL: u64 = 256 << 20;
 
-/// The names in a folder that is well formed: files only, well named, no empty folders, within ceilings.
+/// The names in a folder that is well formed: files only, well named, within ceilings; where it is sealed, no empty
+/// folders.
 pub(super) struct Names {
     /// Files with their sizes as listed.
     pub(super) files: BTreeMap<String, u64>,
@@ -37,7 +38,8 @@ pub(super) fn names(dir: &Dir) -> Result<Names, String> {
         .flat_map(|name| name.match_indices('/').filter_map(|(at, _)| name.get(..at)).collect::<Vec<_>>())
         .map(str::to_owned)
         .collect();
-    if let Some(empty) = folders.difference(&needed).next() {
+    // A run that was killed may have made a folder and nothing in it yet.
+    if let Some(empty) = folders.difference(&needed).next().filter(|_| files.contains_key(ROOT)) {
         return Err(format!("the folder `{empty}` holds no file"));
     }
     if files.values().try_fold(0_u64, |sum, size| sum.checked_add(*size)).is_none_or(|sum| sum > MAX_BUNDLE) {

@@ -340,6 +340,13 @@ fn an_ordinary_user_runs_the_whole_flow() {
     bench.fixture("fix-failing-test");
     bench.call_as_ordinary_user(&["run", "fix-failing-test"]).ends(0);
     bench.call_as_ordinary_user(&["verify", "latest"]).ends(0);
+    // One that is cut off before its sandbox stands is sealed and verified like any other.
+    let bases = bench.path().join("home/cache/bases");
+    std::fs::remove_dir_all(&bases).unwrap();
+    std::fs::write(&bases, "in the way").unwrap();
+    bench.call_as_ordinary_user(&["run", "fix-failing-test"]).ends(3);
+    bench.call_as_ordinary_user(&["verify", "latest"]).ends(0);
+    std::fs::remove_file(&bases).unwrap();
     bench.call_as_ordinary_user(&["doctor", "--clean"]).ends(0);
 }
 

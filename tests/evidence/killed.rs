@@ -35,6 +35,8 @@ fn the_prefix_is_good_up_to_its_last_checkpoint() {
     };
     append("events.normalized.jsonl", b"{\"seq\":307,\"ti");
     append("checkpoints", "cto-harness/run-0\n3\n\u{2014}".as_bytes().split_last().unwrap().1);
+    // And a folder whose first file was not there yet.
+    fs::create_dir(path.join("approvals")).unwrap();
     let report = bench.verify(&path);
     assert_eq!(report.outcome, Outcome::Incomplete, "{}", wrong(&report));
     assert_eq!(script::run(&bench, &path).0, 1);
