@@ -208,15 +208,14 @@ async fn a_socket_in_a_folder_that_is_handed_in_is_no_door() {
 async fn a_folder_above_an_input_cannot_be_moved_away_from_it() {
     let lease = lease();
     let (lower, input) = (owned_folder(lease.uid()), open_folder());
-    std::fs::create_dir_all(lower.path().join("third/other")).unwrap();
-    own(&lower.path().join("third"), lease.uid());
+    // `third` is not in the base: a folder of the upper layer can be renamed, one of the base is copied.
     std::fs::write(input.path().join("lib"), "recorded\n").unwrap();
     let form = TreeForm::Overlay {
         lowers: vec![lower.path().to_owned()],
         upper: Upper::Tmpfs { bytes: 1 << 20, inodes: 64 },
     };
-    let script = "mkdir free && mv free moved && echo control; mv third away; rm -rf third; mv third/deps x; \
-                  cat third/deps/lib third/check";
+    let script = "mkdir free && mv free moved && echo control; mv third away; mkdir -p third/deps; \
+                  echo forged > third/deps/lib; echo forged > third/check; cat third/deps/lib third/check";
     let mut policy = policy(lease.uid(), &["bash", "-c", script]);
     policy = policy.in_tree(TreeMount { at: "/workspace".into(), form });
     policy.read_only.push(Bind::new(input.path(), "/workspace/third/deps"));
