@@ -6,6 +6,7 @@
 //! kernel reads them (CVE-2019-10063). Other ABIs of the machine are killed or, x32, unknown.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use nix::libc;
 use seccompiler::{
@@ -56,9 +57,21 @@ const TERMINAL_INPUT: [u64; 2] = [libc::TIOCSTI, libc::TIOCLINUX];
 /// Execution domains that are no danger: Linux, without randomisation (debuggers), and the query.
 const PERSONALITIES: [u64; 3] = [0, 0x0004_0000, 0xffff_ffff];
 
-/// Compiles and installs the filter for this process and all its descendants.
+/// The filter, once it was compiled in this process or one that it is a fork of.
+static COMPILED: OnceLock<BpfProgram> = OnceLock::new();
+
+/// Compiles the filter in a process of which sandboxes will be forks.
+pub(super) fn prepare() -> Result<(), FilterError> {
+    COMPILED.set(compile()?).ok();
+    Ok(())
+}
+
+/// Installs the filter for this process and all its descendants.
 pub(super) fn install() -> Result<Counts, FilterError> {
-    apply_filter(&compile()?)?;
+    match COMPILED.get() {
+        Some(program) => apply_filter(program)?,
+        None => apply_filter(&compile()?)?,
+    }
     Ok(Counts { allowed: ALLOWED.len(), refused: REFUSED.len() })
 }
 

@@ -57,17 +57,17 @@ pub(super) fn enter(sources: Sources, policy: &SandboxPolicy) -> Result<usize, R
     dir(&scratch, "root")?;
     let root = tmpfs(ROOT_BYTES, "8192", "0755").map_err(refused("root", "make a tmpfs"))?;
     attach(&root, &scratch, "root").map_err(refused("root", "attach the new root"))?;
-    let Sources { links, system, devpts, tree, writable, mut read_only, files } = sources;
+    let Sources { system, tree, writable, mut read_only, files } = sources;
     skeleton(&root)?;
-    for (path, target) in links {
+    for (path, target) in system.links {
         let path = inner(&path);
         if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             place(&root, parent, true)?;
         }
         symlinkat(&target, &root, path).map_err(refused("root", format!("link {}", path.display())))?;
     }
-    system.iter().try_for_each(|piece| lay_system(&root, piece))?;
-    devices(&root, &devpts)?;
+    system.pieces.iter().try_for_each(|piece| lay_system(&root, piece))?;
+    devices(&root, &system.devpts)?;
     proc_fs(&root)?;
     private_space(&root, policy)?;
     if let Some(source) = tree {

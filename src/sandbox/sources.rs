@@ -62,15 +62,22 @@ pub(super) enum TreeSource {
     Plain(OwnedFd),
 }
 
-/// Everything, in the order in which it is laid.
+/// What every sandbox has, whatever its policy.
 #[derive(Debug)]
-pub(super) struct Sources {
+pub(super) struct System {
     /// Links at the top or in `/etc`: (path inside, target).
     pub(super) links: Vec<(PathBuf, PathBuf)>,
     /// System directories, parts of `/etc`, devices.
-    pub(super) system: Vec<Piece>,
+    pub(super) pieces: Vec<Piece>,
     /// The new terminal file system.
     pub(super) devpts: OwnedFd,
+}
+
+/// Everything, in the order in which it is laid.
+#[derive(Debug)]
+pub(super) struct Sources {
+    /// What every sandbox has.
+    pub(super) system: System,
     /// The work tree.
     pub(super) tree: Option<TreeSource>,
     /// Writable binds by policy.
@@ -81,11 +88,11 @@ pub(super) struct Sources {
     pub(super) files: Vec<Piece>,
 }
 
-impl Sources {
-    /// Opens everything that `policy` names.
-    pub(super) fn open(policy: &SandboxPolicy) -> Result<Self, Refusal> {
+impl System {
+    /// Opens what every sandbox has; needs no policy, and can be done before there is one.
+    pub(super) fn open() -> Result<Self, Refusal> {
         let mut links = Vec::new();
-        let mut system = Vec::new();
+        let mut pieces = Vec::new();
         // Directories, or the links that stand in their place.
         for path in SYSTEM_FOLDERS.iter().chain(&ETC).map(Path::new) {
             let Ok(found) = path.symlink_metadata() else { continue };
@@ -94,19 +101,26 @@ impl Sources {
                     std::fs::read_link(path).map_err(refused("root", format!("read {}", path.display())))?;
                 links.push((path.to_owned(), target));
             } else {
-                system.push(piece(path, path, RDONLY | NOSUID | NODEV)?);
+                pieces.push(piece(path, path, RDONLY | NOSUID | NODEV)?);
             }
         }
         for path in DEVICES.map(Path::new) {
-            system.push(piece(path, path, NOSUID | NOEXEC)?);
+            pieces.push(piece(path, path, NOSUID | NOEXEC)?);
         }
+        Ok(Self { links, pieces, devpts: devpts()? })
+    }
+}
+
+impl Sources {
+    /// Opens everything that `policy` names, beside what every sandbox has.
+    pub(super) fn open(policy: &SandboxPolicy, system: System) -> Result<Self, Refusal> {
         let open = |list: &[Bind], flags| -> Result<Vec<Piece>, Refusal> {
             list.iter().map(|bind| piece(&bind.from, &bind.to, flags)).collect()
         };
         let writable = open(&policy.writable, NOSUID | NODEV)?;
         let read_only = open(&policy.read_only, RDONLY | NOSUID | NODEV)?;
         let files = open(&policy.files, RDONLY | NOSUID | NODEV)?;
-        Ok(Self { links, system, devpts: devpts()?, tree: tree(policy)?, writable, read_only, files })
+        Ok(Self { system, tree: tree(policy)?, writable, read_only, files })
     }
 }
 

@@ -4,6 +4,8 @@
 //! the caller's identity can reach, makes the namespaces, writes the id maps, and then waits: it ends when, and
 //! only when, PID 1 and everything inside is dead. If the harness dies, the kernel kills it, and through it all.
 
+use std::fs::File;
+use std::io::{PipeWriter, Read as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
 
@@ -14,7 +16,7 @@ use nix::unistd::{Pid, Uid, getegid, geteuid, getppid};
 use super::init;
 use super::order::{Answer, Order, Refusal, refused};
 use super::policy::SandboxPolicy;
-use super::sources::Sources;
+use super::sources::{Sources, System};
 use super::sys::{self, Made};
 use crate::process::{receive, send};
 use crate::workspace::RunUid;
@@ -51,8 +53,10 @@ pub fn main() -> std::process::ExitCode {
 /// Takes one order and carries it out; whether that went well. The process holds `control` and its standard streams,
 /// and no other descriptor.
 pub(super) fn serve(control: &UnixStream) -> bool {
+    // What needs no policy is done while the harness still finds out which one it will be.
+    let early = Uid::effective().is_root().then(System::open);
     let done = match receive::<Order>(control) {
-        Ok(Some((Order::Establish { parent, policy }, _))) => establish(control, parent, &policy),
+        Ok(Some((Order::Establish { parent, policy }, _))) => establish(control, parent, &policy, early),
         Ok(Some((Order::TryNamespaces, _))) => {
             send(control, &Answer::Namespaces(try_namespaces()), &[]).map_err(refused("control", "answer"))
         }
@@ -66,7 +70,12 @@ pub(super) fn serve(control: &UnixStream) -> bool {
     true
 }
 
-fn establish(control: &UnixStream, parent: i32, policy: &SandboxPolicy) -> Result<(), Refusal> {
+fn establish(
+    control: &UnixStream,
+    parent: i32,
+    policy: &SandboxPolicy,
+    early: Option<Result<System, Refusal>>,
+) -> Result<(), Refusal> {
     nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)
         .map_err(refused("control", "set the parent-death signal"))?;
     if getppid() != Pid::from_raw(parent) {
@@ -82,7 +91,9 @@ fn establish(control: &UnixStream, parent: i32, policy: &SandboxPolicy) -> Resul
         become_root_of_a_namespace()?;
     }
     let before = init::namespace_ids().map_err(refused("namespaces", "read /proc/self/ns"))?;
-    let sources = Sources::open(policy)?;
+    // In a namespace of his own, the caller opens everything anew: there it is his to clone.
+    let system = early.filter(|_| policy.uid.own).unwrap_or_else(System::open)?;
+    let sources = Sources::open(policy, system)?;
     let (gate, release) = std::io::pipe().map_err(refused("control", "make a pipe"))?;
     let all = NAMESPACES.iter().fold(CloneFlags::empty(), |all, (_, flag)| all | *flag);
     match sys::clone_into(all).map_err(refused("namespaces", "clone into new namespaces"))? {
@@ -94,11 +105,13 @@ fn establish(control: &UnixStream, parent: i32, policy: &SandboxPolicy) -> Resul
             drop((gate, sources));
             let mapped =
                 write_maps(&format!("/proc/{pid}"), policy.uid.inside, policy.uid.host_uid, policy.uid);
+            // Now or never: once PID 1 has changed identity, an ordinary user may not look at it.
+            let mounts = File::open(format!("/proc/{pid}/ns/mnt")).ok();
             let told = mapped.and_then(|()| {
                 send(control, &Answer::Born, &[pidfd.as_fd()])
                     .map_err(refused("control", "hand out the pidfd"))
             });
-            finish(pid, &pidfd, told, release)
+            finish(pid, &pidfd, told, release, mounts.as_ref())
         }
     }
 }
@@ -108,18 +121,38 @@ fn finish(
     pid: Pid,
     pidfd: &OwnedFd,
     told: Result<(), Refusal>,
-    release: std::io::PipeWriter,
+    mut release: PipeWriter,
+    mounts: Option<&File>,
 ) -> Result<(), Refusal> {
-    use std::io::Write as _;
-    let mut release = release;
     let released = told.and_then(|()| release.write_all(b"!").map_err(refused("control", "release PID 1")));
     if released.is_err() {
         rustix::process::pidfd_send_signal(pidfd, rustix::process::Signal::KILL).ok();
     }
+    // Its end of this pipe is closed by the end of this process, however that comes.
+    let _kept = mounts.and_then(keep);
     // INVARIANT: `release` stays open until PID 1 is reaped; its closing tells PID 1 that the stub is gone.
     while nix::sys::wait::waitpid(pid, None) == Err(nix::errno::Errno::EINTR) {}
     drop(release);
     released
+}
+
+/// Leaves a process that holds the mount namespace until this one has ended. Taking three dozen mounts down makes the
+/// kernel wait for all processors; the last holder pays for that, and nobody waits for this one. It holds nothing
+/// else. Best effort: without it, PID 1's end takes longer.
+fn keep(mounts: &File) -> Option<PipeWriter> {
+    let (until, alive) = std::io::pipe().ok()?;
+    if let Ok(None) = sys::fork() {
+        drop(alive);
+        let held = nix::unistd::dup2_stdin(&until)
+            .and_then(|()| nix::unistd::dup2_stdout(mounts))
+            .and_then(|()| nix::unistd::dup2_stderr(mounts));
+        // INVARIANT: not the control channel either: its end says that stub and PID 1 are gone.
+        if held.is_ok() && sys::close_from(3, false).is_ok() {
+            std::io::stdin().read_exact(&mut [0]).ok();
+        }
+        std::process::exit(0)
+    }
+    Some(alive)
 }
 
 /// An ordinary user (or a root with no second uid) first becomes root of a namespace of his own: there he may

@@ -16,6 +16,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use nix::sys::signal::Signal;
 use nix::unistd::getppid;
 
+use super::calls;
 use super::stub;
 use super::sys;
 use crate::process::{LaunchError, Launched, StubProcess, receive, send};
@@ -27,7 +28,14 @@ const NAME: &std::ffi::CStr = c"cto-stub";
 /// The harness's end.
 #[derive(Debug)]
 pub(super) struct Zygote {
-    channel: Mutex<UnixStream>,
+    ends: Mutex<Ends>,
+}
+
+#[derive(Debug)]
+struct Ends {
+    channel: UnixStream,
+    /// The first stub's, which was asked for before anybody needed it: its pid is the first answer on the channel.
+    first: Option<UnixStream>,
 }
 
 /// Makes the zygote. Call it first in `main`: it must be the only thread, and what was read before is copied.
@@ -42,7 +50,16 @@ pub fn prepare() -> io::Result<()> {
     }
     // Nobody waits for it: it ends after this process, and init reaps it.
     drop(theirs);
-    PREPARED.set(Zygote { channel: Mutex::new(ours) }).map_err(|_| io::ErrorKind::AlreadyExists.into())
+    let first = ask(&ours)?;
+    let ends = Mutex::new(Ends { channel: ours, first: Some(first) });
+    PREPARED.set(Zygote { ends }).map_err(|_| io::ErrorKind::AlreadyExists.into())
+}
+
+/// Asks for a stub; the value is the harness's end of its control channel.
+fn ask(channel: &UnixStream) -> io::Result<UnixStream> {
+    let (control, theirs) = UnixStream::pair()?;
+    send(channel, &(), &[theirs.as_fd()])?;
+    Ok(control)
 }
 
 /// The one that [`prepare`] made.
@@ -53,11 +70,13 @@ pub(super) fn prepared() -> Option<&'static Zygote> {
 impl Zygote {
     /// A new stub, waiting for its order.
     pub(super) fn fork_stub(&self) -> Result<Launched, LaunchError> {
-        let (control, theirs) = UnixStream::pair().map_err(LaunchError::Channel)?;
-        let channel = self.channel.lock().unwrap_or_else(PoisonError::into_inner);
-        let asked = send(&channel, &(), &[theirs.as_fd()]);
-        drop(theirs);
-        let answer = asked.and_then(|()| receive::<Option<u32>>(&channel)).map_err(LaunchError::Zygote)?;
+        let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
+        let control = match ends.first.take() {
+            Some(first) => Ok(first),
+            None => ask(&ends.channel),
+        };
+        let control = control.map_err(LaunchError::Zygote)?;
+        let answer = receive::<Option<u32>>(&ends.channel).map_err(LaunchError::Zygote)?;
         let pid = answer.and_then(|(pid, _)| pid).ok_or_else(|| {
             LaunchError::Zygote(io::Error::other("the process that makes them is gone, or could not"))
         })?;
@@ -82,6 +101,8 @@ fn come_clean(channel: UnixStream) -> io::Result<UnixStream> {
     std::env::set_current_dir("/")?;
     nix::sys::prctl::set_name(NAME)?;
     forget_the_call()?;
+    // Where it cannot be compiled, the sandbox that needs it says why.
+    calls::prepare().ok();
     Ok(channel)
 }
 

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use super::bench::TestBench;
 
@@ -158,12 +159,40 @@ fn what_becomes_a_sandbox_holds_nothing_of_the_call() {
     };
     assert!(marks.iter().all(|mark| told(child.id()).contains(mark)), "positive control");
     let stubs = descendants(child.id(), "cto-stub");
-    assert_eq!(stubs.len(), 3, "the zygote, a stub and PID 1");
+    assert_eq!(stubs.len(), 4, "the zygote, a stub, PID 1 and the holder of its mounts");
     for stub in stubs {
         assert!(marks.iter().all(|mark| !told(stub).contains(mark)), "{}", told(stub));
     }
     drop(child.stdin.take());
     assert!(child.wait().unwrap().code().is_some());
+}
+
+/// One of them outlives the sandbox, by the time that its mounts take to go; not more, and not when all is killed.
+#[test]
+fn what_stands_beside_a_sandbox_goes_with_it() {
+    for killed in [false, true] {
+        let bench = TestBench::new();
+        let mut child = until_ready(&bench, &["sandbox", "--", "/bin/sh", "-c", "echo ready; read -r line"]);
+        let stubs = descendants(child.id(), "cto-stub");
+        assert!(stubs.len() == 4 && stubs.iter().all(|pid| lives(*pid)), "positive control");
+        if killed {
+            child.kill().unwrap();
+        } else {
+            drop(child.stdin.take());
+        }
+        child.wait().unwrap();
+        let until = Instant::now() + Duration::from_secs(10);
+        while stubs.iter().any(|pid| lives(*pid)) {
+            assert!(Instant::now() < until, "killed: {killed}, left: {stubs:?}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+/// Whether a stub with this pid is there and not only waits to be reaped.
+fn lives(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.contains("(cto-stub)") && !stat.contains("(cto-stub) Z")
 }
 
 /// Pids of the processes called `name` below `top`.
