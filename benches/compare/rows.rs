@@ -142,8 +142,25 @@ engine = "fixture"
 /// entries of `/proc` covered, no nested user namespaces. (bubblewrap has no Landlock, filters system calls only where
 /// somebody hands it a compiled filter, and reads nothing back; none of that is asked of it.)
 pub(crate) fn sandbox(place: &Place) -> Vec<Row> {
+    let mut rows = sandbox_beside_bwrap(place, "`cto sandbox -- /bin/true`");
+    if real_time(true) {
+        rows.extend(sandbox_beside_bwrap(place, "the same, both with real-time priority"));
+        assert!(real_time(false), "the ordinary priority again");
+    }
+    rows
+}
+
+/// Gives this process and what it starts real-time or ordinary priority; false where that is not allowed. On a busy
+/// machine the ordinary one also measures how often the others were asked first.
+fn real_time(wanted: bool) -> bool {
+    let how = if wanted { ["-f", "-p", "50"] } else { ["-o", "-p", "0"] };
+    let output = Command::new("chrt").args(how).arg(std::process::id().to_string()).output();
+    output.is_ok_and(|output| output.status.success())
+}
+
+fn sandbox_beside_bwrap(place: &Place, what: &str) -> Vec<Row> {
     const ROUNDS: usize = 31;
-    let what = vec![("`cto sandbox -- /bin/true`".to_owned(), ("1.2", 1.2))];
+    let what = vec![(what.to_owned(), ("1.2", 1.2))];
     if version("bwrap").is_none() {
         return missing(ROUNDS, what);
     }

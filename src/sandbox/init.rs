@@ -21,7 +21,6 @@ use super::root;
 use super::run;
 use super::sources::Sources;
 use super::stub::NAMESPACES;
-use super::sys;
 use crate::evidence::LayerRow;
 use crate::process::send;
 
@@ -66,7 +65,7 @@ fn confine(
         return Err(Refusal::new("control", "the stub is gone"));
     }
     nix::unistd::sethostname("sandbox").map_err(refused("namespaces", "set the host name"))?;
-    let listener = network(policy)?;
+    let listener = listener(policy)?;
     let open = root::enter(sources, policy)?;
     let mut rows = namespaces(before)?;
     rows.push(layers::root_row(policy, open));
@@ -103,16 +102,10 @@ pub(super) fn stub_is_gone(gate: BorrowedFd<'_>) -> bool {
     polled.is_err() || fds.iter().any(|fd| fd.revents().is_none_or(|events| !events.is_empty()))
 }
 
-/// Loopback is all the network there is.
-fn network(policy: &SandboxPolicy) -> Result<Option<TcpListener>, Refusal> {
-    let socket =
-        std::net::UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).map_err(refused("network", "make a socket"))?;
-    sys::loopback_up(socket.as_fd()).map_err(refused("network", "bring up loopback"))?;
-    policy
-        .listener
-        .then(|| TcpListener::bind((Ipv4Addr::LOCALHOST, LISTENER_PORT)))
-        .transpose()
-        .map_err(refused("network", "open the listener"))
+/// The only door, on the loopback that is all the network there is.
+fn listener(policy: &SandboxPolicy) -> Result<Option<TcpListener>, Refusal> {
+    let open = || TcpListener::bind((Ipv4Addr::LOCALHOST, LISTENER_PORT));
+    policy.listener.then(open).transpose().map_err(refused("network", "open the listener"))
 }
 
 /// One row a namespace: a different identity than the stub's is the proof.

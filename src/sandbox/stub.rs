@@ -6,6 +6,7 @@
 
 use std::fs::File;
 use std::io::{PipeWriter, Read as _, Write as _};
+use std::net::Ipv4Addr;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
 
@@ -54,7 +55,7 @@ pub fn main() -> std::process::ExitCode {
 /// and no other descriptor.
 pub(super) fn serve(control: &UnixStream) -> bool {
     // What needs no policy is done while the harness still finds out which one it will be.
-    let early = Uid::effective().is_root().then(System::open);
+    let early = Uid::effective().is_root().then(Early::make);
     let done = match receive::<Order>(control) {
         Ok(Some((Order::Establish { parent, policy }, _))) => establish(control, parent, &policy, early),
         Ok(Some((Order::TryNamespaces, _))) => {
@@ -70,11 +71,32 @@ pub(super) fn serve(control: &UnixStream) -> bool {
     true
 }
 
+/// What a stub has before it knows its policy.
+struct Early {
+    /// Identities of the namespaces that it came from.
+    before: Vec<String>,
+    system: System,
+}
+
+impl Early {
+    /// Opens what every sandbox has, and enters the network namespace that PID 1 will inherit: the dearest of all to
+    /// make. It belongs to the caller's user namespace, so that nobody inside could ever configure it.
+    fn make() -> Result<Self, Refusal> {
+        let before = init::namespace_ids().map_err(refused("namespaces", "read /proc/self/ns"))?;
+        nix::sched::unshare(CloneFlags::CLONE_NEWNET)
+            .map_err(refused("namespaces", "unshare the network namespace"))?;
+        let socket = std::net::UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0));
+        let socket = socket.map_err(refused("network", "make a socket"))?;
+        sys::loopback_up(socket.as_fd()).map_err(refused("network", "bring up loopback"))?;
+        Ok(Self { before, system: System::open()? })
+    }
+}
+
 fn establish(
     control: &UnixStream,
     parent: i32,
     policy: &SandboxPolicy,
-    early: Option<Result<System, Refusal>>,
+    early: Option<Result<Early, Refusal>>,
 ) -> Result<(), Refusal> {
     nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)
         .map_err(refused("control", "set the parent-death signal"))?;
@@ -90,16 +112,17 @@ fn establish(
     } else {
         become_root_of_a_namespace()?;
     }
-    let before = init::namespace_ids().map_err(refused("namespaces", "read /proc/self/ns"))?;
-    // In a namespace of his own, the caller opens everything anew: there it is his to clone.
-    let system = early.filter(|_| policy.uid.own).unwrap_or_else(System::open)?;
-    let sources = Sources::open(policy, system)?;
+    // In a namespace of his own, the caller makes everything anew: there it is his to clone.
+    let early = early.filter(|_| policy.uid.own).unwrap_or_else(Early::make)?;
+    let sources = Sources::open(policy, early.system)?;
     let (gate, release) = std::io::pipe().map_err(refused("control", "make a pipe"))?;
     let all = NAMESPACES.iter().fold(CloneFlags::empty(), |all, (_, flag)| all | *flag);
-    match sys::clone_into(all).map_err(refused("namespaces", "clone into new namespaces"))? {
+    match sys::clone_into(all - CloneFlags::CLONE_NEWNET)
+        .map_err(refused("namespaces", "clone into new namespaces"))?
+    {
         Made::Child => {
             drop(release);
-            init::run(control, &gate, sources, policy, &before)
+            init::run(control, &gate, sources, policy, &early.before)
         }
         Made::Parent(pid, pidfd) => {
             drop((gate, sources));
