@@ -4,6 +4,7 @@
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 /// The place.
 pub(crate) struct Place {
@@ -60,6 +61,10 @@ impl Place {
         self.git(&path, &["init", "-q", "-b", "main"]);
         self.git(&path, &["add", "-A"]);
         self.git(&path, &["commit", "-qm", "base"]);
+        // As any repository is that was not checked out within this second: a file as young as the index has to be
+        // read to know whether it is clean.
+        std::thread::sleep(Duration::from_millis(1100));
+        self.git(&path, &["update-index", "--force-write-index"]);
         path
     }
 }

@@ -118,7 +118,8 @@ fn by_hand(place: &Place, script: &Path, repository: &Path) {
 }
 
 fn contract(target: &str, mode: &str) -> String {
-    let (risk, paths) = if mode == "none" { ("SAFE", "[]") } else { ("RESTRICTED", r#"["**"]"#) };
+    let (risk, paths, clean_start) =
+        if mode == "none" { ("SAFE", "[]", false) } else { ("RESTRICTED", r#"["**"]"#, true) };
     format!(
         r#"contract_version = "1"
 task_id = "bench"
@@ -130,6 +131,7 @@ risk_class = "{risk}"
 allowed_paths = {paths}
 forbidden_actions = []
 mutation_mode = "{mode}"
+clean_start = {clean_start}
 approval_required = false
 verification_commands = []
 evidence_expectations = []
