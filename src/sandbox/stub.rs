@@ -2,7 +2,8 @@
 //!
 //! It is started by the harness with an empty environment and one descriptor. It opens everything that only
 //! the caller's identity can reach, makes the namespaces, writes the id maps, and then waits: it ends when, and
-//! only when, PID 1 and everything inside is dead. If the harness dies, the kernel kills it, and through it all.
+//! only when, PID 1 and everything inside is dead. If the harness dies, the kernel kills it, and through it all. Only
+//! the holder of the mount namespace (`keep`) outlives it, by the time that the mounts take to go; it can reach none.
 
 use std::fs::File;
 use std::io::{PipeWriter, Read as _, Write as _};
@@ -80,7 +81,9 @@ struct Early {
 
 impl Early {
     /// Opens what every sandbox has, and enters the network namespace that PID 1 will inherit: the dearest of all to
-    /// make. It belongs to the caller's user namespace, so that nobody inside could ever configure it.
+    /// make. It belongs to the caller's user namespace: nobody inside could ever configure it, but where that is the
+    /// host's own, the kernel sends its device events here, too, and only the filter (no netlink but routes) keeps
+    /// them from a payload.
     fn make() -> Result<Self, Refusal> {
         let before = init::namespace_ids().map_err(refused("namespaces", "read /proc/self/ns"))?;
         nix::sched::unshare(CloneFlags::CLONE_NEWNET)
@@ -134,7 +137,7 @@ fn establish(
                 send(control, &Answer::Born, &[pidfd.as_fd()])
                     .map_err(refused("control", "hand out the pidfd"))
             });
-            finish(pid, &pidfd, told, release, mounts.as_ref())
+            finish(pid, &pidfd, told, release, mounts)
         }
     }
 }
@@ -145,14 +148,15 @@ fn finish(
     pidfd: &OwnedFd,
     told: Result<(), Refusal>,
     mut release: PipeWriter,
-    mounts: Option<&File>,
+    mounts: Option<File>,
 ) -> Result<(), Refusal> {
     let released = told.and_then(|()| release.write_all(b"!").map_err(refused("control", "release PID 1")));
     if released.is_err() {
         rustix::process::pidfd_send_signal(pidfd, rustix::process::Signal::KILL).ok();
     }
-    // Its end of this pipe is closed by the end of this process, however that comes.
-    let _kept = mounts.and_then(keep);
+    // Its end of this pipe is closed by the end of this process, however that comes. From here on the other process is
+    // the only one that has `mounts` open, or this one would pay for them after all.
+    let _kept = mounts.and_then(|mounts| keep(&mounts));
     // INVARIANT: `release` stays open until PID 1 is reaped; its closing tells PID 1 that the stub is gone.
     while nix::sys::wait::waitpid(pid, None) == Err(nix::errno::Errno::EINTR) {}
     drop(release);

@@ -91,7 +91,8 @@ fn a_request_to_end_keeps_the_patch_and_leaves_nothing() {
     for name in ["TERM", "INT"] {
         let bench = TestBench::new();
         bench.write("w/a", "one\n");
-        let script = "echo two > a; echo ready; sleep 60";
+        // A shell that is interrupted right before it makes its child waits for that child, which was not.
+        let script = "echo two > a; echo ready; exec sleep 60";
         let words = ["sandbox", "--workspace", "w", "--patch", "p.diff", "--", "/bin/sh", "-c", script];
         let mut child = until_ready(&bench, &words);
         let sent = Command::new("kill").args(["-s", name, &child.id().to_string()]).status().unwrap();
@@ -175,6 +176,14 @@ fn what_stands_beside_a_sandbox_goes_with_it() {
         let mut child = until_ready(&bench, &["sandbox", "--", "/bin/sh", "-c", "echo ready; read -r line"]);
         let stubs = descendants(child.id(), "cto-stub");
         assert!(stubs.len() == 4 && stubs.iter().all(|pid| lives(*pid)), "positive control");
+        let holders: Vec<_> = stubs
+            .iter()
+            .map(|pid| opened(*pid))
+            .filter(|all| all.iter().any(|leads| is_mounts(leads)))
+            .collect();
+        assert_eq!(holders.len(), 1, "one holds the mounts, the stub no more: {holders:?}");
+        let [until, one, other] = holders[0].as_slice() else { panic!("it holds more: {holders:?}") };
+        assert!(until.starts_with("pipe:") && is_mounts(one) && is_mounts(other), "{holders:?}");
         if killed {
             child.kill().unwrap();
         } else {
@@ -187,6 +196,24 @@ fn what_stands_beside_a_sandbox_goes_with_it() {
             std::thread::sleep(Duration::from_millis(5));
         }
     }
+}
+
+/// What the descriptors of a process lead to, in their order.
+fn opened(pid: u32) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(format!("/proc/{pid}/fd")) else { return Vec::new() };
+    let mut all: Vec<(u32, String)> = entries
+        .map(|entry| entry.unwrap().path())
+        .filter_map(|path| {
+            let number = path.file_name()?.to_str()?.parse().ok()?;
+            Some((number, std::fs::read_link(&path).ok()?.display().to_string()))
+        })
+        .collect();
+    all.sort();
+    all.into_iter().map(|(_, leads)| leads).collect()
+}
+
+fn is_mounts(leads: &str) -> bool {
+    leads.starts_with("mnt:[")
 }
 
 /// Whether a stub with this pid is there and not only waits to be reaped.

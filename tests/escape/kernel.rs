@@ -34,6 +34,7 @@ const DANGERS: &[(&str, &str)] = &[
     ("packet", "41,17,3,0"),
     ("alg", "41,38,5,0"),
     ("netlink_audit", "41,16,3,9"),
+    ("netlink_device_events", "41,16,3,15"),
     ("tiocsti", "16,0,0x5412,0"),
     ("tiocsti_high_bits", "16,0,0x100005412,0"),
     ("tioclinux", "16,0,0x541c,0"),
