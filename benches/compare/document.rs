@@ -89,7 +89,7 @@ fn circumstances(place: &Place, load_before: &str) -> String {
     let home = place.path("");
     format!(
         "- Date: {}\n- Machine: {cores} cores, {}, {}, file system {}\n- Load average before: {load_before}; after: {}\n\
-         - Versions: {}\n- Built with `[profile.bench]`: optimised, no link-time optimisation, 16 units\n",
+         - Versions: {}\n- Built with `[profile.release]`, as people run it\n",
         Timestamp::now().to_string().split('T').next().unwrap(),
         said("uname", &["-m"]),
         kernel,

@@ -10,6 +10,7 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 use rustix::process::{
     Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, waitid,
@@ -23,6 +24,9 @@ pub struct Launched {
     /// The control channel, blocking.
     pub control: UnixStream,
 }
+
+/// Stubs that are about to end.
+static LEAVING: Mutex<Vec<StubProcess>> = Mutex::new(Vec::new());
 
 /// A child of this process that becomes a sandbox, held by its pid descriptor. Dropping it leaves it running.
 #[derive(Debug)]
@@ -51,6 +55,20 @@ impl StubProcess {
             (None, None) => "in an unknown way".to_owned(),
         };
         Ok(self.ended.insert(ended).clone())
+    }
+
+    /// Leaves it to end by itself: PID 1 is dead, and with it everything that the stub was there for. It is waited for
+    /// when another is left, so that at most as many are zombies as there were sandboxes at once.
+    pub fn leave(self) {
+        let mut leaving = LEAVING.lock().unwrap_or_else(PoisonError::into_inner);
+        leaving.retain(|stub| !stub.is_reaped());
+        leaving.push(self);
+    }
+
+    /// Reaps it if it has ended; whether that is done.
+    fn is_reaped(&self) -> bool {
+        let ended = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+        !matches!(waitid(WaitId::PidFd(self.pidfd.as_fd()), ended), Ok(None))
     }
 
     /// Kills it; one that has ended already is as good as killed.

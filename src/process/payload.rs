@@ -1,8 +1,9 @@
 //! The owner's hold on a payload: events out, input and signals in, limits of time and output.
 //!
 //! A payload that reaches a limit is asked to end (SIGTERM to everything inside), and after the grace period
-//! its PID 1 is killed, which makes the kernel kill the rest. [`PayloadEvent::Exited`] comes last, after the
-//! stub was reaped, PID 1's pid descriptor says that the namespace is empty, and the pipes are drained.
+//! its PID 1 is killed, which makes the kernel kill the rest. [`PayloadEvent::Exited`] comes last, after PID 1's pid
+//! descriptor says that the namespace is empty, and the pipes are drained. The stub has nothing more to do then, and
+//! nobody waits for it.
 //! Dropping a [`Payload`] kills the tree and waits for its end.
 
 use std::collections::VecDeque;
@@ -11,6 +12,8 @@ use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Signal, pidfd_send_signal};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 use tokio::net::UnixStream;
 use tokio::net::unix::pipe;
 
@@ -68,8 +71,9 @@ pub enum ProcessError {
 /// A running payload.
 #[derive(Debug)]
 pub struct Payload {
-    pub(super) stub: StubProcess,
-    pub(super) init: OwnedFd,
+    // INVARIANT: `Some` until `drop` takes it.
+    pub(super) stub: Option<StubProcess>,
+    pub(super) init: AsyncFd<OwnedFd>,
     pub(super) control: Option<UnixStream>,
     pub(super) frames: Frames,
     pub(super) readers: [Option<Reader>; 2],
@@ -107,6 +111,7 @@ pub(super) enum Woken {
     Output(usize),
     Input,
     Control,
+    Death,
     Time,
 }
 
@@ -126,10 +131,15 @@ impl Payload {
         };
         let readers = [reader(parts.stdout, Stream::Stdout)?, reader(parts.stderr, Stream::Stderr)?];
         let stdin = parts.stdin.map(pipe::Sender::from_owned_fd).transpose().map_err(watch("stdin"))?;
+        #[expect(
+            deprecated,
+            reason = "unsound only for types that change their descriptor; its successor is unsafe"
+        )]
+        let init = AsyncFd::with_interest(parts.init, Interest::READABLE).map_err(watch("pid descriptor"))?;
         let now = Instant::now();
         Ok(Self {
-            stub,
-            init: parts.init,
+            stub: Some(stub),
+            init,
             control: Some(control),
             frames: Frames::default(),
             readers,
@@ -162,6 +172,7 @@ impl Payload {
                     Woken::Output(index) => self.pull(index),
                     Woken::Input => self.feed(),
                     Woken::Control => self.hear(),
+                    Woken::Death => self.bury(),
                     Woken::Time => self.look_at_the_clock(),
                 },
                 Phase::Dead => {
@@ -212,8 +223,8 @@ impl Payload {
 
     /// Kills the whole tree now; [`PayloadEvent::Exited`] still comes when it is dead.
     pub fn kill(&mut self) -> Result<(), ProcessError> {
-        match pidfd_send_signal(&self.init, Signal::KILL) {
-            // Already gone: the end of the control channel is on its way.
+        match pidfd_send_signal(self.init.get_ref(), Signal::KILL) {
+            // Already gone.
             Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
             Err(errno) => Err(ProcessError::Signal(errno.into())),
         }
@@ -233,14 +244,16 @@ impl Payload {
 
 impl Drop for Payload {
     fn drop(&mut self) {
-        if self.phase == Phase::Running {
-            // Either of the two ends the tree; the wait below is bounded by the kernel's own work.
-            let told = self.kill();
-            let killed = self.stub.kill();
-            if told.is_ok() || killed.is_ok() {
-                self.stub.wait().ok();
-                is_dead(&self.init);
-            }
+        let Some(mut stub) = self.stub.take() else { return };
+        if self.phase != Phase::Running {
+            return stub.leave();
+        }
+        // Either of the two ends the tree; the wait below is bounded by the kernel's own work.
+        let told = self.kill();
+        let killed = stub.kill();
+        if told.is_ok() || killed.is_ok() {
+            stub.wait().ok();
+            is_dead(self.init.get_ref());
         }
     }
 }

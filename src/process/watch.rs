@@ -28,6 +28,7 @@ impl Payload {
             () = readable(stderr.as_ref()) => Woken::Output(1),
             () = writable(self.stdin.as_ref(), !self.outgoing.is_empty()) => Woken::Input,
             () = audible(self.control.as_ref()) => Woken::Control,
+            _ = self.init.readable() => Woken::Death,
             () = tokio::time::sleep_until(self.deadline().into()) => Woken::Time,
         }
     }
@@ -146,6 +147,10 @@ impl Payload {
             }
             Ok(count) => self.frames.push(bytes.get(..count).unwrap_or(&[])),
         }
+        self.understand();
+    }
+
+    fn understand(&mut self) {
         loop {
             match self.frames.next::<Up>() {
                 Ok(Some(message)) => self.note(message),
@@ -187,16 +192,25 @@ impl Payload {
         }
     }
 
-    /// Makes sure that the tree is dead, then empties the pipes.
-    fn bury(&mut self) {
-        let seen_dead = self.stub.wait().is_ok() && is_dead(&self.init);
+    /// Makes sure that the tree is dead, then empties the channel and the pipes.
+    pub(super) fn bury(&mut self) {
+        let seen_dead = is_dead(self.init.get_ref());
+        // Below, the kernel is asked, not the reactor: with no writer left, "would block" cannot hide bytes.
+        let mut last = [0_u8; 4096];
+        while let Some(control) = &self.control
+            && let Ok(count) = rustix::io::read(control, &mut last)
+            && count > 0
+        {
+            self.frames.push(last.get(..count).unwrap_or(&[]));
+        }
+        self.control = None;
+        self.understand();
         if !seen_dead {
             "lost:the process tree was not seen to end".clone_into(&mut self.exit.status);
         }
         self.phase = Phase::Dead;
         for index in 0..self.readers.len() {
             let mut chunk = std::mem::take(&mut self.chunk);
-            // Asks the kernel, not the reactor: with no writer left, "would block" cannot hide bytes.
             while let Some(reader) = self.readers.get(index).and_then(Option::as_ref)
                 && let Ok(count) = rustix::io::read(&reader.pipe, &mut chunk)
                 && count > 0

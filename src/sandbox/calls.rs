@@ -60,9 +60,11 @@ const PERSONALITIES: [u64; 3] = [0, 0x0004_0000, 0xffff_ffff];
 /// The filter, once it was compiled in this process or one that it is a fork of.
 static COMPILED: OnceLock<BpfProgram> = OnceLock::new();
 
-/// Compiles the filter in a process of which sandboxes will be forks.
+/// Compiles the filter, unless that was done here or in the process that this one is a fork of.
 pub(super) fn prepare() -> Result<(), FilterError> {
-    COMPILED.set(compile()?).ok();
+    if COMPILED.get().is_none() {
+        COMPILED.set(compile()?).ok();
+    }
     Ok(())
 }
 

@@ -14,6 +14,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use nix::unistd::{Gid, Uid, setresgid, setresuid};
 
+use super::calls;
 use super::layers;
 use super::order::{Answer, Refusal, refused};
 use super::policy::{LISTENER_PORT, SandboxPolicy};
@@ -56,6 +57,8 @@ fn confine(
     policy: &SandboxPolicy,
     before: &[String],
 ) -> Result<(), Refusal> {
+    // In the time that the stub needs for the maps. If it fails, it fails again where it is told.
+    calls::prepare().ok();
     wait_for_the_maps(gate)?;
     become_the_payload(policy)?;
     // Changing identity has cleared it; a stub that died in between has closed its end of the gate.

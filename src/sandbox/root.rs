@@ -68,7 +68,7 @@ pub(super) fn enter(sources: Sources, policy: &SandboxPolicy) -> Result<usize, R
     }
     system.pieces.iter().try_for_each(|piece| lay_system(&root, piece))?;
     devices(&root, &system.devpts)?;
-    proc_fs(&root)?;
+    proc_fs(&scratch, &root)?;
     private_space(&root, policy)?;
     if let Some(source) = tree {
         let pieces = writable.iter().chain(&read_only).chain(&files);
@@ -287,7 +287,7 @@ fn devices(root: &OwnedFd, devpts: &OwnedFd) -> Result<(), Refusal> {
 }
 
 /// A fresh `/proc` of the new pid namespace, read-only, with what concerns the host covered.
-fn proc_fs(root: &OwnedFd) -> Result<(), Refusal> {
+fn proc_fs(scratch: &OwnedFd, root: &OwnedFd) -> Result<(), Refusal> {
     let proc = filesystem("proc", &[], &[], RDONLY | NOSUID | NODEV | NOEXEC)
         .map_err(refused("root", "mount a fresh /proc"))?;
     attach(&proc, root, "proc").map_err(refused("root", "attach /proc"))?;
@@ -300,6 +300,9 @@ fn proc_fs(root: &OwnedFd) -> Result<(), Refusal> {
         RDONLY | NOSUID | NODEV,
     )
     .map_err(refused("root", "make an empty directory"))?;
+    // It goes away with the old root. Closing a mount that is attached nowhere makes the kernel wait for all processors.
+    dir(scratch, "empty")?;
+    attach(&empty, scratch, "empty").map_err(refused("root", "attach the empty directory"))?;
     for name in MASKED {
         let fail = || refused("root", format!("cover /proc/{name}"));
         let Ok(on) = beneath(proc.as_fd(), Path::new(name), OFlags::PATH) else { continue };

@@ -26,23 +26,33 @@ const EVERYBODY: Pid = Pid::from_raw(-1);
 
 /// Runs the payload to its end; the value is PID 1's exit code, which nobody reads.
 pub(super) fn payload(control: &UnixStream, gate: &PipeReader, policy: &SandboxPolicy) -> i32 {
-    let Ok(Some((Down::Go, stdio))) = receive::<Down>(control) else { return 1 };
-    let started = Instant::now();
-    let begun = begin(stdio, policy);
+    let begun = begin(control, policy);
     let said = match &begun {
         Ok(_) => send(control, &Up::Started, &[]),
         Err((act, errno)) => send(control, &Up::NotStarted { act: act.clone(), errno: *errno as i32 }, &[]),
     };
     match (begun, said) {
-        (Ok((pid, signals)), Ok(())) => supervise(control, gate, pid, &signals, started),
+        (Ok(begun), Ok(())) => supervise(control, gate, &begun),
         _ => 1,
     }
 }
 
 type Failed = (String, Errno);
 
-/// Forks the payload and waits until it was executed.
-fn begin(stdio: Vec<OwnedFd>, policy: &SandboxPolicy) -> Result<(Pid, SignalFd), Failed> {
+/// A payload that was executed.
+struct Begun {
+    pid: Pid,
+    /// Tells of children that ended.
+    signals: SignalFd,
+    /// When the word to go had come.
+    started: Instant,
+}
+
+/// What the payload's process writes when it has the word to go.
+const GOING: u8 = b'!';
+
+/// Forks the payload, which waits for the word to go by itself, and waits until it was executed.
+fn begin(control: &UnixStream, policy: &SandboxPolicy) -> Result<Begun, Failed> {
     let failed = |act: &str| {
         let act = act.to_owned();
         move |errno| (act, errno)
@@ -56,15 +66,18 @@ fn begin(stdio: Vec<OwnedFd>, policy: &SandboxPolicy) -> Result<(Pid, SignalFd),
     match sys::fork().map_err(failed("fork"))? {
         None => {
             drop(outcome);
-            become_payload(&stdio, policy, report)
+            become_payload(control, policy, report)
         }
         Some(pid) => {
-            drop((report, stdio));
+            drop(report);
+            let unreadable = |_| ("read the outcome".to_owned(), Errno::EIO);
+            outcome.read_exact(&mut [0]).map_err(unreadable)?;
+            let started = Instant::now();
             let mut text = String::new();
             // The payload's end of this pipe is closed by execve; anything before that is the failure.
-            outcome.read_to_string(&mut text).map_err(|_| ("read the outcome".to_owned(), Errno::EIO))?;
+            outcome.read_to_string(&mut text).map_err(unreadable)?;
             match text.split_once(' ') {
-                None => Ok((pid, signals)),
+                None => Ok(Begun { pid, signals, started }),
                 Some((errno, act)) => {
                     let errno = errno.parse().map_or(Errno::EIO, Errno::from_raw);
                     Err((act.to_owned(), errno))
@@ -74,9 +87,12 @@ fn begin(stdio: Vec<OwnedFd>, policy: &SandboxPolicy) -> Result<(Pid, SignalFd),
     }
 }
 
-/// In the payload's process: the last preparations, then execve.
-fn become_payload(stdio: &[OwnedFd], policy: &SandboxPolicy, mut report: PipeWriter) -> ! {
-    let Err((act, errno)) = prepare_and_execute(stdio, policy);
+/// In the payload's process: the word to go, the last preparations, then execve. It is made before the word comes, so
+/// that nobody waits for the fork; whoever does not get the word ends without one.
+fn become_payload(control: &UnixStream, policy: &SandboxPolicy, mut report: PipeWriter) -> ! {
+    let Ok(Some((Down::Go, stdio))) = receive::<Down>(control) else { std::process::exit(127) };
+    let going = report.write_all(&[GOING]).map_err(|_| ("report".to_owned(), Errno::EPIPE));
+    let Err((act, errno)) = going.and_then(|()| prepare_and_execute(&stdio, policy));
     // PID 1 waits for this text or for the end of the pipe; both tell it.
     report.write_all(format!("{} {act}", errno as i32).as_bytes()).ok();
     std::process::exit(127)
@@ -154,7 +170,8 @@ fn execute(policy: &SandboxPolicy) -> Result<Infallible, Failed> {
 }
 
 /// Reaps until the payload ends; passes signals on; ends at once when harness or stub is gone.
-fn supervise(control: &UnixStream, gate: &PipeReader, pid: Pid, signals: &SignalFd, started: Instant) -> i32 {
+fn supervise(control: &UnixStream, gate: &PipeReader, begun: &Begun) -> i32 {
+    let Begun { pid, signals, started } = begun;
     loop {
         let mut fds = [
             PollFd::new(control.as_fd(), PollFlags::POLLIN),
@@ -172,7 +189,7 @@ fn supervise(control: &UnixStream, gate: &PipeReader, pid: Pid, signals: &Signal
         }
         if child {
             while matches!(signals.read_signal(), Ok(Some(_))) {}
-            if let Some(end) = reap(pid, started) {
+            if let Some(end) = reap(*pid, *started) {
                 return i32::from(send(control, &end, &[]).is_err());
             }
         }
@@ -180,7 +197,7 @@ fn supervise(control: &UnixStream, gate: &PipeReader, pid: Pid, signals: &Signal
             // A signal that finds nobody has found everybody dead already.
             match receive::<Down>(control) {
                 Ok(Some((Down::Terminate, _))) => drop(kill(EVERYBODY, Signal::SIGTERM)),
-                Ok(Some((Down::Interrupt, _))) => drop(killpg(pid, Signal::SIGINT)),
+                Ok(Some((Down::Interrupt, _))) => drop(killpg(*pid, Signal::SIGINT)),
                 Ok(Some((Down::Go, _)) | None) | Err(_) => return 1,
             }
         }

@@ -118,7 +118,7 @@ fn establish(
     // In a namespace of his own, the caller makes everything anew: there it is his to clone.
     let early = early.filter(|_| policy.uid.own).unwrap_or_else(Early::make)?;
     let sources = Sources::open(policy, early.system)?;
-    let (gate, release) = std::io::pipe().map_err(refused("control", "make a pipe"))?;
+    let (gate, mut release) = std::io::pipe().map_err(refused("control", "make a pipe"))?;
     let all = NAMESPACES.iter().fold(CloneFlags::empty(), |all, (_, flag)| all | *flag);
     match sys::clone_into(all - CloneFlags::CLONE_NEWNET)
         .map_err(refused("namespaces", "clone into new namespaces"))?
@@ -128,29 +128,31 @@ fn establish(
             init::run(control, &gate, sources, policy, &early.before)
         }
         Made::Parent(pid, pidfd) => {
-            drop((gate, sources));
             let mapped =
                 write_maps(&format!("/proc/{pid}"), policy.uid.inside, policy.uid.host_uid, policy.uid);
             // Now or never: once PID 1 has changed identity, an ordinary user may not look at it.
             let mounts = File::open(format!("/proc/{pid}/ns/mnt")).ok();
-            let told = mapped.and_then(|()| {
+            let released = mapped.and_then(|()| {
+                // In this order: what PID 1 says on the same channel comes after it.
                 send(control, &Answer::Born, &[pidfd.as_fd()])
-                    .map_err(refused("control", "hand out the pidfd"))
+                    .map_err(refused("control", "hand out the pidfd"))?;
+                release.write_all(b"!").map_err(refused("control", "release PID 1"))
             });
-            finish(pid, &pidfd, told, release, mounts)
+            // Only now: PID 1 was waiting.
+            drop((gate, sources));
+            finish(pid, &pidfd, released, release, mounts)
         }
     }
 }
 
-/// Releases PID 1, or ends it if it cannot be released; then waits for its end.
+/// Ends PID 1 if it could not be released; waits for its end.
 fn finish(
     pid: Pid,
     pidfd: &OwnedFd,
-    told: Result<(), Refusal>,
-    mut release: PipeWriter,
+    released: Result<(), Refusal>,
+    release: PipeWriter,
     mounts: Option<File>,
 ) -> Result<(), Refusal> {
-    let released = told.and_then(|()| release.write_all(b"!").map_err(refused("control", "release PID 1")));
     if released.is_err() {
         rustix::process::pidfd_send_signal(pidfd, rustix::process::Signal::KILL).ok();
     }

@@ -102,8 +102,6 @@ fn come_clean(channel: UnixStream) -> io::Result<UnixStream> {
     std::env::set_current_dir("/")?;
     nix::sys::prctl::set_name(NAME)?;
     forget_the_call()?;
-    // Where it cannot be compiled, the sandbox that needs it says why.
-    calls::prepare().ok();
     Ok(channel)
 }
 
@@ -150,6 +148,9 @@ fn live(channel: UnixStream) -> bool {
                 if send(&channel, &made.ok().flatten(), &[]).is_err() {
                     return false;
                 }
+                // For the next ones: the first, for which somebody waits, compiles it while it waits itself. Where it
+                // cannot be compiled, the sandbox that needs it says why.
+                calls::prepare().ok();
             }
         }
     }

@@ -25,28 +25,40 @@ pub(super) fn token_checksum_holds(body: &[u8]) -> bool {
     })
 }
 
-/// Shannon entropy of `bytes` in thousandths of a bit for each byte.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    clippy::cast_precision_loss,
-    reason = "counts are below 2^16 and the result lies between 0 and 8000"
-)]
+/// Shannon entropy of `bytes` in thousandths of a bit for each byte, rounded down. In whole numbers: the same on every
+/// machine that replays an inspection, and no mathematical library to start with.
 pub(super) fn entropy_millibits(bytes: &[u8]) -> u32 {
-    let mut counts = [0_u32; 256];
+    let mut counts = [0_u64; 256];
     for byte in bytes {
         if let Some(count) = counts.get_mut(usize::from(*byte)) {
             *count += 1;
         }
     }
-    let total = bytes.len() as f64;
-    let bits: f64 = counts
-        .iter()
-        .filter(|count| **count > 0)
-        .map(|count| f64::from(*count) / total)
-        .map(|share| -share * share.log2())
-        .sum();
-    (bits * 1000.0) as u32
+    let weighted = |count: u64| u128::from(count) * u128::from(log2(count));
+    let total = bytes.len() as u64;
+    // The sum of -p log p, with p = count / total.
+    let known: u128 = counts.iter().copied().map(weighted).sum();
+    let bits = weighted(total).saturating_sub(known);
+    let millibits = (bits * 1000).checked_div(u128::from(total) << FRACTION);
+    millibits.and_then(|millibits| u32::try_from(millibits).ok()).unwrap_or(0)
+}
+
+/// Bits after the point in what [`log2`] gives.
+const FRACTION: u32 = 24;
+
+/// Binary logarithm, 0 for 0: the bits after the point are what squaring the number doubles, one after the other.
+fn log2(value: u64) -> u64 {
+    let Some(whole) = value.checked_ilog2() else { return 0 };
+    let one = 1_u128 << 62;
+    let mut mantissa = (u128::from(value) << 62) >> whole;
+    let mut result = u64::from(whole);
+    for _ in 0..FRACTION {
+        mantissa = (mantissa * mantissa) >> 62;
+        let carry = mantissa >= 2 * one;
+        mantissa >>= u32::from(carry);
+        result = (result << 1) | u64::from(carry);
+    }
+    result
 }
 
 /// Whether `value` looks drawn by chance: some part of it between separators is long, mixes digits with letters,
@@ -85,6 +97,21 @@ mod tests {
         assert!(token_checksum_holds(body.as_bytes()));
         assert!(!token_checksum_holds(body.replacen('z', "y", 1).as_bytes()));
         assert!(!token_checksum_holds(b"short"));
+    }
+
+    #[test]
+    fn entropy_is_shannons() {
+        for (text, millibits) in [("", 0), ("aaaa", 0), ("abab", 1000), ("abcd", 2000), ("abc", 1584)] {
+            assert_eq!(entropy_millibits(text.as_bytes()), millibits, "{text}");
+        }
+        for length in 1..400_u32 {
+            let text: Vec<u8> = (0..length).map(|at| (at * at % 97).to_le_bytes()[0]).collect();
+            let count = |byte: u8| text.iter().map(|other| f64::from(u8::from(*other == byte))).sum::<f64>();
+            let present = (0..=255).map(|byte| count(byte) / f64::from(length)).filter(|share| *share > 0.0);
+            let expected = present.map(|share| -share * share.log2() * 1000.0).sum::<f64>();
+            let difference = f64::from(entropy_millibits(&text)) - expected;
+            assert!((-1.001..0.001).contains(&difference), "{length}: {difference}");
+        }
     }
 
     #[test]
