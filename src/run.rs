@@ -41,7 +41,7 @@ use crate::inspection::secrets::Scanner;
 use crate::vocab::{EngineId, RunId, Timestamp, counted};
 
 use execute::Tools;
-use gather::{Seen, Settings};
+use gather::{Probing, Seen, Settings};
 use input::Asked;
 use recording::{RecordError, Recording, Stopwatch};
 use report::Told;
@@ -58,10 +58,11 @@ pub fn run(home: &Home, request: &RunRequest, observer: &mut dyn Observer) -> Re
 
 /// Decides what `request` names, and starts nothing. The document is what a run would seal.
 pub fn decide_only(home: &Home, request: &RunRequest) -> Result<DecisionDocument, RunError> {
+    let probing = Probing::begin(home);
     let settings = Settings::read(home)?;
     let asked = Asked::seal(request, &settings.ceilings)?;
-    asked.refuse_secret_names(&scanner()?)?;
-    let scene = Scene::look(home, request, settings, asked, RunId::new())?;
+    asked.refuse_secret_names(&Scanner::embedded())?;
+    let scene = Scene::look(home, request, settings, asked, RunId::new(), probing)?;
     let audit = Audit::new(home.state(), scene.account());
     audit.act(Act::Decide, None, scene.asked.contract.digest().to_string()).map_err(RecordError::from)?;
     Ok(scene.decide(home)?.document().clone())
@@ -83,9 +84,10 @@ impl Scene {
         settings: Settings,
         asked: Asked,
         run_id: RunId,
+        probing: Probing,
     ) -> Result<Self, RecordError> {
         let bundles = bundles::place(&request.cwd, request.out.as_deref());
-        let seen = Seen::look(home, &settings, &asked, &bundles)?;
+        let seen = Seen::look(home, &settings, &asked, &bundles, probing)?;
         let facts = gather::facts(&settings, &asked, request.engine.as_ref(), &seen, home.caller_uid()?)?;
         Ok(Self { settings, asked, seen, facts, run_id })
     }
@@ -138,24 +140,21 @@ impl Scene {
     }
 }
 
-fn scanner() -> Result<Scanner, RecordError> {
-    Scanner::embedded().map_err(|error| RecordError::Program(error.to_string()))
-}
-
 async fn tell(
     home: &Home,
     request: &RunRequest,
     observer: &mut dyn Observer,
 ) -> Result<RunOutcome, RunError> {
+    let stop = Stop::listen().map_err(RecordError::Loop)?;
+    let probing = Probing::begin(home);
     let settings = Settings::read(home)?;
     let asked = Asked::seal(request, &settings.ceilings)?;
-    let scanner = Arc::new(scanner()?);
+    let scanner = Arc::new(Scanner::embedded());
     asked.refuse_secret_names(&scanner)?;
-    let stop = Stop::listen().map_err(RecordError::Loop)?;
     clean_up(home)?;
 
     let watch = Stopwatch::begin(Step::Facts, observer);
-    let mut scene = Scene::look(home, request, settings, asked, RunId::new())?;
+    let mut scene = Scene::look(home, request, settings, asked, RunId::new(), probing)?;
     bundles::refuse_unfit(&bundles::place(&request.cwd, request.out.as_deref()), &scene.seen.source)?;
     watch.end("", true, observer);
     stop.recording_begins();

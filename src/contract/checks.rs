@@ -49,9 +49,9 @@ pub struct CheckGroup {
 #[derive(Debug)]
 pub struct CheckPatterns {
     groups: Vec<CheckGroup>,
-    exact: PathGlobs,
+    exact: OnceLock<PathGlobs>,
     /// Of the pattern in lower case, for paths in lower case.
-    any_case: PathGlobs,
+    any_case: OnceLock<PathGlobs>,
     /// Patterns in lower case → as they are in the table.
     written: BTreeMap<String, String>,
     python: PythonModules,
@@ -70,19 +70,12 @@ impl CheckPatterns {
         TABLE.get_or_init(|| {
             let table: Table =
                 toml::from_str(EMBEDDED).expect("the embedded check-patterns.toml is well formed");
-            let patterns = |exact: bool| {
-                let groups = table.group.iter().filter(move |group| group.exact_case == exact);
-                groups.flat_map(|group| &group.patterns)
-            };
-            let globs = |patterns: &[String]| {
-                PathGlobs::new(patterns).expect("the embedded check patterns are globs")
-            };
-            let written: BTreeMap<String, String> =
-                patterns(false).map(|pattern| (pattern.to_ascii_lowercase(), pattern.clone())).collect();
+            let any_case = table.group.iter().filter(|group| !group.exact_case);
+            let patterns = any_case.flat_map(|group| &group.patterns);
             Self {
-                exact: globs(&patterns(true).cloned().collect::<Vec<_>>()),
-                any_case: globs(&written.keys().cloned().collect::<Vec<_>>()),
-                written,
+                exact: OnceLock::new(),
+                any_case: OnceLock::new(),
+                written: patterns.map(|pattern| (pattern.to_ascii_lowercase(), pattern.clone())).collect(),
                 python: table.python,
                 groups: table.group,
             }
@@ -99,9 +92,9 @@ impl CheckPatterns {
     #[must_use]
     pub fn matching_bytes(&self, path: &[u8]) -> Option<&str> {
         // A patch can put a file, a link or a folder under the name, so folder patterns count for each of them.
-        let any_case = || self.any_case.matching_bytes(&path.to_ascii_lowercase(), true);
+        let any_case = || self.globs(false).matching_bytes(&path.to_ascii_lowercase(), true);
         let as_written = |pattern: &str| self.written.get(pattern).map(String::as_str);
-        let by_glob = self.exact.matching_bytes(path, true).or_else(|| any_case().and_then(as_written));
+        let by_glob = self.globs(true).matching_bytes(path, true).or_else(|| any_case().and_then(as_written));
         by_glob.or_else(|| self.python.shadowed(path))
     }
 
@@ -113,8 +106,22 @@ impl CheckPatterns {
 
     /// Digest of the table's exact text; part of the policy digest.
     #[must_use]
-    pub fn digest(&self) -> Digest {
+    pub fn digest() -> Digest {
         Digest::of(EMBEDDED.as_bytes())
+    }
+
+    /// One of the two sets of globs, compiled when a first path is looked at: many runs change nothing.
+    #[expect(clippy::expect_used, reason = "the text is part of the program, and a test reads it")]
+    fn globs(&self, exact_case: bool) -> &PathGlobs {
+        let globs =
+            |patterns: &[String]| PathGlobs::new(patterns).expect("the embedded check patterns are globs");
+        if exact_case {
+            let groups = self.groups.iter().filter(|group| group.exact_case);
+            self.exact
+                .get_or_init(|| globs(&groups.flat_map(|group| &group.patterns).cloned().collect::<Vec<_>>()))
+        } else {
+            self.any_case.get_or_init(|| globs(&self.written.keys().cloned().collect::<Vec<_>>()))
+        }
     }
 }
 

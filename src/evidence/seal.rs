@@ -24,7 +24,7 @@ use crate::vocab::{Digest, GitId, Timestamp, Verdict};
 /// The root's name until it is published.
 const UNPUBLISHED: &str = "root.dsse.json.part";
 /// Threads that sync: file systems join syncs that wait together into one commit.
-const SYNC_THREADS: usize = 8;
+const SYNC_THREADS: usize = 16;
 
 /// What the root says beyond what the report says.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -22,7 +22,7 @@ fn change<'a>(path: &'a str, lines: &[&'a str]) -> ChangeView<'a> {
 }
 
 fn inspect(contract: &TaskContract, changes: &[ChangeView<'_>]) -> PatchInspection {
-    inspect_changes(contract, changes, &[], &Scanner::embedded().unwrap())
+    inspect_changes(contract, changes, &[], &Scanner::embedded())
 }
 
 fn codes(inspection: &PatchInspection) -> Vec<(&str, &str)> {

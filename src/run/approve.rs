@@ -114,9 +114,10 @@ pub(super) async fn wait(
             continue;
         }
         // Somebody answered: look at everything again, as a fresh start would.
+        let probing = gather::Probing::begin(home);
         let settings = gather::Settings::read(home).map_err(failed)?;
         let asked = scene.asked.clone();
-        *scene = Scene::look(home, request, settings, asked, scene.run_id.clone())?;
+        *scene = Scene::look(home, request, settings, asked, scene.run_id.clone(), probing)?;
         decision = scene.decide(home)?;
         let document = decision.document();
         if document.waits_only_for_approval() && document.request_digest != open.request_digest {

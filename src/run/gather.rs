@@ -4,6 +4,7 @@
 //! never a reason to stop looking at the rest. Nothing here decides.
 
 use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
 
 use serde::Serialize;
 
@@ -19,6 +20,8 @@ use crate::eligibility::{
     Ownership, RegistryFacts, Requester,
 };
 use crate::home::{Accounts, Config, Home, RegisteredCriticality, RegisteredOwnership, Registry};
+use crate::inspection::secrets::Scanner;
+use crate::sandbox::{self, ProbeError};
 use crate::store::{Store, StoreError};
 use crate::verification::{Described, Provisions, SearchPlaces};
 use crate::vocab::{Digest, EngineId, PublicKey, RunId, Timestamp};
@@ -66,7 +69,7 @@ impl Settings {
         Digest::of_json(&PolicyInputs {
             domain: "cto-policy-v1",
             gate_set: GATE_SET,
-            check_patterns: CheckPatterns::embedded().digest(),
+            check_patterns: CheckPatterns::digest(),
             secret_rules: crate::inspection::secrets::rules_digest(),
             config: &self.config,
             registry: &self.registry,
@@ -119,6 +122,36 @@ pub(super) struct Seen {
     pub(super) host: Observed<HostFacts>,
 }
 
+/// The probe of this host on its way: it waits for a whole sandbox to stand, and what is read meanwhile is files.
+/// Dropping it waits for its end, so that nothing of it is left behind.
+pub(super) struct Probing(Option<JoinHandle<Result<HostFacts, ProbeError>>>);
+
+impl Probing {
+    /// Begins it, and beside it the compilation of the secret rules, which somebody will need soon.
+    pub(super) fn begin(home: &Home) -> Self {
+        let home = home.clone();
+        let probing = std::thread::spawn(move || sandbox::probe(&home));
+        std::thread::spawn(Scanner::warm_up);
+        Self(Some(probing))
+    }
+
+    fn answer(mut self) -> Observed<HostFacts> {
+        let died = || Observed::Error("the probe of this host died".to_owned());
+        match self.0.take().map(JoinHandle::join) {
+            Some(Ok(Ok(facts))) => Observed::Seen(facts),
+            Some(Ok(Err(error))) => Observed::Error(error.to_string()),
+            Some(Err(_)) | None => died(),
+        }
+    }
+}
+
+impl Drop for Probing {
+    fn drop(&mut self) {
+        // What it found or died of, nobody wants to know.
+        self.0.take().map(JoinHandle::join);
+    }
+}
+
 impl Seen {
     /// Looks at everything that `asked` touches. `bundles` is where evidence goes.
     pub(super) fn look(
@@ -126,6 +159,7 @@ impl Seen {
         settings: &Settings,
         asked: &Asked,
         bundles: &Path,
+        probing: Probing,
     ) -> Result<Self, RecordError> {
         let contract = asked.contract.task();
         let exe = std::env::current_exe().map_err(|error| RecordError::Program(error.to_string()))?;
@@ -135,24 +169,17 @@ impl Seen {
         if !(contract.inputs.is_empty() && contract.toolchains.is_empty()) {
             kept_out.extend(evidence_places(home)?);
         }
-        // The probe waits for a whole sandbox to stand; what is looked at meanwhile is files.
-        std::thread::scope(|scope| {
-            let probing = scope.spawn(|| crate::sandbox::probe(home));
-            let (provisions, described) = Provisions::describe(
-                contract,
-                &settings.config.toolchains,
-                &SearchPlaces::of_this_process(),
-                &kept_out,
-            );
-            let source = Source::look(home, &settings.registry, asked, bundles);
-            let engines = Engines::look(home, &settings.config, contract, beside)?;
-            let host = match probing.join() {
-                Ok(Ok(facts)) => Observed::Seen(facts),
-                Ok(Err(error)) => Observed::Error(error.to_string()),
-                Err(_) => Observed::Error("the probe of this host died".to_owned()),
-            };
-            Ok(Self { source, engines, provisions, described, kept_out, host })
-        })
+        let (provisions, described) = Provisions::describe(
+            contract,
+            &settings.config.toolchains,
+            &SearchPlaces::of_this_process(),
+            &kept_out,
+        );
+        let source = Source::look(home, &settings.registry, asked, bundles);
+        let engines = Engines::look(home, &settings.config, contract, beside)?;
+        let host = probing.answer();
+        sandbox::expect_another();
+        Ok(Self { source, engines, provisions, described, kept_out, host })
     }
 }
 

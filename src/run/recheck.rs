@@ -92,7 +92,7 @@ fn derive(
         return Err(Wrong::Failed("the patch changes other files than the report says".to_owned()));
     }
     if let Some(contract) = &contents.contract {
-        let scanner = Scanner::embedded().map_err(failed)?;
+        let scanner = Scanner::embedded();
         let unsaid = contents.unsaid(&inspect_patch(contract.task(), &patch, &scanner));
         if !unsaid.is_empty() {
             return Err(Wrong::Failed(format!("the report is not the patch's: {}", unsaid.join("; "))));
@@ -209,7 +209,7 @@ async fn carry_out(
         let laid = VerificationTree::prepare(&derived.base, patch, &files, &placement);
         laid.map(|laid| ReadyTree::of(&laid)).map_err(|error| error.to_string())
     };
-    let scanner = Scanner::embedded().map_err(|error| text(&error))?;
+    let scanner = Scanner::embedded();
     let (_never, cancelled) = watch::channel(false);
     let verified = run_again(Verification {
         contract: task,

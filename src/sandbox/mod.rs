@@ -24,4 +24,4 @@ mod zygote;
 pub use establish::{Sandbox, SandboxError, Stdio, StubProgram};
 pub use policy::{Bind, INSIDE_HOME, INSIDE_PATH, LISTENER_PORT, Purpose, SandboxPolicy};
 pub use probe::{DoctorRow, ProbeError, doctor, probe, probe_with};
-pub use zygote::prepare as prepare_zygote;
+pub use zygote::{expect_another, prepare as prepare_zygote};

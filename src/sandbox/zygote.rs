@@ -34,8 +34,8 @@ pub(super) struct Zygote {
 #[derive(Debug)]
 struct Ends {
     channel: UnixStream,
-    /// The first stub's, which was asked for before anybody needed it: its pid is the first answer on the channel.
-    first: Option<UnixStream>,
+    /// Of a stub that was asked for before anybody needed it: its pid is the next answer on the channel.
+    ready: Option<UnixStream>,
 }
 
 /// Makes the zygote. Call it first in `main`: it must be the only thread, and what was read before is copied.
@@ -51,8 +51,8 @@ pub fn prepare() -> io::Result<()> {
     // Nobody waits for it: it ends after this process, and init reaps it.
     drop(theirs);
     // One that is gone already is found gone by whoever needs it; the program `cto-stub` does not take its place.
-    let first = ask(&ours).ok();
-    let ends = Mutex::new(Ends { channel: ours, first });
+    let ready = ask(&ours).ok();
+    let ends = Mutex::new(Ends { channel: ours, ready });
     PREPARED.set(Zygote { ends }).map_err(|_| io::ErrorKind::AlreadyExists.into())
 }
 
@@ -68,12 +68,23 @@ pub(super) fn prepared() -> Option<&'static Zygote> {
     PREPARED.get()
 }
 
+/// Says that one more sandbox will be wanted soon: its stub does what needs no policy meanwhile. One that is not
+/// wanted after all ends with this process.
+pub fn expect_another() {
+    let Some(zygote) = prepared() else { return };
+    let mut ends = zygote.ends.lock().unwrap_or_else(PoisonError::into_inner);
+    if ends.ready.is_none() {
+        // A zygote that is gone is found gone by whoever needs it.
+        ends.ready = ask(&ends.channel).ok();
+    }
+}
+
 impl Zygote {
     /// A new stub, waiting for its order.
     pub(super) fn fork_stub(&self) -> Result<Launched, LaunchError> {
         let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
-        let control = match ends.first.take() {
-            Some(first) => Ok(first),
+        let control = match ends.ready.take() {
+            Some(ready) => Ok(ready),
             None => ask(&ends.channel),
         };
         let control = control.map_err(LaunchError::Zygote)?;

@@ -84,7 +84,7 @@ impl Bench {
             files: files.to_vec(),
         };
         let (result, base) = (ready(self.tree("result", result)), ready(self.tree("base", base)));
-        let scanner = Scanner::embedded().unwrap();
+        let scanner = Scanner::embedded();
         let verification = Verification {
             contract: &contract,
             provisions: Ok(&self.provisions),

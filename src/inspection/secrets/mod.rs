@@ -10,7 +10,7 @@ mod rules;
 mod scan;
 
 pub use rules::rules_digest;
-pub use scan::{Scanner, Secret, SecretRuleError};
+pub use scan::{Scanner, Secret};
 
 #[cfg(test)]
 mod tests;

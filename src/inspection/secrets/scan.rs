@@ -1,6 +1,6 @@
 //! Finding secrets in bytes.
 
-use std::sync::{PoisonError, RwLock};
+use std::sync::{LazyLock, PoisonError, RwLock};
 
 use regex::bytes::{Regex, RegexBuilder};
 
@@ -20,11 +20,8 @@ const MOST_KNOWN_BYTES: usize = 64 << 10;
 /// Of them those that were met in passing, so that chatter cannot take the place of what a patch holds.
 const MOST_IN_PASSING: usize = MOST_KNOWN / 2;
 
-/// The rules, compiled, and the secrets met so far.
+/// The rules, and the secrets met so far.
 pub struct Scanner {
-    /// Whether any rule is worth trying.
-    hint: Regex,
-    rules: Vec<(&'static Rule, Regex)>,
     known: RwLock<Known>,
 }
 
@@ -66,25 +63,27 @@ impl Secret {
     }
 }
 
-/// A rule of the embedded set does not compile: a defect of this program.
-#[derive(Debug, thiserror::Error)]
-#[error("the embedded secret rule `{rule}` could not be compiled: {source}")]
-pub struct SecretRuleError {
-    /// Which rule.
-    pub rule: &'static str,
-    /// What the pattern compiler says.
-    pub source: regex::Error,
-}
+/// Whether any rule is worth trying on some bytes.
+static HINT: LazyLock<Regex> = LazyLock::new(|| {
+    let hints: Vec<String> =
+        RULES.iter().flat_map(|rule| rule.hints).map(|hint| regex::escape(hint)).collect();
+    compile(&format!("(?i:{})", hints.join("|")))
+});
+/// The rules with their patterns, compiled when a first hint is met: what most runs print holds none.
+static COMPILED: LazyLock<Vec<(&Rule, Regex)>> =
+    LazyLock::new(|| RULES.iter().map(|rule| (rule, compile(rule.pattern))).collect());
 
 impl Scanner {
-    /// The embedded rule set.
-    pub fn embedded() -> Result<Self, SecretRuleError> {
-        let hints: Vec<String> =
-            RULES.iter().flat_map(|rule| rule.hints).map(|hint| regex::escape(hint)).collect();
-        let hint = compile("hints", &format!("(?i:{})", hints.join("|")))?;
-        let rules =
-            RULES.iter().map(|rule| Ok((rule, compile(rule.id, rule.pattern)?))).collect::<Result<_, _>>()?;
-        Ok(Self { hint, rules, known: RwLock::default() })
+    /// The embedded rule set, and no secret met yet.
+    #[must_use]
+    pub fn embedded() -> Self {
+        Self { known: RwLock::default() }
+    }
+
+    /// Compiles the rules now, where there is time for it, and not at the first hint.
+    pub fn warm_up() {
+        LazyLock::force(&HINT);
+        LazyLock::force(&COMPILED);
     }
 
     /// Names of the run itself, which everybody may read and which no engine's word makes secret.
@@ -138,12 +137,12 @@ impl Scanner {
     #[must_use]
     pub fn scan(&self, bytes: &[u8]) -> Vec<Secret> {
         let mut found = Vec::new();
-        if self.hint.is_match(bytes) {
-            self.scan_rules(bytes, &mut found);
+        if HINT.is_match(bytes) {
+            scan_rules(bytes, &mut found);
             // In a line of JSON a line break is two characters, the second of them a letter: a secret behind it
             // would look like the end of a longer word.
             if let Some(open) = without_escapes(bytes) {
-                self.scan_rules(&open, &mut found);
+                scan_rules(&open, &mut found);
             }
         }
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
@@ -155,14 +154,14 @@ impl Scanner {
         }
         without_overlap(found, bytes)
     }
+}
 
-    fn scan_rules(&self, bytes: &[u8], found: &mut Vec<Secret>) {
-        for (rule, regex) in &self.rules {
-            for captures in regex.captures_iter(bytes) {
-                let Some(secret) = captures.get(1).or_else(|| captures.get(0)) else { continue };
-                if (rule.believe)(secret.as_bytes()) {
-                    found.push(at(rule.id, secret.start(), secret.as_bytes()));
-                }
+fn scan_rules(bytes: &[u8], found: &mut Vec<Secret>) {
+    for (rule, regex) in COMPILED.iter() {
+        for captures in regex.captures_iter(bytes) {
+            let Some(secret) = captures.get(1).or_else(|| captures.get(0)) else { continue };
+            if (rule.believe)(secret.as_bytes()) {
+                found.push(at(rule.id, secret.start(), secret.as_bytes()));
             }
         }
     }
@@ -195,12 +194,16 @@ impl Known {
 impl std::fmt::Debug for Scanner {
     /// Says nothing about remembered secrets.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Scanner").field("rules", &self.rules.len()).finish_non_exhaustive()
+        f.debug_struct("Scanner").field("rules", &RULES.len()).finish_non_exhaustive()
     }
 }
 
-fn compile(rule: &'static str, pattern: &str) -> Result<Regex, SecretRuleError> {
-    RegexBuilder::new(pattern).unicode(false).build().map_err(|source| SecretRuleError { rule, source })
+#[expect(
+    clippy::expect_used,
+    reason = "the patterns are part of the program, and every test of a rule compiles them"
+)]
+fn compile(pattern: &str) -> Regex {
+    RegexBuilder::new(pattern).unicode(false).build().expect("the embedded rules are patterns")
 }
 
 fn at(rule: &'static str, start: usize, bytes: &[u8]) -> Secret {
