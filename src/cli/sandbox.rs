@@ -174,7 +174,7 @@ async fn drive(policy: SandboxPolicy, output: &mut Output) -> Result<String, Pro
                 output.note(&Line::new().add(Tone::Warn, "cto: ").plain(text));
             }
             PayloadEvent::Exited(exit) => return Ok(exit.status),
-            PayloadEvent::Line { .. } => {}
+            PayloadEvent::Line { .. } | PayloadEvent::Seen(_) => {}
         }
     }
 }

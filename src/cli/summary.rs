@@ -208,6 +208,7 @@ mod tests {
             verdict,
             reasons,
             sections: Sections {
+                processes: None,
                 refused_gates: Vec::new(),
                 stage_reached: "sealed".into(),
                 times: Times { started, finished: started.plus_seconds(2).unwrap() },
@@ -247,6 +248,7 @@ mod tests {
                 changes_to_checks: Vec::new(),
                 expectations: Vec::new(),
                 claims: Vec::new(),
+                unclaimed: Vec::new(),
                 usage: Usage::default(),
                 spend: Spend::NotSupported,
                 cut_off: None,

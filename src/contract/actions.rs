@@ -1,7 +1,7 @@
 //! The acts that a contract may forbid, and what stops each of them in this version.
 //!
-//! What stops an act is a missing route, credential or right. Observation is a second matter: where this
-//! version cannot see attempts, the table says so, and a rule that needs it is not supported.
+//! What stops an act is a missing route, credential or right. Observation is a second matter: where this version
+//! cannot see attempts, the table says so.
 
 use super::globs::{GlobError, PathGlobs};
 use crate::vocab::ActionId;
@@ -72,7 +72,7 @@ const fn rule(id: &'static str, enforced_by: &'static str) -> ActionRule {
 pub enum Action {
     /// One of [`RULES`].
     Named(&'static ActionRule),
-    /// `command:<glob>` over the arguments, joined by blanks. Not supported until programs are observed.
+    /// `command:<glob>` over the arguments of what the kernel executed, joined by blanks (see [`super::command`]).
     Command(String),
     /// `path:<glob>`: a change to a matching path is an attempt.
     Path(Box<PathGlobs>),
@@ -115,15 +115,9 @@ impl Action {
     pub fn enforced_by(&self) -> &'static str {
         match self {
             Self::Named(rule) => rule.enforced_by,
-            Self::Command(_) => "nothing in this version: what the kernel executes is not observed yet",
+            Self::Command(_) => "nothing: it is an alarm on what the kernel executes, not a wall",
             Self::Path(_) => "patch inspection",
         }
-    }
-
-    /// Whether this version can carry the rule out. `command:` rules are nothing but observation.
-    #[must_use]
-    pub fn supported(&self) -> bool {
-        !matches!(self, Self::Command(_))
     }
 }
 
@@ -146,9 +140,9 @@ mod tests {
     }
 
     #[test]
-    fn globs_are_checked_and_command_rules_are_not_supported() {
-        assert!(parse("path:secrets/**").is_ok_and(|a| a.supported()));
-        assert!(parse("command:git push *").is_ok_and(|a| !a.supported()));
+    fn globs_are_checked() {
+        assert!(parse("path:secrets/**").is_ok());
+        assert!(parse("command:git push *").is_ok());
         for bad in ["git.pull", "path:../x", "path:", "command:", "command:[a", "paths:x"] {
             assert!(parse(bad).is_err(), "{bad}");
         }

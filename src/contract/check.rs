@@ -52,7 +52,7 @@ impl Checker<'_> {
         self.globs("may_change_checks", wire.may_change_checks.iter().flatten())?;
 
         let (limits, mut unsupported) = limits::settle(&wire.limits.unwrap_or_default(), self.ceilings);
-        self.actions(wire.forbidden_actions.as_deref(), &mut unsupported)?;
+        self.actions(wire.forbidden_actions.as_deref())?;
         let network_allow = wire.network.map_or_else(Vec::new, |network| network.allow);
         self.network(&network_allow, &mut unsupported)?;
         let permissions = self.permissions(wire.permissions.as_deref(), &mut unsupported)?;
@@ -218,12 +218,12 @@ impl Checker<'_> {
         })
     }
 
-    fn actions(&self, actions: Option<&[ActionId]>, unsupported: &mut Vec<String>) -> Checked<()> {
+    fn actions(&self, actions: Option<&[ActionId]>) -> Checked<()> {
         let mut seen = BTreeSet::new();
         for (index, id) in actions.into_iter().flatten().enumerate() {
             let field = format!("forbidden_actions[{index}]");
             self.once(&field, &mut seen, id.as_str())?;
-            let action = Action::parse(id).map_err(|error| {
+            Action::parse(id).map_err(|error| {
                 let known: Vec<&str> = super::actions::RULES.iter().map(|rule| rule.id).collect();
                 let remedy = match &error {
                     ActionError::Unknown(text) => match did_you_mean(text, &known) {
@@ -237,9 +237,6 @@ impl Checker<'_> {
                 };
                 self.refuse(&field, error.to_string(), remedy)
             })?;
-            if !action.supported() {
-                unsupported.push(format!("forbidden_actions `{id}`"));
-            }
         }
         Ok(())
     }

@@ -174,7 +174,6 @@ spend = {{ run_usd = \"1.50\", thread_usd = \"2\" }}
     assert_eq!(
         named,
         [
-            "forbidden_actions `command:git push *`",
             "limits.disk_bytes",
             "limits.inodes",
             "limits.memory_bytes",

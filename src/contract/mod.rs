@@ -6,6 +6,7 @@ pub mod actions;
 mod alternatives;
 mod check;
 mod checks;
+pub mod command;
 #[cfg(test)]
 mod door;
 mod error;

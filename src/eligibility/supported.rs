@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 
 use super::Observed;
 use super::gate::{GateResult, Question};
+use crate::contract::TaskContract;
 use crate::contract::limits::rows;
-use crate::contract::{Action, TaskContract};
 use crate::vocab::Limits;
 
 /// The names under which [`super::Facts::provisions`] holds what the contract names: `toolchain:<name>`, and
@@ -54,10 +54,6 @@ fn unsupported(q: &Question<'_>) -> BTreeSet<String> {
     if !q.contract.network_allow.is_empty() {
         fields.insert("network.allow".to_owned());
     }
-    let actions = q.contract.forbidden_actions.iter().flatten();
-    // One that is not well formed is refused by its own gate.
-    let alarms = actions.filter(|id| Action::parse(id).is_ok_and(|action| !action.supported()));
-    fields.extend(alarms.map(|id| format!("forbidden_actions: {id}")));
     let model_asked = q.contract.engine.as_ref().is_some_and(|e| &e.id == q.engine_id && e.model.is_some());
     if model_asked && q.engine.is_some_and(|e| e.model.is_none() && e.spend == super::SpendFacts::Free) {
         fields.insert("engine.model".to_owned());

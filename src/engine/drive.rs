@@ -17,7 +17,7 @@ use super::raw_log::{RawLog, RawStream};
 use crate::broker::{Broker, Notice, Notices};
 use crate::event::{Draft, EventKind, EventSink};
 use crate::evidence::EngineOutcome;
-use crate::process::{self, Exit, Payload, PayloadEvent, ProcessError};
+use crate::process::{self, Exit, Payload, PayloadEvent, ProcessError, ProcessTree};
 
 /// How long the broker's last notices are waited for once the engine is dead.
 const LAST_NOTICES: Duration = Duration::from_millis(500);
@@ -41,6 +41,7 @@ struct Drive<'a> {
     ended_by_us: bool,
     input_lost: bool,
     thread_id: Option<String>,
+    processes: ProcessTree,
     limits: Vec<LimitHit>,
     stopped_by: Option<&'static str>,
     refused: Vec<String>,
@@ -93,6 +94,7 @@ impl<'a> Drive<'a> {
             ended_by_us: false,
             input_lost: false,
             thread_id: None,
+            processes: ProcessTree::default(),
             limits: Vec::new(),
             stopped_by: None,
             refused: Vec::new(),
@@ -151,6 +153,7 @@ impl<'a> Drive<'a> {
                 Woken::Notice(Some(notice)) => self.record(notice)?,
                 Woken::Notice(None) => *notices = None,
                 Woken::Payload(PayloadEvent::Line { stream, bytes, .. }) => self.line(stream, &bytes).await?,
+                Woken::Payload(PayloadEvent::Seen(seen)) => self.see(seen)?,
                 Woken::Payload(PayloadEvent::LimitReached { name, value, at }) => {
                     self.ended_by_us = true;
                     self.limits.push(LimitHit { name, value, at });
@@ -160,6 +163,14 @@ impl<'a> Drive<'a> {
                 Woken::Payload(PayloadEvent::Exited(exit)) => return Ok(exit),
             }
         }
+    }
+
+    /// The kernel showed something.
+    fn see(&mut self, seen: process::Seen) -> Result<(), EngineError> {
+        if let Some(draft) = self.processes.take(seen, "engine") {
+            self.sink.append(draft)?;
+        }
+        Ok(())
     }
 
     /// Somebody said stop: the engine is asked in its own words or by SIGINT, and killed when its time is over.
@@ -301,6 +312,7 @@ impl<'a> Drive<'a> {
             outcome,
             thread_id: self.thread_id,
             message,
+            processes: self.processes,
             limits: self.limits,
             stopped_by: self.stopped_by,
             claims: visible(read.claims),

@@ -3,6 +3,7 @@
 use super::adapter::Claims;
 use crate::broker::BrokerCounts;
 use crate::evidence::EngineOutcome;
+use crate::process::ProcessTree;
 use crate::vocab::{LimitName, Timestamp};
 
 /// Everything that is known of an engine that has ended.
@@ -16,6 +17,8 @@ pub struct EngineObservations {
     pub thread_id: Option<String>,
     /// Its last words, made visible and cut (claimed).
     pub message: Option<String>,
+    /// What the kernel executed (observed).
+    pub processes: ProcessTree,
     /// Limits that were reached, in order (observed).
     pub limits: Vec<LimitHit>,
     /// The signal that said stop, when somebody did (observed).

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::vocab::Basis;
 
 /// Paths that begin the path of a field. What the harness decided or read in the contract it saw itself.
-const OBSERVED: [&str; 30] = [
+const OBSERVED: [&str; 32] = [
     "report_version",
     "harness",
     "run_id",
@@ -29,10 +29,12 @@ const OBSERVED: [&str; 30] = [
     "sections.findings",
     "sections.limits",
     "sections.patch",
+    "sections.processes",
     "sections.sandbox",
     "sections.spend",
     "sections.stage_reached",
     "sections.times",
+    "sections.unclaimed",
     "sections.usage.forwarded_calls",
     "sections.usage.refused_calls",
     "sections.verification",

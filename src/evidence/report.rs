@@ -62,6 +62,8 @@ pub struct Sections {
     pub engine: Option<EngineSection>,
     /// Layers: requested, and in force.
     pub sandbox: Option<SandboxSection>,
+    /// What the kernel executed while the engine ran.
+    pub processes: Option<ProcessSection>,
     /// Limits: requested, how they were held, reached.
     pub limits: Vec<LimitRow>,
     /// One row for each forbidden action.
@@ -78,12 +80,52 @@ pub struct Sections {
     pub expectations: Vec<ExpectationRow>,
     /// What the engine said against what was observed.
     pub claims: Vec<ClaimRow>,
+    /// Programs that the engine's own process started and never spoke of, the first fifty.
+    pub unclaimed: Vec<String>,
     /// Tokens by the engine's word, and what the broker saw.
     pub usage: Usage,
     /// What it cost.
     pub spend: Spend,
     /// Not empty when the run was cut off: `cancelled`, `internal:<code>`; with the sentence.
     pub cut_off: Option<Reason>,
+}
+
+/// The tree of programs that the kernel executed below the engine, as its tracer saw it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProcessSection {
+    /// Whether the tree was seen to its end, and each program was told.
+    pub complete: bool,
+    /// Programs that were executed.
+    pub executed: u64,
+    /// Processes that were made, without threads.
+    pub processes: u64,
+    /// Programs, in the order in which they were executed.
+    pub rows: Vec<ProcessRow>,
+    /// How many more there were.
+    pub left_out: u64,
+}
+
+/// One program.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProcessRow {
+    /// Number of its process, from 1; a process may execute several programs, one after the other.
+    pub process: u64,
+    /// Number of the nearest process above it that has executed a program itself; 0: the sandbox's PID 1.
+    pub parent: u64,
+    /// The file that was executed; of a script, its interpreter.
+    pub program: String,
+    /// The arguments as the kernel copied them, joined by blanks, cut.
+    pub argv: String,
+    /// Working folder.
+    pub cwd: String,
+    /// When it was executed.
+    pub started: Timestamp,
+    /// When it ended or was replaced.
+    pub ended: Option<Timestamp>,
+    /// `exited:<code>`, `signal:<number>`, `replaced` by the next row of its process; absent: not seen to end.
+    pub status: Option<String>,
 }
 
 /// When things happened.

@@ -2,12 +2,18 @@
 //!
 //! Every text that came from elsewhere is escaped, so that nothing in it is read as Markdown or HTML.
 
+use std::collections::BTreeMap;
+
 use super::report::{ActionResult, Report};
 use super::work::{ChangeKind, ChangedFile, CommandOutcome};
 use crate::vocab::{Verdict, counted};
 
 /// Changed files, findings and the like shown of each kind; the rest is counted.
 const SHOWN: usize = 20;
+/// Levels of the tree of programs that are indented.
+const DEEPEST: usize = 8;
+/// Characters of a command line.
+const COMMAND_SHOWN: usize = 120;
 
 /// The file's text.
 #[must_use]
@@ -19,6 +25,7 @@ pub fn summary(report: &Report) -> String {
     findings(report, &mut page);
     boundaries(report, &mut page);
     forbidden(report, &mut page);
+    programs(report, &mut page);
     identity(report, &mut page);
     page.0
 }
@@ -190,6 +197,40 @@ fn forbidden(report: &Report, page: &mut Page) {
         page.line("");
         page.line(&format!("… and {} more in `report.json`", more + 1));
     }
+}
+
+/// The tree of programs: each below the nearest one that made it.
+fn programs(report: &Report, page: &mut Page) {
+    let Some(section) = report.sections.processes.as_ref().filter(|section| section.executed > 0) else {
+        return;
+    };
+    page.section("What the kernel executed");
+    let seen = if section.complete { "seen to its end" } else { "**not seen to its end**" };
+    page.line(&format!("{}, {seen}.", counted_long(section.executed, "program")));
+    page.line("");
+    let parents: BTreeMap<u64, u64> = section.rows.iter().map(|row| (row.process, row.parent)).collect();
+    let depth = |process: u64| {
+        let mut above = parents.get(&process);
+        let mut depth = 0;
+        while let Some(next) = above.filter(|_| depth < DEEPEST) {
+            above = parents.get(next);
+            depth += usize::from(above.is_some());
+        }
+        depth
+    };
+    for row in section.rows.iter().take(SHOWN) {
+        let status = row.status.as_deref().unwrap_or("not seen to end");
+        let argv: String = row.argv.chars().take(COMMAND_SHOWN).collect();
+        page.line(&format!("{}- {}: {}", "  ".repeat(depth(row.process)), escaped(&argv), escaped(status)));
+    }
+    let more = section.executed.saturating_sub(SHOWN.min(section.rows.len()) as u64);
+    if more > 0 {
+        page.line(&format!("- … and {more} more, see `report.json` and the events"));
+    }
+}
+
+fn counted_long(count: u64, what: &str) -> String {
+    counted(usize::try_from(count).unwrap_or(usize::MAX), what)
 }
 
 fn identity(report: &Report, page: &mut Page) {

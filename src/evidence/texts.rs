@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use super::report::{
-    ActionRow, CheckChange, ClaimRow, EngineSection, ExpectationRow, Finding, LimitRow, SandboxSection,
-    Sections,
+    ActionRow, CheckChange, ClaimRow, EngineSection, ExpectationRow, Finding, LimitRow, ProcessRow,
+    ProcessSection, SandboxSection, Sections,
 };
 use super::work::{ChangedFile, CommandResult, CommandRow, PatchSection, VerificationSection};
 use crate::event::Redact;
@@ -35,6 +35,7 @@ fn texts(sections: &mut Sections) -> Vec<&mut String> {
         times: _,
         engine,
         sandbox,
+        processes,
         limits,
         actions,
         patch,
@@ -43,6 +44,7 @@ fn texts(sections: &mut Sections) -> Vec<&mut String> {
         changes_to_checks,
         expectations,
         claims,
+        unclaimed,
         usage: _,
         spend: _,
         cut_off,
@@ -51,24 +53,11 @@ fn texts(sections: &mut Sections) -> Vec<&mut String> {
     for Reason { code: _, sentence, remedy, basis: _ } in refused_gates.iter_mut().chain(cut_off) {
         all.extend([sentence, remedy]);
     }
-    if let Some(EngineSection {
-        id: _,
-        program: _,
-        version,
-        adapter: _,
-        adapter_version: _,
-        model,
-        thread_id,
-        exit,
-        outcome: _,
-        message,
-    }) = engine
-    {
-        all.extend([version, model, thread_id, exit, message].into_iter().flatten());
-    }
+    all.extend(engine.iter_mut().flat_map(of_engine));
     if let Some(SandboxSection { layers, workspace_form: _, identity: _ }) = sandbox {
         all.extend(layers.iter_mut().flat_map(|row| [&mut row.requested, &mut row.enforced]));
     }
+    all.extend(processes.iter_mut().flat_map(of_processes));
     for LimitRow { name: _, requested: _, enforced: _, held_by: _, reached } in limits {
         all.extend(reached.as_mut().map(|reached| &mut reached.during));
     }
@@ -95,5 +84,30 @@ fn texts(sections: &mut Sections) -> Vec<&mut String> {
     all.extend(changes_to_checks.iter_mut().map(|CheckChange { path, pattern: _, permitted: _ }| path));
     all.extend(expectations.iter_mut().map(|ExpectationRow { expectation, met: _ }| expectation));
     all.extend(claims.iter_mut().flat_map(|ClaimRow { claim, observation }| [claim, observation]));
+    all.extend(unclaimed);
     all
+}
+
+fn of_engine(section: &mut EngineSection) -> impl Iterator<Item = &mut String> {
+    let EngineSection {
+        id: _,
+        program: _,
+        version,
+        adapter: _,
+        adapter_version: _,
+        model,
+        thread_id,
+        exit,
+        outcome: _,
+        message,
+    } = section;
+    [version, model, thread_id, exit, message].into_iter().flatten()
+}
+
+fn of_processes(section: &mut ProcessSection) -> impl Iterator<Item = &mut String> {
+    let ProcessSection { complete: _, executed: _, processes: _, rows, left_out: _ } = section;
+    rows.iter_mut().flat_map(|row| {
+        let ProcessRow { process: _, parent: _, program, argv, cwd, started: _, ended: _, status: _ } = row;
+        [program, argv, cwd]
+    })
 }

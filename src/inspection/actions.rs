@@ -1,12 +1,14 @@
 //! Forbidden actions: what stops each, whether an attempt can be seen here, and the attempts that were seen.
 //!
-//! What stops an act is a missing route, credential or right. Until the kernel itself is asked, "seen" means: in
-//! the patch, at the listener, in the engine's throw-away repository, or in how the process tree ended. A row
-//! without attempts promises that the act could not succeed, not that nobody tried: it says where it was looked.
+//! What stops an act is a missing route, credential or right. "Seen" means: in what the kernel executed, in the patch,
+//! at the listener, in the engine's throw-away repository, or in how the process tree ended. A row without attempts
+//! promises that the act could not succeed, not that nobody tried: it says where it was looked.
 
 use crate::contract::actions::Observed;
+use crate::contract::command::{CommandLine, shows_in_commands};
 use crate::contract::{Action, TaskContract};
 use crate::evidence::{ActionResult, ActionRow};
+use crate::process::Program;
 use crate::vocab::{ActionId, shown};
 
 const NOWHERE: &str = ActionResult::NOWHERE;
@@ -15,13 +17,18 @@ const IN_PATCH: &str = "in the patch";
 const AT_LISTENER: &str = "at the listener only";
 const IN_REPOSITORY: &str = "in the engine's throw-away repository only";
 const AT_THE_END: &str = "in what was still alive when the engine ended";
+const EXECUTED: &str = "in what the kernel executed";
 
+/// Characters of a command line that is an attempt.
+const TEXT_MAX: usize = 400;
 /// Attempts kept for each action.
 const ATTEMPTS_KEPT: usize = 20;
 
 /// What was seen besides the patch. `None` means that nobody could look, which is not the same as "nothing".
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ActionObservations {
+    /// What the kernel executed; only where the whole tree was seen to its end.
+    pub executed: Option<Vec<Program>>,
     /// Forbidden actions that the patch shows, from [`super::inspect_patch`].
     pub in_patch: Vec<(ActionId, String)>,
     /// Requests that reached the listener and were refused, one text each (method, host, path).
@@ -53,29 +60,54 @@ pub fn attempts(rows: &[ActionRow]) -> impl Iterator<Item = (&str, &str)> {
 
 fn row(id: &ActionId, observed: &ActionObservations) -> ActionRow {
     let seen = seen(id, observed);
+    let executed = executed(id, observed);
     let in_patch = observed.in_patch.iter().filter(|(found, _)| found == id).map(|(_, what)| what.clone());
-    let (enforced_by, observable) = match Action::parse(id) {
-        Ok(Action::Named(rule)) if rule.observed_in == Some(Observed::Patch) => (rule.enforced_by, IN_PATCH),
-        // Commits, merges and left-over processes can be seen without the kernel's help, where somebody looked.
-        Ok(Action::Named(rule)) if seen.is_some() => (rule.enforced_by, place(rule.id)),
-        Ok(action @ Action::Path(_)) => (action.enforced_by(), IN_PATCH),
-        Ok(action) => (action.enforced_by(), NOWHERE),
-        Err(_) => ("nothing: this version does not know the action", NOWHERE),
+    let (enforced_by, patch) = match Action::parse(id) {
+        Ok(Action::Named(rule)) => (rule.enforced_by, rule.observed_in == Some(Observed::Patch)),
+        Ok(action @ Action::Path(_)) => (action.enforced_by(), true),
+        Ok(action @ Action::Command(_)) => (action.enforced_by(), false),
+        Err(_) => ("nothing: this version does not know the action", false),
     };
+    // Where it was looked; a place where nobody could look is not named.
+    let places = [
+        executed.as_ref().map(|_| EXECUTED),
+        patch.then_some(IN_PATCH),
+        seen.as_ref().map(|_| place(id.as_str())),
+    ];
+    let places: Vec<&str> = places.into_iter().flatten().collect();
+    let observable = if places.is_empty() { NOWHERE.to_owned() } else { places.join(", ") };
     let without_text = match (id.as_str(), &seen) {
         ("network.egress", Some(texts)) => observed.refused_calls.saturating_sub(texts.len() as u64),
         _ => 0,
     };
-    let mut attempts: Vec<String> =
-        seen.into_iter().flatten().chain(in_patch).map(|text| shown(&text)).collect();
+    let all = executed.into_iter().chain(seen).flatten().chain(in_patch);
+    let mut attempts: Vec<String> = all.map(|text| shown(&text)).collect();
     let seen = attempts.len();
     attempts.dedup();
     attempts.truncate(ATTEMPTS_KEPT);
     let left_out = without_text.saturating_add((seen - attempts.len()) as u64);
-    let result = ActionResult::of(observable, &attempts);
-    let (action, enforced_by, observable) =
-        (shown(id.as_str()), enforced_by.to_owned(), observable.to_owned());
+    let result = ActionResult::of(&observable, &attempts);
+    let (action, enforced_by) = (shown(id.as_str()), enforced_by.to_owned());
     ActionRow { action, enforced_by, observable, attempts, left_out, result }
+}
+
+/// Programs that were executed against the rule; `None` where it does not show in programs, or not all were seen.
+fn executed(id: &ActionId, observed: &ActionObservations) -> Option<Vec<String>> {
+    let programs = observed.executed.as_ref()?;
+    let glob = match Action::parse(id) {
+        Ok(Action::Command(glob)) => Some(glob),
+        _ if shows_in_commands(id.as_str()) => None,
+        _ => return None,
+    };
+    let against = |program: &&Program| {
+        let line = CommandLine { program: &program.executed.program, argv: &program.executed.argv };
+        match &glob {
+            Some(glob) => line.matches(glob),
+            None => line.does(id.as_str()),
+        }
+    };
+    let text = |program: &Program| program.executed.argv.join(" ").chars().take(TEXT_MAX).collect();
+    Some(programs.iter().filter(against).map(text).collect())
 }
 
 /// Where [`seen`] looks for attempts of a named action.

@@ -75,6 +75,7 @@ fn finding(code: &str, weight: Verdict) -> Finding {
 
 fn good() -> Sections {
     Sections {
+        processes: None,
         refused_gates: Vec::new(),
         stage_reached: "sealed".to_owned(),
         times: Times { started: moment(), finished: moment() },
@@ -120,6 +121,7 @@ fn good() -> Sections {
         }],
         expectations: vec![ExpectationRow { expectation: "patch = non-empty".to_owned(), met: true }],
         claims: Vec::new(),
+        unclaimed: Vec::new(),
         usage: Usage::default(),
         spend: Spend::NotSupported,
         cut_off: None,

@@ -78,7 +78,7 @@ pub(crate) fn send<T: Serialize>(socket: &UnixStream, message: &T, fds: &[Borrow
 }
 
 /// The bytes of one frame.
-pub(super) fn frame<T: Serialize>(message: &T) -> io::Result<Vec<u8>> {
+pub(crate) fn frame<T: Serialize>(message: &T) -> io::Result<Vec<u8>> {
     let body = serde_json::to_vec(message)?;
     let length = u32::try_from(body.len()).ok().filter(|_| body.len() <= FRAME_MAX);
     let length = length.ok_or_else(|| io::Error::other("control frame too large"))?;

@@ -7,13 +7,17 @@
 mod control;
 mod launch;
 mod lines;
+mod observed;
 mod output;
 mod payload;
+mod tree;
 mod watch;
 
 pub use launch::{LaunchError, Launched, StubProcess, spawn_stub};
 pub use lines::LINE_MAX;
+pub use observed::{ARGUMENT_BYTES_MAX, Executed, Seen, TOLD_MAX};
 pub use output::{Exit, PayloadEvent, Stream};
 pub use payload::{Payload, PayloadParts, ProcessError};
+pub use tree::{ProcessTree, Program};
 
-pub(crate) use control::{Down, Up, receive, send};
+pub(crate) use control::{Down, Up, frame, receive, send};

@@ -1,5 +1,6 @@
 //! What a payload's owner sees, as plain data.
 
+use super::observed::Seen;
 use crate::vocab::{LimitName, Timestamp};
 
 /// Which standard stream.
@@ -43,6 +44,8 @@ pub enum PayloadEvent {
         /// When.
         at: Timestamp,
     },
+    /// The kernel showed something.
+    Seen(Seen),
     /// The last event: the payload and everything it started is dead, and was seen to be.
     Exited(Exit),
 }

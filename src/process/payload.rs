@@ -42,6 +42,8 @@ pub struct PayloadParts {
     pub stdout: Option<OwnedFd>,
     /// Read end of standard error, if it is a pipe.
     pub stderr: Option<OwnedFd>,
+    /// Read end of what the kernel shows, if somebody was to be asked.
+    pub observed: Option<OwnedFd>,
     /// The limits in force.
     pub limits: Limits,
 }
@@ -76,6 +78,8 @@ pub struct Payload {
     pub(super) init: AsyncFd<OwnedFd>,
     pub(super) control: Option<UnixStream>,
     pub(super) frames: Frames,
+    pub(super) observed: Option<pipe::Receiver>,
+    pub(super) seen: Frames,
     pub(super) readers: [Option<Reader>; 2],
     pub(super) stdin: Option<pipe::Sender>,
     pub(super) outgoing: VecDeque<u8>,
@@ -111,6 +115,7 @@ pub(super) enum Woken {
     Output(usize),
     Input,
     Control,
+    Observed,
     Death,
     Time,
 }
@@ -136,12 +141,16 @@ impl Payload {
             reason = "unsound only for types that change their descriptor; its successor is unsafe"
         )]
         let init = AsyncFd::with_interest(parts.init, Interest::READABLE).map_err(watch("pid descriptor"))?;
+        let observed = parts.observed.map(pipe::Receiver::from_owned_fd).transpose();
+        let observed = observed.map_err(watch("observer"))?;
         let now = Instant::now();
         Ok(Self {
             stub: Some(stub),
             init,
             control: Some(control),
             frames: Frames::default(),
+            observed,
+            seen: Frames::default(),
             readers,
             stdin,
             outgoing: VecDeque::new(),
@@ -172,6 +181,7 @@ impl Payload {
                     Woken::Output(index) => self.pull(index),
                     Woken::Input => self.feed(),
                     Woken::Control => self.hear(),
+                    Woken::Observed => self.see(),
                     Woken::Death => self.bury(),
                     Woken::Time => self.look_at_the_clock(),
                 },

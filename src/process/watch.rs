@@ -4,7 +4,7 @@
 //! future at any await without losing anything.
 
 use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -28,6 +28,7 @@ impl Payload {
             () = readable(stderr.as_ref()) => Woken::Output(1),
             () = writable(self.stdin.as_ref(), !self.outgoing.is_empty()) => Woken::Input,
             () = audible(self.control.as_ref()) => Woken::Control,
+            () = told(self.observed.as_ref()) => Woken::Observed,
             _ = self.init.readable() => Woken::Death,
             () = tokio::time::sleep_until(self.deadline().into()) => Woken::Time,
         }
@@ -192,6 +193,45 @@ impl Payload {
         }
     }
 
+    /// Reads what the observer told.
+    pub(super) fn see(&mut self) {
+        let mut chunk = std::mem::take(&mut self.chunk);
+        let read = self.observed.as_ref().map(|observed| observed.try_read(&mut chunk));
+        match read {
+            Some(Ok(count)) if count > 0 => self.take_seen(chunk.get(..count).unwrap_or(&[])),
+            Some(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => {}
+            _ => self.observed = None,
+        }
+        self.chunk = chunk;
+    }
+
+    fn take_seen(&mut self, bytes: &[u8]) {
+        self.seen.push(bytes);
+        loop {
+            match self.seen.next() {
+                Ok(Some(seen)) => self.queue.push_back(PayloadEvent::Seen(seen)),
+                Ok(None) => return,
+                // An observer that speaks no sense is not heard any more; the sum is missed.
+                Err(_) => return self.observed = None,
+            }
+        }
+    }
+
+    /// The observer outlives the tree by what it still has to tell.
+    fn see_the_rest(&mut self) {
+        let mut chunk = std::mem::take(&mut self.chunk);
+        while let Some(observed) = &self.observed
+            && is_ready(observed.as_fd())
+        {
+            match rustix::io::read(observed, &mut chunk) {
+                Ok(count) if count > 0 => self.take_seen(chunk.get(..count).unwrap_or(&[])),
+                Ok(_) | Err(_) => break,
+            }
+        }
+        self.observed = None;
+        self.chunk = chunk;
+    }
+
     /// Makes sure that the tree is dead, then empties the channel and the pipes.
     pub(super) fn bury(&mut self) {
         let seen_dead = is_dead(self.init.get_ref());
@@ -220,19 +260,32 @@ impl Payload {
             self.chunk = chunk;
             self.finish_stream(index);
         }
+        self.see_the_rest();
         self.stdin = None;
     }
 }
 
 /// Whether PID 1 is gone, and with it (the kernel sees to it) everything in its pid namespace.
 pub(super) fn is_dead(init: &OwnedFd) -> bool {
-    let mut fds = [PollFd::new(init.as_fd(), PollFlags::POLLIN)];
+    is_ready(init.as_fd())
+}
+
+/// Whether there is something to read, or the other end is gone, in the time that the kernel may take.
+fn is_ready(fd: BorrowedFd<'_>) -> bool {
+    let mut fds = [PollFd::new(fd, PollFlags::POLLIN)];
     loop {
         match poll(&mut fds, PollTimeout::from(DEATH_MILLIS)) {
             Ok(ready) => return ready > 0,
             Err(nix::errno::Errno::EINTR) => {}
             Err(_) => return false,
         }
+    }
+}
+
+async fn told(observed: Option<&pipe::Receiver>) {
+    match observed {
+        Some(observed) => drop(observed.readable().await),
+        None => std::future::pending().await,
     }
 }
 

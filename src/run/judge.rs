@@ -11,11 +11,13 @@ use super::execute::Tools;
 use super::recording::{RecordError, Recording};
 use super::report::Told;
 use crate::audit::Act;
+use crate::contract::{Action, TaskContract};
 use crate::eligibility::landlock_floor;
 use crate::engine::{FinishedEngine, RawStream};
 use crate::event::{Draft, EventKind, EventSink as _};
-use crate::evidence::{PATCH, PatchSection};
+use crate::evidence::{Finding, PATCH, PatchSection};
 use crate::inspection::{ActionObservations, PatchInspection, actions, attempts, inspect_patch};
+use crate::process::ProcessTree;
 use crate::verification::{
     ProvisionProblem, Provisions, ReadyTree, SearchPlaces, Tree, Verification, Verified, verification_files,
     verify,
@@ -50,7 +52,10 @@ pub(super) async fn verify_and_inspect(
     if inspection.too_many_files {
         told.limit_reached(LimitName::ChangedFiles, Timestamp::now(), "patch");
     }
+    let tree = &finished.observed.processes;
     let observed = ActionObservations {
+        executed: tree.is_complete().then(|| tree.programs().to_vec()),
+        left_behind: tree.is_complete().then(|| tree.left_behind()),
         in_patch: inspection.attempts.clone(),
         refused_requests: Some(finished.observed.refused.clone()),
         refused_calls: finished.observed.counts.broker.refused,
@@ -62,9 +67,13 @@ pub(super) async fn verify_and_inspect(
         recording
             .append(Draft::observed(EventKind::ActionAttempted, json!({"action": action, "what": what})))?;
     }
+    told.sections.findings.extend(unobserved(contract, tree));
     told.sections.findings.extend(inspection.findings);
     told.sections.changes_to_checks = inspection.changes_to_checks;
-    told.sections.claims = claims::against(&finished.observed.claims, patch, &verified.section);
+    let reconciled = claims::against(&finished.observed.claims, patch, &verified.section, tree);
+    told.sections.findings.extend(reconciled.findings);
+    told.sections.claims = reconciled.rows;
+    told.sections.unclaimed = reconciled.unclaimed;
     told.sections.verification = Some(verified.section);
     let names = artifact_names(recording.bundle().files().keys());
     told.expectations(contract, &names);
@@ -72,6 +81,19 @@ pub(super) async fn verify_and_inspect(
     let well = findings.iter().all(|finding| finding.weight == Verdict::Pass);
     recording.end_step_as(counted(findings.len(), "finding"), well)?;
     Ok(())
+}
+
+/// A rule over commands is nothing but observation: where not everything was seen, it proves nothing.
+fn unobserved(contract: &TaskContract, tree: &ProcessTree) -> Option<Finding> {
+    let mut actions = contract.forbidden_actions.iter().flatten();
+    let rule = actions.find(|id| matches!(Action::parse(id), Ok(Action::Command(_))))?;
+    (!tree.is_complete()).then(|| Finding {
+        code: "observation.incomplete".to_owned(),
+        path: String::new(),
+        line: None,
+        sentence: format!("Not every program that was executed was seen, so `{rule}` was not judged."),
+        weight: Verdict::Blocked,
+    })
 }
 
 async fn second_sandbox(

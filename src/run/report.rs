@@ -36,6 +36,7 @@ impl Told {
                 times: Times { started, finished: started },
                 engine: None,
                 sandbox: None,
+                processes: None,
                 limits: Vec::new(),
                 actions: Vec::new(),
                 patch: None,
@@ -44,6 +45,7 @@ impl Told {
                 changes_to_checks: Vec::new(),
                 expectations: Vec::new(),
                 claims: Vec::new(),
+                unclaimed: Vec::new(),
                 usage: Usage::default(),
                 spend: Spend::NotSupported,
                 cut_off: None,
@@ -120,6 +122,7 @@ impl Told {
         for hit in &observed.limits {
             self.limit_reached(hit.name, hit.at, "engine");
         }
+        self.sections.processes = Some(observed.processes.section());
         self.sections.usage = Usage {
             claimed_input_tokens: observed.claims.input_tokens,
             claimed_output_tokens: observed.claims.output_tokens,

@@ -182,8 +182,10 @@ fn dangerous_arguments() -> Result<Rules, BackendError> {
         let flag = u64::from(flag.unsigned_abs());
         condition(0, SeccompCmpOp::MaskedEq(flag), flag).and_then(|is| SeccompRule::new(vec![is]))
     };
-    // CLONE_NEWTIME cannot be asked of clone(2): there the low byte is the exit signal.
-    let of_clone = NAMESPACE_FLAGS.iter().filter(|flag| **flag > 0xff).map(|flag| masked(*flag));
+    // CLONE_NEWTIME cannot be asked of clone(2): there the low byte is the exit signal. A task that is made untraced would
+    // not be seen by the observer.
+    let namespaces = NAMESPACE_FLAGS.iter().filter(|flag| **flag > 0xff);
+    let of_clone = namespaces.chain(&[libc::CLONE_UNTRACED]).map(|flag| masked(*flag));
     rules.insert(libc::SYS_clone, of_clone.collect::<Result<_, _>>()?);
     let of_unshare = NAMESPACE_FLAGS.iter().map(|flag| masked(*flag));
     rules.insert(libc::SYS_unshare, of_unshare.collect::<Result<_, _>>()?);

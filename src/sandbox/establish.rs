@@ -102,6 +102,7 @@ pub struct Sandbox {
     launched: Option<Launched>,
     init: OwnedFd,
     listener: Option<TcpListener>,
+    observed: Option<OwnedFd>,
     layers: Vec<LayerRow>,
     policy: SandboxPolicy,
 }
@@ -121,11 +122,14 @@ impl Sandbox {
         }
         let parent =
             i32::try_from(std::process::id()).map_err(io::Error::other).map_err(SandboxError::Myself)?;
+        let pipe = policy.observed.then(io::pipe).transpose();
+        let pipe = pipe.map_err(|source| SandboxError::Control { act: "make a pipe", source })?;
+        let (observed, told) = pipe.map(|(read, write)| (OwnedFd::from(read), OwnedFd::from(write))).unzip();
         let mut launched = stub.start()?;
         let order = Order::Establish { parent, policy: Box::new(policy.clone()) };
-        match converse(&launched.control, &order) {
+        match converse(&launched.control, &order, told) {
             Ok((init, listener, layers)) => {
-                let sandbox = Self { launched: Some(launched), init, listener, layers, policy };
+                let sandbox = Self { launched: Some(launched), init, listener, observed, layers, policy };
                 match sandbox.layers.iter().find(|row| !row.ok) {
                     None => Ok(sandbox),
                     Some(row) => Err(SandboxError::NotInForce {
@@ -182,6 +186,7 @@ impl Sandbox {
             stdin: ours.stdin,
             stdout: ours.stdout,
             stderr: ours.stderr,
+            observed: self.observed.take(),
             limits: self.policy.limits.clone(),
         };
         let payload = Payload::new(parts)?;
@@ -269,11 +274,14 @@ impl Streams {
 
 type Standing = (OwnedFd, Option<TcpListener>, Vec<LayerRow>);
 
-fn converse(control: &UnixStream, order: &Order) -> Result<Standing, SandboxError> {
+fn converse(control: &UnixStream, order: &Order, told: Option<OwnedFd>) -> Result<Standing, SandboxError> {
     let act = |act| move |source| SandboxError::Control { act, source };
     control.set_read_timeout(Some(PATIENCE)).map_err(act("set a timeout"))?;
     let want_listener = matches!(order, Order::Establish { policy, .. } if policy.listener);
-    send(control, order, &[]).map_err(act("hand the policy to the stub"))?;
+    let fds: Vec<BorrowedFd<'_>> = told.iter().map(|fd| fd.as_fd()).collect();
+    send(control, order, &fds).map_err(act("hand the policy to the stub"))?;
+    // The stub alone has it from here on: its end is the end of what is told.
+    drop(told);
     let init = match hear(control)? {
         (Answer::Born, mut fds) => fds.pop().ok_or(SandboxError::Protocol)?,
         (Answer::Refused(refusal), _) => return Err(refusal.into()),

@@ -11,6 +11,7 @@ mod calls;
 mod establish;
 mod init;
 mod layers;
+mod observe;
 mod order;
 mod policy;
 mod probe;

@@ -73,6 +73,8 @@ pub struct SandboxPolicy {
     pub uid: RunUid,
     /// Whether a listener on 127.0.0.1:[`LISTENER_PORT`] inside is opened and handed out.
     pub listener: bool,
+    /// Whether the kernel is asked what is executed inside, and how it ends.
+    pub observed: bool,
     /// The least Landlock ABI that will do; what more the kernel has is used as well.
     pub landlock_floor: u32,
 }
@@ -94,6 +96,7 @@ impl SandboxPolicy {
             limits,
             uid,
             listener: false,
+            observed: false,
             landlock_floor: 1,
         }
     }
@@ -103,13 +106,16 @@ impl SandboxPolicy {
     pub fn for_engine(tree: TreeMount, argv: Vec<String>, uid: RunUid, limits: Limits) -> Self {
         let mut policy = Self::new(Purpose::Engine, argv, uid, limits).in_tree(tree);
         policy.listener = true;
+        policy.observed = true;
         policy
     }
 
     /// A verification command in a tree of its own, with no way out.
     #[must_use]
     pub fn for_verification(tree: TreeMount, argv: Vec<String>, uid: RunUid, limits: Limits) -> Self {
-        Self::new(Purpose::Verification, argv, uid, limits).in_tree(tree)
+        let mut policy = Self::new(Purpose::Verification, argv, uid, limits).in_tree(tree);
+        policy.observed = true;
+        policy
     }
 
     /// The same with a work tree, starting in it.

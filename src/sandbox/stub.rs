@@ -16,6 +16,7 @@ use nix::sys::signal::Signal;
 use nix::unistd::{Pid, Uid, getegid, geteuid, getppid};
 
 use super::init;
+use super::observe;
 use super::order::{Answer, Order, Refusal, refused};
 use super::policy::SandboxPolicy;
 use super::sources::{Sources, System};
@@ -58,7 +59,10 @@ pub(super) fn serve(control: &UnixStream) -> bool {
     // What needs no policy is done while the harness still finds out which one it will be.
     let early = Uid::effective().is_root().then(Early::make);
     let done = match receive::<Order>(control) {
-        Ok(Some((Order::Establish { parent, policy }, _))) => establish(control, parent, &policy, early),
+        Ok(Some((Order::Establish { parent, policy }, fds))) => {
+            let told = fds.into_iter().next().map(PipeWriter::from);
+            establish(control, parent, &policy, early, told)
+        }
         Ok(Some((Order::TryNamespaces, _))) => {
             send(control, &Answer::Namespaces(try_namespaces()), &[]).map_err(refused("control", "answer"))
         }
@@ -100,6 +104,7 @@ fn establish(
     parent: i32,
     policy: &SandboxPolicy,
     early: Option<Result<Early, Refusal>>,
+    told: Option<PipeWriter>,
 ) -> Result<(), Refusal> {
     nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)
         .map_err(refused("control", "set the parent-death signal"))?;
@@ -124,7 +129,7 @@ fn establish(
         .map_err(refused("namespaces", "clone into new namespaces"))?
     {
         Made::Child => {
-            drop(release);
+            drop((release, told));
             init::run(control, &gate, sources, policy, &early.before)
         }
         Made::Parent(pid, pidfd) => {
@@ -132,7 +137,11 @@ fn establish(
                 write_maps(&format!("/proc/{pid}"), policy.uid.inside, policy.uid.host_uid, policy.uid);
             // Now or never: once PID 1 has changed identity, an ordinary user may not look at it.
             let mounts = File::open(format!("/proc/{pid}/ns/mnt")).ok();
-            let released = mapped.and_then(|()| {
+            let traced = match &told {
+                Some(_) => observe::begin(pid).map_err(refused("observation", "trace PID 1")),
+                None => Ok(()),
+            };
+            let released = mapped.and(traced).and_then(|()| {
                 // In this order: what PID 1 says on the same channel comes after it.
                 send(control, &Answer::Born, &[pidfd.as_fd()])
                     .map_err(refused("control", "hand out the pidfd"))?;
@@ -140,7 +149,7 @@ fn establish(
             });
             // Only now: PID 1 was waiting.
             drop((gate, sources));
-            finish(pid, &pidfd, released, release, mounts)
+            finish(pid, &pidfd, released, release, mounts, told)
         }
     }
 }
@@ -152,6 +161,7 @@ fn finish(
     released: Result<(), Refusal>,
     release: PipeWriter,
     mounts: Option<File>,
+    told: Option<PipeWriter>,
 ) -> Result<(), Refusal> {
     if released.is_err() {
         rustix::process::pidfd_send_signal(pidfd, rustix::process::Signal::KILL).ok();
@@ -159,6 +169,9 @@ fn finish(
     // Its end of this pipe is closed by the end of this process, however that comes. From here on the other process is
     // the only one that has `mounts` open, or this one would pay for them after all.
     let _kept = mounts.and_then(|mounts| keep(&mounts));
+    if let Some(told) = told {
+        observe::follow(pid, told);
+    }
     // INVARIANT: `release` stays open until PID 1 is reaped; its closing tells PID 1 that the stub is gone.
     while nix::sys::wait::waitpid(pid, None) == Err(nix::errno::Errno::EINTR) {}
     drop(release);

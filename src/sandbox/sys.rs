@@ -136,3 +136,46 @@ pub(super) fn drop_bounding(capability: u32) -> io::Result<bool> {
         },
     }
 }
+
+/// ptrace(2) as the observer needs it; every argument is a number, and no memory of the tracee is touched.
+pub(super) mod trace {
+    use std::io;
+
+    use nix::libc;
+    use nix::unistd::Pid;
+
+    fn ask(request: libc::c_uint, pid: Pid, data: libc::c_long) -> io::Result<()> {
+        // SAFETY: of the requests below none reads or writes this process's memory by `data`, but for
+        // PTRACE_GETEVENTMSG, whose caller passes the address of a number that outlives the call.
+        let result = unsafe { libc::ptrace(request, pid.as_raw(), 0 as libc::c_long, data) };
+        if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+
+    /// Begins to trace, without stopping the tracee.
+    pub(in super::super) fn seize(pid: Pid, options: libc::c_int) -> io::Result<()> {
+        ask(libc::PTRACE_SEIZE, pid, libc::c_long::from(options))
+    }
+
+    /// Lets a stopped tracee go on, with `signal` delivered unless it is 0.
+    pub(in super::super) fn resume(pid: Pid, signal: libc::c_int) -> io::Result<()> {
+        ask(libc::PTRACE_CONT, pid, libc::c_long::from(signal))
+    }
+
+    /// Leaves it stopped until somebody continues it.
+    pub(in super::super) fn listen(pid: Pid) -> io::Result<()> {
+        ask(libc::PTRACE_LISTEN, pid, 0)
+    }
+
+    /// Traces it no more; it goes on.
+    pub(in super::super) fn detach(pid: Pid) -> io::Result<()> {
+        ask(libc::PTRACE_DETACH, pid, 0)
+    }
+
+    /// What belongs to the event that stopped it: of a fork or clone, the pid of the new task.
+    pub(in super::super) fn event_message(pid: Pid) -> io::Result<libc::pid_t> {
+        let mut message: libc::c_ulong = 0;
+        let address = std::ptr::from_mut(&mut message).expose_provenance();
+        ask(libc::PTRACE_GETEVENTMSG, pid, libc::c_long::try_from(address).map_err(io::Error::other)?)?;
+        libc::pid_t::try_from(message).map_err(io::Error::other)
+    }
+}

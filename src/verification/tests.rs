@@ -141,9 +141,13 @@ fn a_test_that_fails_before_and_passes_after_passes() {
     assert!(log.contains("== 1/1 on base: sh test.sh\n| no\n== exited:3"), "{log}");
     assert!(log.contains("== 1/1 on result: sh test.sh\n| fine\n== exited:0"), "{log}");
     let kinds: Vec<_> = bench.events.0.iter().map(|draft| draft.kind).collect();
+    let (executed, kinds): (Vec<_>, Vec<_>) =
+        kinds.into_iter().partition(|kind| *kind == EventKind::ExecObserved);
     let expected =
         [EventKind::VerificationStarted, EventKind::CheckFinished, EventKind::VerificationFinished];
     assert_eq!(kinds, expected);
+    // Two shells on each tree, each with its end.
+    assert_eq!(executed.len(), 8);
 }
 
 #[test]

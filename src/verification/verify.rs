@@ -14,7 +14,7 @@ use crate::contract::{Expect, TaskContract, VerificationCommand};
 use crate::engine::FinishedEngine;
 use crate::event::{Draft, EventKind, EventSink, Redact, SinkError};
 use crate::evidence::{CommandOutcome, CommandResult, CommandRow, VerificationSection};
-use crate::process::{Payload, PayloadEvent};
+use crate::process::{Payload, PayloadEvent, ProcessTree};
 use crate::sandbox::{Bind, Sandbox, SandboxError, SandboxPolicy, Stdio};
 use crate::vocab::{LimitName, Limits, Timestamp, shown};
 use crate::workspace::{RunUid, TreeMount, VerificationTree};
@@ -230,6 +230,7 @@ impl Verification<'_> {
         text: &str,
         progress: &mut Progress,
     ) -> Result<CommandResult, SinkError> {
+        let mut programs = ProcessTree::default();
         let mut limited = None;
         let mut watching = true;
         loop {
@@ -251,6 +252,12 @@ impl Verification<'_> {
             match event {
                 PayloadEvent::Line { stream, bytes, truncated } => {
                     progress.log.line(stream, &bytes, truncated, self.redact);
+                }
+                PayloadEvent::Seen(seen) => {
+                    // Of a verification the log keeps the programs; the report's tree is the engine's.
+                    if let Some(draft) = programs.take(seen, "verification") {
+                        self.events.append(draft)?;
+                    }
                 }
                 PayloadEvent::LimitReached { name, value, at } => {
                     let data = json!({ "name": name, "value": value, "during": text });

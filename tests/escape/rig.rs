@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
 
-use cto_harness::process::{Exit, Payload, PayloadEvent, Stream};
+use cto_harness::process::{Exit, Payload, PayloadEvent, ProcessTree, Stream};
 use cto_harness::sandbox::{Purpose, Sandbox, SandboxPolicy, Stdio, StubProgram};
 use cto_harness::vocab::{LimitName, Limits};
 use cto_harness::workspace::{RunUid, RunUidLease};
@@ -17,6 +17,8 @@ pub(crate) struct Outcome {
     pub(crate) out: String,
     pub(crate) err: String,
     pub(crate) reached: Vec<LimitName>,
+    /// Empty unless the policy asks for it.
+    pub(crate) tree: ProcessTree,
 }
 
 impl Outcome {
@@ -91,15 +93,17 @@ pub(crate) fn start(policy: SandboxPolicy, stdio: Stdio) -> Payload {
 /// Runs a payload to its end.
 pub(crate) async fn finish(mut payload: Payload) -> Outcome {
     let (mut out, mut err, mut reached) = (String::new(), String::new(), Vec::new());
+    let mut tree = ProcessTree::default();
     loop {
         match payload.next().await {
+            PayloadEvent::Seen(seen) => drop(tree.take(seen, "test")),
             PayloadEvent::Line { stream, bytes, .. } => {
                 let text = if stream == Stream::Stdout { &mut out } else { &mut err };
                 text.push_str(&String::from_utf8_lossy(&bytes));
                 text.push('\n');
             }
             PayloadEvent::LimitReached { name, .. } => reached.push(name),
-            PayloadEvent::Exited(exit) => return Outcome { exit, out, err, reached },
+            PayloadEvent::Exited(exit) => return Outcome { exit, out, err, reached, tree },
         }
     }
 }

@@ -224,7 +224,7 @@ pub(crate) fn sections(patch: &[u8]) -> Sections {
             "on_result": {"status": "exited:0", "micros": 1200}, "outcome": "passed"}], "sandbox_ok": true},
         "findings": [{"code": "patch.note", "path": "src/a b", "line": 1, "sentence": "A note.", "weight": "pass"}],
         "changes_to_checks": [], "expectations": [{"expectation": "verification = all", "met": true}],
-        "claims": [], "usage": {"claimed_input_tokens": 12, "claimed_output_tokens": 3, "forwarded_calls": 0,
+        "claims": [], "unclaimed": [], "processes": null, "usage": {"claimed_input_tokens": 12, "claimed_output_tokens": 3, "forwarded_calls": 0,
             "refused_calls": 0},
         "spend": "not supported",
         "cut_off": null,

@@ -66,7 +66,6 @@ fn missing_gated_fields_and_unsupported_ones_are_decisions_not_errors() {
             "gate.contract.supported",
         ),
         ("engine = \"fixture\"", "engine = \"fixture\"\npermissions = [\"push\"]", "gate.contract"),
-        ("forbidden_actions = []", "forbidden_actions = [\"command:rm *\"]", "gate.contract.supported"),
         ("engine = \"fixture\"", "engine = \"nobody\"", "gate.engine.registered"),
         ("risk_class = \"SAFE\"", "risk_class = \"ELEVATED\"", "gate.host.sandbox"),
     ];

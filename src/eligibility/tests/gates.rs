@@ -63,16 +63,6 @@ fn committing_needs_a_mode_that_reaches_a_repository_and_is_not_forbidden() {
 }
 
 #[test]
-fn a_rule_over_commands_is_not_supported() {
-    let mut c = contract(false, Some(Mode::None), Risk::Safe);
-    c.forbidden_actions = Some(vec![ActionId::parse("command:rm *").unwrap()]);
-    let decision = decided(&c, &facts(false, &c));
-    assert_eq!(refusal(&decision, GateId::ContractSupported), Some(RefusalState::Missing));
-    assert!(reason(&decision, GateId::ContractSupported).starts_with("not supported: "));
-    assert_eq!(refusal(&decision, GateId::ContractForbiddenActions), None);
-}
-
-#[test]
 fn ownership_and_criticality_must_allow_the_mode() {
     use Criticality::{Critical, Noncritical};
     use Ownership::{Owned, Sandbox};

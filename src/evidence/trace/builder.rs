@@ -17,8 +17,25 @@ const MAX_SPANS: usize = 50_000;
 const MAX_TEXT: usize = 200;
 
 /// The keys of an event's data that a trace reads; a reader of logs may leave out all others.
-pub const TRACE_KEYS: &[&str] =
-    &["call", "ok", "on_base", "on_result", "outcome", "phase", "command", "status", "tool"];
+pub const TRACE_KEYS: &[&str] = &[
+    "argv",
+    "call",
+    "command",
+    "cwd",
+    "during",
+    "ok",
+    "on_base",
+    "on_result",
+    "outcome",
+    "parent",
+    "phase",
+    "pid",
+    "process",
+    "program",
+    "status",
+    "tool",
+    "what",
+];
 
 /// Gathers spans while events are written, or while they are read again.
 pub struct TraceBuilder {
@@ -60,6 +77,7 @@ impl TraceBuilder {
             }
             EventKind::PhaseStarted | EventKind::PhaseFinished => self.phase(event),
             EventKind::ToolCalled | EventKind::ToolFinished => self.tool(event),
+            EventKind::ExecObserved => self.process(event),
             EventKind::VerificationStarted => self.begin("verification", event.seq, "verify", at),
             EventKind::CheckFinished => self.check(event),
             EventKind::VerificationFinished => {
@@ -100,7 +118,7 @@ impl TraceBuilder {
         render(&trace_id, harness, &self.spans, self.last)
     }
 
-    fn span(&mut self, key: &str) -> Option<&mut Span> {
+    pub(super) fn span(&mut self, key: &str) -> Option<&mut Span> {
         self.open.get(key).copied().and_then(|index| self.spans.get_mut(index))
     }
 
@@ -109,17 +127,22 @@ impl TraceBuilder {
     }
 
     fn begin(&mut self, key: &str, seq: u64, name: &str, start: i64) {
+        let parent = match key {
+            _ if key.starts_with("tool ") || key.starts_with("phase ") => "engine",
+            _ if key.starts_with("check ") => "verification",
+            // Of the run itself there is none open yet.
+            _ => "run",
+        };
+        self.begin_below(parent, key, seq, name, start);
+    }
+
+    /// Whether there was room for it.
+    pub(super) fn begin_below(&mut self, parent: &str, key: &str, seq: u64, name: &str, start: i64) -> bool {
         if self.spans.len() >= MAX_SPANS {
             self.left_out += 1;
-            return;
+            return false;
         }
-        let parent = match key {
-            "run" => None,
-            _ if key.starts_with("tool ") || key.starts_with("phase ") => Some("engine"),
-            _ if key.starts_with("check ") => Some("verification"),
-            _ => Some("run"),
-        };
-        let parent = parent.and_then(|key| self.open.get(key).or_else(|| self.open.get("run"))).copied();
+        let parent = self.open.get(parent).or_else(|| self.open.get("run")).copied();
         let parent = parent.and_then(|index| self.spans.get(index)).map(|span| span.id.clone());
         let id = self.run_digest(&format!("/{seq}/{name}")).hex().chars().take(16).collect();
         self.open.insert(key.to_owned(), self.spans.len());
@@ -134,9 +157,15 @@ impl TraceBuilder {
             points,
             error: None,
         });
+        true
     }
 
-    fn end(&mut self, key: &str, at: i64) {
+    /// Spans whose keys begin so cannot be reached any more.
+    pub(super) fn forget(&mut self, prefix: &str) {
+        self.open.retain(|key, _| !key.starts_with(prefix));
+    }
+
+    pub(super) fn end(&mut self, key: &str, at: i64) {
         if let Some(span) = self.span(key) {
             span.end = Some(at);
         }
@@ -241,7 +270,7 @@ impl TraceBuilder {
 }
 
 /// The first of `keys` that is a text in `data`, bounded and with controls made visible.
-fn word(data: &Value, keys: &[&str]) -> Option<String> {
+pub(super) fn word(data: &Value, keys: &[&str]) -> Option<String> {
     let text = keys.iter().find_map(|key| data.get(key).and_then(Value::as_str))?;
     Some(shown(&text.chars().take(MAX_TEXT).collect::<String>()))
 }

@@ -6,5 +6,6 @@
 
 mod builder;
 mod otlp;
+mod process;
 
 pub use builder::{TRACE_KEYS, TraceBuilder};

@@ -1,0 +1,60 @@
+//! What the kernel shows of a tree while it runs: each program that was executed, and how each process ended.
+//!
+//! It travels from the sandbox's observer (outside of the sandbox, see `sandbox::observe`) to the payload's owner over
+//! a pipe of its own. Nothing inside holds an end of it. The last message is [`Seen::Sum`]; without it the
+//! observation is incomplete, and whoever judges by it has to say so.
+
+use serde::{Deserialize, Serialize};
+
+use crate::vocab::Timestamp;
+
+/// Most bytes of arguments that are told of one program.
+pub const ARGUMENT_BYTES_MAX: usize = 8 * 1024;
+/// Most programs that are told one by one; all are counted.
+pub const TOLD_MAX: u64 = 20_000;
+
+/// One thing that the kernel showed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Seen {
+    /// A program was executed.
+    Executed(Executed),
+    /// A process that had executed a program ended.
+    Ended {
+        /// Which, by its number.
+        process: u64,
+        /// `exited:<code>` or `signal:<number>`.
+        status: String,
+        /// When.
+        at: Timestamp,
+    },
+    /// The tree is dead.
+    Sum {
+        /// Programs that were executed, also those that were not told.
+        executed: u64,
+        /// Processes that were made, without threads.
+        processes: u64,
+    },
+}
+
+/// A program that was executed, as the kernel has it right after execve(2), before its first instruction.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Executed {
+    /// Number of the process, from 1 in the order in which they were made. It does not change by another execve.
+    pub process: u64,
+    /// Number of the nearest process above it that has executed a program itself; 0: the sandbox's PID 1.
+    pub parent: u64,
+    /// Its pid, as the host counts.
+    pub pid: i32,
+    /// The file that the kernel executes: of a script, its interpreter.
+    pub program: String,
+    /// The arguments as the kernel copied them, bytes that are not UTF-8 replaced.
+    pub argv: Vec<String>,
+    /// Whether arguments are missing, because they were more than [`ARGUMENT_BYTES_MAX`].
+    pub cut: bool,
+    /// Working folder, as seen inside.
+    pub cwd: String,
+    /// When.
+    pub at: Timestamp,
+}

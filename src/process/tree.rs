@@ -1,0 +1,181 @@
+//! The tree of programs that the kernel showed, gathered for the log, the report and whoever judges.
+//!
+//! Bounded: the report gets the first [`ROWS_MAX`] programs, judges the first [`TOLD_MAX`]; all are counted.
+
+use serde_json::json;
+
+use super::observed::{Executed, Seen, TOLD_MAX};
+use crate::event::{Draft, EventKind, Source};
+use crate::evidence::{ProcessRow, ProcessSection};
+use crate::vocab::{Basis, Timestamp, shown};
+
+/// Programs that a report lists.
+const ROWS_MAX: usize = 500;
+/// Characters of one text in a row.
+const TEXT_MAX: usize = 400;
+
+/// What was seen of one payload.
+#[derive(Debug, Clone, Default)]
+pub struct ProcessTree {
+    programs: Vec<Program>,
+    /// Programs and processes by the observer's own count; `None` until its last word.
+    sum: Option<(u64, u64)>,
+    told: u64,
+}
+
+/// A program that was executed, and how its process ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Program {
+    /// What was executed.
+    pub executed: Executed,
+    /// `exited:<code>`, `signal:<number>`, or `replaced` by the next program of its process; `None`: not seen to end.
+    pub status: Option<String>,
+    /// When.
+    pub ended: Option<Timestamp>,
+}
+
+impl ProcessTree {
+    /// Takes what was seen; what of it goes into the log. `during` is the stage.
+    pub fn take(&mut self, seen: Seen, during: &str) -> Option<Draft> {
+        let data = match seen {
+            Seen::Executed(executed) => {
+                self.told += 1;
+                let data = json!({
+                    "what": "executed", "during": during, "process": executed.process, "parent": executed.parent,
+                    "pid": executed.pid, "program": shown(&executed.program), "cwd": shown(&executed.cwd),
+                    "argv": executed.argv.iter().map(|word| shown(word)).collect::<Vec<_>>(), "cut": executed.cut,
+                    "at": executed.at,
+                });
+                self.end(executed.process, "replaced", executed.at);
+                if (self.programs.len() as u64) < TOLD_MAX {
+                    self.programs.push(Program { executed, status: None, ended: None });
+                }
+                data
+            }
+            Seen::Ended { process, status, at } => {
+                let data = json!({"what": "ended", "during": during, "process": process, "status": status, "at": at});
+                self.end(process, &status, at);
+                data
+            }
+            Seen::Sum { executed, processes } => {
+                self.sum = Some((executed, processes));
+                return None;
+            }
+        };
+        Some(Draft { source: Source::Kernel, kind: EventKind::ExecObserved, basis: Basis::Observed, data })
+    }
+
+    /// The last program of a process has ended or was replaced.
+    fn end(&mut self, process: u64, status: &str, at: Timestamp) {
+        let last = self.programs.iter_mut().rev().find(|program| program.executed.process == process);
+        if let Some(program) = last.filter(|program| program.status.is_none()) {
+            program.status = Some(status.to_owned());
+            program.ended = Some(at);
+        }
+    }
+
+    /// Every program that was told, in the order of execution.
+    #[must_use]
+    pub fn programs(&self) -> &[Program] {
+        &self.programs
+    }
+
+    /// Programs that were still running when the first process had ended, as they were called.
+    #[must_use]
+    pub fn left_behind(&self) -> Vec<String> {
+        let first = self.programs.iter().filter(|program| program.executed.process == 1);
+        let Some(over) = first.filter_map(|program| program.ended).max() else { return Vec::new() };
+        let killed = |program: &&Program| program.status.as_deref() == Some("signal:9");
+        let after = |program: &&Program| program.ended.is_some_and(|ended| ended > over);
+        let late = self.programs.iter().filter(killed).filter(after);
+        late.map(|program| program.executed.argv.join(" ")).collect()
+    }
+
+    /// Whether the observer saw the tree to its end and nothing was left out.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.sum.is_some_and(|(executed, _)| executed == self.told)
+    }
+
+    /// For the report.
+    #[must_use]
+    pub fn section(&self) -> ProcessSection {
+        let (executed, processes) = self.sum.unwrap_or((self.told, 0));
+        let rows: Vec<ProcessRow> = self.programs.iter().take(ROWS_MAX).map(row).collect();
+        ProcessSection {
+            complete: self.is_complete(),
+            executed,
+            processes,
+            left_out: executed.saturating_sub(rows.len() as u64),
+            rows,
+        }
+    }
+}
+
+fn row(program: &Program) -> ProcessRow {
+    let executed = &program.executed;
+    let text = |text: &str| shown(&text.chars().take(TEXT_MAX).collect::<String>());
+    ProcessRow {
+        process: executed.process,
+        parent: executed.parent,
+        program: text(&executed.program),
+        argv: text(&executed.argv.join(" ")),
+        cwd: text(&executed.cwd),
+        started: executed.at,
+        ended: program.ended,
+        status: program.status.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn executed(process: u64, argv: &[&str]) -> Seen {
+        Seen::Executed(Executed {
+            process,
+            parent: 0,
+            pid: 7,
+            program: "/usr/bin/x".to_owned(),
+            argv: argv.iter().map(|word| (*word).to_owned()).collect(),
+            cut: false,
+            cwd: "/tmp".to_owned(),
+            at: Timestamp::now(),
+        })
+    }
+
+    #[test]
+    fn each_program_of_a_process_has_its_own_end() {
+        let mut tree = ProcessTree::default();
+        for seen in [executed(1, &["sh"]), executed(1, &["make"]), executed(2, &["cc"])] {
+            assert!(tree.take(seen, "engine").is_some_and(|draft| draft.source == Source::Kernel));
+        }
+        let end =
+            |process, status: &str| Seen::Ended { process, status: status.to_owned(), at: Timestamp::now() };
+        tree.take(end(2, "signal:9"), "engine");
+        tree.take(end(1, "exited:2"), "engine");
+        let statuses: Vec<_> = tree.programs().iter().map(|program| program.status.as_deref()).collect();
+        assert_eq!(statuses, [Some("replaced"), Some("exited:2"), Some("signal:9")]);
+    }
+
+    #[test]
+    fn without_the_sum_or_with_another_one_it_is_incomplete() {
+        let mut tree = ProcessTree::default();
+        tree.take(executed(1, &["sh"]), "engine");
+        assert!(!tree.is_complete());
+        let mut less = tree.clone();
+        less.take(Seen::Sum { executed: 2, processes: 1 }, "engine");
+        assert!(!less.is_complete());
+        assert_eq!(less.section().left_out, 1);
+        tree.take(Seen::Sum { executed: 1, processes: 1 }, "engine");
+        assert!(tree.is_complete());
+    }
+
+    #[test]
+    fn hidden_characters_are_made_visible() {
+        let mut tree = ProcessTree::default();
+        let draft = tree.take(executed(1, &["a\u{1b}[2J", "\u{202e}b"]), "engine").unwrap();
+        assert!(!draft.data.to_string().contains('\u{202e}'));
+        assert!(!tree.section().rows[0].argv.contains('\u{1b}'));
+    }
+}

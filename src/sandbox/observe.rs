@@ -1,0 +1,222 @@
+//! The observer: the kernel tells the stub, outside of the sandbox, what is executed inside and how it ends.
+//!
+//! The stub traces PID 1's child from its birth (ptrace(2), `PTRACE_SEIZE` with the fork, clone, vfork and exec
+//! options), so that every process below it is traced from its first instruction on; nothing inside can leave that:
+//! `CLONE_UNTRACED` is refused by the filter, and who ends the tracer ends the tree (`PTRACE_O_EXITKILL`). Arguments are
+//! read while the program stands before its first instruction, so they are what the kernel copied.
+//! Guarantees: each execve that succeeded is counted and, up to a bound, told; of each process that executed something
+//! the kernel's wait status. Does not: see what a program does besides, or which execve failed.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::io::{self, PipeWriter, Read as _, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
+
+use nix::libc;
+use nix::unistd::Pid;
+use rustix::process::{WaitOptions, WaitStatus, wait};
+
+use super::sys::trace;
+use crate::process::{ARGUMENT_BYTES_MAX, Executed, Seen, TOLD_MAX, frame};
+use crate::vocab::Timestamp;
+
+/// What the tracer is told of. Whoever outlives the tracer is killed.
+const OPTIONS: libc::c_int = libc::PTRACE_O_TRACEFORK
+    | libc::PTRACE_O_TRACEVFORK
+    | libc::PTRACE_O_TRACECLONE
+    | libc::PTRACE_O_TRACEEXEC
+    | libc::PTRACE_O_EXITKILL;
+/// `__WALL` of wait(2): threads are children, too, for a tracer.
+const ALL: WaitOptions = WaitOptions::from_bits_retain(0x4000_0000);
+
+/// Begins to trace PID 1, which has not been released yet.
+pub(super) fn begin(init: Pid) -> io::Result<()> {
+    trace::seize(init, OPTIONS)
+}
+
+/// Follows the tree to its end, which is PID 1's. `told` gets what was seen.
+pub(super) fn follow(init: Pid, told: PipeWriter) {
+    let mut observer = Observer {
+        init,
+        told: Some(told),
+        tasks: HashMap::new(),
+        met: HashSet::new(),
+        processes: 0,
+        executed: 0,
+    };
+    // INVARIANT: nothing else in this process waits, so every child and tracee is seen here.
+    loop {
+        match wait(ALL) {
+            Ok(Some((pid, status))) => {
+                let pid = Pid::from_raw(pid.as_raw_pid());
+                if observer.next(pid, status) {
+                    break;
+                }
+            }
+            Ok(None) | Err(rustix::io::Errno::INTR) => {}
+            // PID 1 is a child of this process until it is seen to end.
+            Err(_) => break,
+        }
+    }
+    let (executed, processes) = (observer.executed, observer.processes);
+    observer.tell(&Seen::Sum { executed, processes });
+}
+
+/// One task (process or thread) that is traced.
+struct Task {
+    /// The process that it belongs to: its number, and its pid.
+    process: u64,
+    leader: Pid,
+    /// Number of the nearest process above it that has executed something.
+    parent: u64,
+    /// Whether that process has executed something that was told.
+    told: bool,
+}
+
+struct Observer {
+    init: Pid,
+    /// `None` when nobody listens any more.
+    told: Option<PipeWriter>,
+    tasks: HashMap<Pid, Task>,
+    /// Tasks that were met before their maker's event.
+    met: HashSet<Pid>,
+    processes: u64,
+    executed: u64,
+}
+
+impl Observer {
+    /// Takes the next word of the kernel; true when it was PID 1's end.
+    fn next(&mut self, pid: Pid, status: WaitStatus) -> bool {
+        if let Some(signal) = status.stopping_signal() {
+            // The event of a ptrace stop stands above the signal (ptrace(2), "PTRACE_EVENT stops").
+            let event = status.as_raw() >> 16;
+            // A tracee that was killed meanwhile is gone; its end comes next.
+            self.stopped(pid, signal, event).ok();
+            return false;
+        }
+        let ended = match (status.exit_status(), status.terminating_signal()) {
+            (Some(code), _) => format!("exited:{code}"),
+            (None, Some(signal)) => format!("signal:{signal}"),
+            (None, None) => return false,
+        };
+        if let Some(task) = self.tasks.remove(&pid)
+            && task.leader == pid
+            && task.told
+        {
+            self.tell(&Seen::Ended { process: task.process, status: ended, at: Timestamp::now() });
+        }
+        pid == self.init
+    }
+
+    fn stopped(&mut self, pid: Pid, signal: libc::c_int, event: libc::c_int) -> io::Result<()> {
+        if pid != self.init && !self.tasks.contains_key(&pid) {
+            self.meet(pid);
+        }
+        match event {
+            libc::PTRACE_EVENT_FORK | libc::PTRACE_EVENT_VFORK | libc::PTRACE_EVENT_CLONE => {
+                let child = Pid::from_raw(trace::event_message(pid)?);
+                self.born(child, pid, event == libc::PTRACE_EVENT_CLONE);
+                if pid == self.init {
+                    // It makes nothing but the payload; what is its child is traced by now.
+                    return trace::detach(pid);
+                }
+                trace::resume(pid, 0)
+            }
+            libc::PTRACE_EVENT_EXEC => {
+                self.executed(pid);
+                trace::resume(pid, 0)
+            }
+            // A task that begins, or a process that stops as a whole: job control stays what it is.
+            libc::PTRACE_EVENT_STOP if signal == libc::SIGTRAP => trace::resume(pid, 0),
+            libc::PTRACE_EVENT_STOP => trace::listen(pid),
+            // A signal on its way is passed on.
+            0 => trace::resume(pid, signal),
+            _ => trace::resume(pid, 0),
+        }
+    }
+
+    /// `child` was made by `maker`: a thread of its process, or a new process.
+    fn born(&mut self, child: Pid, maker: Pid, cloned: bool) {
+        if self.met.remove(&child) {
+            return;
+        }
+        let maker = self.tasks.get(&maker).map_or(maker, |task| task.leader);
+        let leader = if cloned { said_of(child, "Tgid:").unwrap_or(child) } else { child };
+        self.enter(child, leader, maker);
+    }
+
+    /// A task can be seen before the event of its maker, which may even be killed before it could have one.
+    fn meet(&mut self, task: Pid) {
+        let leader = said_of(task, "Tgid:").unwrap_or(task);
+        let maker = said_of(task, "PPid:").unwrap_or(self.init);
+        self.met.insert(task);
+        self.enter(task, leader, maker);
+    }
+
+    fn enter(&mut self, task: Pid, leader: Pid, maker: Pid) {
+        let number = |pid: &Pid, of: fn(&Task) -> u64| self.tasks.get(pid).map_or(0, of);
+        let entry = if leader == task {
+            // A process that executes nothing itself is no part of the tree: what it makes belongs to whoever made it.
+            let parent = number(&maker, |maker| if maker.told { maker.process } else { maker.parent });
+            self.processes += 1;
+            Task { process: self.processes, leader, parent, told: false }
+        } else {
+            Task { process: number(&leader, |leader| leader.process), leader, parent: 0, told: false }
+        };
+        self.tasks.insert(task, entry);
+    }
+
+    /// `pid` stands before the first instruction of a new program. All other threads of its process are gone, and the
+    /// one that asked has become the leader.
+    fn executed(&mut self, pid: Pid) {
+        self.tasks.retain(|tid, task| *tid == pid || task.leader != pid);
+        self.executed += 1;
+        let told = self.executed <= TOLD_MAX;
+        let Some(task) = self.tasks.get_mut(&pid) else { return };
+        task.told |= told;
+        if !told {
+            return;
+        }
+        let (process, parent) = (task.process, task.parent);
+        let (argv, cut) = arguments(pid);
+        let link = |name: &str| {
+            let target = std::fs::read_link(format!("/proc/{pid}/{name}"));
+            target.map(|path| String::from_utf8_lossy(path.as_os_str().as_bytes()).into_owned())
+        };
+        let (program, cwd) = (link("exe").unwrap_or_default(), link("cwd").unwrap_or_default());
+        let at = Timestamp::now();
+        let seen = Executed { process, parent, pid: pid.as_raw(), program, argv, cut, cwd, at };
+        self.tell(&Seen::Executed(seen));
+    }
+
+    /// Blocks while the owner does not read: what it has not taken yet, the tree has not gone beyond.
+    fn tell(&mut self, seen: &Seen) {
+        let Some(told) = &mut self.told else { return };
+        let written = frame(seen).and_then(|frame| told.write_all(&frame));
+        if written.is_err() {
+            // The owner misses the sum, and knows.
+            self.told = None;
+        }
+    }
+}
+
+/// The arguments in the process's memory, where the kernel put them.
+fn arguments(pid: Pid) -> (Vec<String>, bool) {
+    let mut bytes = Vec::new();
+    let read = File::open(format!("/proc/{pid}/cmdline"))
+        .and_then(|file| file.take(ARGUMENT_BYTES_MAX as u64 + 1).read_to_end(&mut bytes));
+    let cut = read.is_err() || bytes.len() > ARGUMENT_BYTES_MAX;
+    bytes.truncate(ARGUMENT_BYTES_MAX);
+    let whole = bytes.strip_suffix(b"\0").unwrap_or(&bytes);
+    if whole.is_empty() && bytes.is_empty() {
+        return (Vec::new(), cut);
+    }
+    (whole.split(|byte| *byte == 0).map(|part| String::from_utf8_lossy(part).into_owned()).collect(), cut)
+}
+
+/// A pid that the kernel says of a task in `/proc`: `Tgid:`, the process that it belongs to, or `PPid:`, its parent.
+fn said_of(task: Pid, field: &str) -> Option<Pid> {
+    let status = std::fs::read_to_string(format!("/proc/{task}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(field))?;
+    line.trim().parse().ok().map(Pid::from_raw)
+}

@@ -1,0 +1,130 @@
+//! The kernel tells what ran: nothing inside hides from it, lies to it, or notices it by what no longer works.
+
+use cto_harness::process::ProcessTree;
+use cto_harness::vocab::LimitName;
+
+use super::rig::{Outcome, lease, outside, policy, run};
+
+async fn observed(argv: &[&str]) -> Outcome {
+    let lease = lease();
+    let mut policy = policy(lease.uid(), argv);
+    policy.observed = true;
+    run(policy).await
+}
+
+async fn script(text: &str) -> Outcome {
+    observed(&["bash", "-c", text]).await
+}
+
+/// The command lines with the status beside each.
+fn lines(tree: &ProcessTree) -> Vec<(String, String)> {
+    let status = |status: &Option<String>| status.clone().unwrap_or_else(|| "no end".to_owned());
+    tree.programs().iter().map(|one| (one.executed.argv.join(" "), status(&one.status))).collect()
+}
+
+#[track_caller]
+fn has(tree: &ProcessTree, line: &str, status: &str) {
+    let lines = lines(tree);
+    assert!(lines.contains(&(line.to_owned(), status.to_owned())), "{line} {status}: {lines:?}");
+}
+
+#[tokio::test]
+async fn every_program_is_seen_with_its_arguments_place_and_end() {
+    let seen = script(
+        "cd /usr; /bin/true 'a b' ''; /bin/false; bash -c 'exit 7'; bash -c 'kill -9 $$'; exec sleep 0",
+    )
+    .await;
+    assert!(seen.tree.is_complete(), "{:?}", seen.tree);
+    for (line, status) in [
+        ("/bin/true a b ", "exited:0"),
+        ("/bin/false", "exited:1"),
+        ("bash -c exit 7", "exited:7"),
+        ("bash -c kill -9 $$", "signal:9"),
+        ("sleep 0", "exited:0"),
+    ] {
+        has(&seen.tree, line, status);
+    }
+    let programs = seen.tree.programs();
+    let of = |line: &str| programs.iter().find(|one| one.executed.argv.join(" ") == line).unwrap();
+    assert_eq!(programs[0].status.as_deref(), Some("replaced"), "its process went on as another program");
+    assert_eq!(of("sleep 0").executed.process, 1);
+    let first = of("/bin/true a b ");
+    assert_eq!(first.executed.argv, ["/bin/true", "a b", ""]);
+    assert_eq!((first.executed.cwd.as_str(), first.executed.parent), ("/usr", 1));
+    assert!(first.executed.program.ends_with("/true") && first.ended.unwrap() >= first.executed.at);
+}
+
+#[tokio::test]
+async fn arguments_that_are_rewritten_afterwards_do_not_deceive() {
+    let rewrite = r#"$0 = "innocent"; open F, "<", "/proc/self/cmdline"; print <F>; exit(<F> ? 1 : 0)"#;
+    assert!(outside(&format!("perl -e '{rewrite}' | grep -q ^innocent")), "control");
+    let seen = observed(&["perl", "-e", rewrite]).await;
+    assert!(seen.out.starts_with("innocent"), "{seen:?}");
+    has(&seen.tree, &format!("perl -e {rewrite}"), "exited:0");
+    // The name that a caller gives is his; the file is the kernel's.
+    let renamed = script("exec -a innocent sleep 0").await;
+    let last = &renamed.tree.programs().last().unwrap().executed;
+    assert_eq!(last.argv, ["innocent", "0"]);
+    assert!(last.program.ends_with("/sleep"), "{last:?}");
+}
+
+#[tokio::test]
+async fn no_way_to_make_a_process_hides_it() {
+    let seen = script("(setsid sh -c '(exec /bin/true orphan) & exit 0') ; sleep 0.2").await;
+    has(&seen.tree, "/bin/true orphan", "exited:0");
+    let spawn = "import os; os.waitpid(os.posix_spawn('/bin/true', ['true', 'spawned'], {}), 0)";
+    let seen = observed(&["python3", "-c", spawn]).await;
+    has(&seen.tree, "true spawned", "exited:0");
+    let thread = "import os, threading, time\nthreading.Thread(target=lambda: os.execv('/bin/true', ['true', 'of a thread'])).start()\ntime.sleep(5)";
+    let seen = observed(&["python3", "-c", thread]).await;
+    has(&seen.tree, "true of a thread", "exited:0");
+    assert!(seen.tree.is_complete() && seen.exit.success(), "{seen:?}");
+}
+
+#[tokio::test]
+async fn a_process_cannot_be_made_untraced() {
+    // CLONE_UNTRACED | SIGCHLD; in the child: execute, in the parent: say the error.
+    let text = "import ctypes, os\nlibc = ctypes.CDLL(None, use_errno=True)\npid = libc.syscall(56, ctypes.c_long(0x800011), 0, 0, 0, 0)\n\
+                if pid == 0: os.execv('/bin/true', ['true', 'unseen'])\n\
+                print(pid > 0, ctypes.get_errno(), flush=True)\nif pid > 0: os.waitpid(pid, 0)";
+    if cfg!(target_arch = "x86_64") {
+        assert!(outside(&format!("python3 -c \"{text}\" | grep -q '^True 0'")), "control");
+        let seen = observed(&["python3", "-c", text]).await;
+        assert_eq!(seen.out.trim(), "False 1", "{seen:?}");
+        assert!(!lines(&seen.tree).iter().any(|(line, _)| line == "true unseen"));
+    }
+}
+
+#[tokio::test]
+async fn what_is_observed_works_as_before() {
+    // Stopping, going on, signals with handlers, real-time ones among them, threads, and many children at once.
+    let stop = "import os, signal\npid = os.fork()\nif pid == 0:\n os.kill(os.getpid(), signal.SIGSTOP)\n os._exit(3)\n\
+                _, status = os.waitpid(pid, os.WUNTRACED)\nassert os.WIFSTOPPED(status), status\nos.kill(pid, signal.SIGCONT)\n\
+                _, status = os.waitpid(pid, 0)\nassert os.WEXITSTATUS(status) == 3, status\nprint('went on')";
+    assert_eq!(observed(&["python3", "-c", stop]).await.ok(), "went on\n");
+    let handlers = "import os, signal, threading\nseen = []\nfor number in (signal.SIGUSR1, signal.SIGRTMIN + 3, signal.SIGCHLD):\n \
+                    signal.signal(number, lambda n, f: seen.append(n))\n\
+                    for number in (signal.SIGUSR1, signal.SIGRTMIN + 3): os.kill(os.getpid(), number)\n\
+                    os.waitpid(os.spawnv(os.P_NOWAIT, '/bin/true', ['true']), 0)\n\
+                    threads = [threading.Thread(target=lambda: None) for _ in range(50)]\n\
+                    [t.start() for t in threads]; [t.join() for t in threads]\nprint(len(seen))";
+    assert_eq!(observed(&["python3", "-c", handlers]).await.ok(), "3\n");
+    let many = script("for i in {1..150}; do /bin/true $i & done; wait; echo done").await;
+    assert_eq!(many.out, "done\n");
+    assert!(many.tree.is_complete() && many.tree.programs().len() == 151, "{}", many.tree.programs().len());
+    assert!(many.tree.programs().iter().all(|one| one.status.is_some()));
+}
+
+#[tokio::test]
+async fn a_tree_that_is_killed_is_seen_to_its_end() {
+    let lease = lease();
+    let mut policy = policy(lease.uid(), &["bash", "-c", "setsid sleep 1000 & trap '' TERM; sleep 1000"]);
+    policy.observed = true;
+    policy.limits.wall_seconds = 1;
+    let seen = run(policy).await;
+    assert_eq!(seen.reached, [LimitName::WallSeconds]);
+    assert!(seen.tree.is_complete(), "{:?}", seen.tree);
+    assert!(lines(&seen.tree).iter().all(|(_, status)| status != "no end"), "{:?}", lines(&seen.tree));
+    let left = script("setsid sleep 1000 & exec sleep 0.1").await;
+    assert_eq!(left.tree.left_behind(), ["sleep 1000"]);
+}
