@@ -104,6 +104,10 @@ pub struct ProcessSection {
     pub rows: Vec<ProcessRow>,
     /// How many more there were.
     pub left_out: u64,
+    /// System calls that were refused, with how often.
+    pub refused_calls: BTreeMap<String, u64>,
+    /// Addresses outside that were asked for (connect, sendto), with how often. There is no route to any.
+    pub sought: BTreeMap<String, u64>,
 }
 
 /// One program.

@@ -105,7 +105,16 @@ fn of_engine(section: &mut EngineSection) -> impl Iterator<Item = &mut String> {
 }
 
 fn of_processes(section: &mut ProcessSection) -> impl Iterator<Item = &mut String> {
-    let ProcessSection { complete: _, executed: _, processes: _, rows, left_out: _ } = section;
+    // Names of calls and addresses are words of the kernel's.
+    let ProcessSection {
+        complete: _,
+        executed: _,
+        processes: _,
+        rows,
+        left_out: _,
+        refused_calls: _,
+        sought: _,
+    } = section;
     rows.iter_mut().flat_map(|row| {
         let ProcessRow { process: _, parent: _, program, argv, cwd, started: _, ended: _, status: _ } = row;
         [program, argv, cwd]

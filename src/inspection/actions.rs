@@ -4,6 +4,8 @@
 //! at the listener, in the engine's throw-away repository, or in how the process tree ended. A row without attempts
 //! promises that the act could not succeed, not that nobody tried: it says where it was looked.
 
+use std::collections::BTreeMap;
+
 use crate::contract::actions::Observed;
 use crate::contract::command::{CommandLine, shows_in_commands};
 use crate::contract::{Action, TaskContract};
@@ -14,7 +16,9 @@ use crate::vocab::{ActionId, shown};
 const NOWHERE: &str = ActionResult::NOWHERE;
 const IN_PATCH: &str = "in the patch";
 /// An attempt that found no route leaves no trace: only what reached the listener is seen.
-const AT_LISTENER: &str = "at the listener only";
+const AT_LISTENER: &str = "at the listener";
+/// Not in `sendmsg` with an address, and not in what a program that was not observed asked for.
+const AT_LISTENER_AND_OUTSIDE: &str = "at the listener, in connect and sendto";
 const IN_REPOSITORY: &str = "in the engine's throw-away repository only";
 const AT_THE_END: &str = "in what was still alive when the engine ended";
 const EXECUTED: &str = "in what the kernel executed";
@@ -29,6 +33,8 @@ const ATTEMPTS_KEPT: usize = 20;
 pub struct ActionObservations {
     /// What the kernel executed; only where the whole tree was seen to its end.
     pub executed: Option<Vec<Program>>,
+    /// Addresses outside that were asked for, with how often; only where all were seen.
+    pub sought: Option<BTreeMap<String, u64>>,
     /// Forbidden actions that the patch shows, from [`super::inspect_patch`].
     pub in_patch: Vec<(ActionId, String)>,
     /// Requests that reached the listener and were refused, one text each (method, host, path).
@@ -72,12 +78,15 @@ fn row(id: &ActionId, observed: &ActionObservations) -> ActionRow {
     let places = [
         executed.as_ref().map(|_| EXECUTED),
         patch.then_some(IN_PATCH),
-        seen.as_ref().map(|_| place(id.as_str())),
+        seen.as_ref().map(|_| place(id.as_str(), observed)),
     ];
     let places: Vec<&str> = places.into_iter().flatten().collect();
     let observable = if places.is_empty() { NOWHERE.to_owned() } else { places.join(", ") };
     let without_text = match (id.as_str(), &seen) {
-        ("network.egress", Some(texts)) => observed.refused_calls.saturating_sub(texts.len() as u64),
+        ("network.egress", Some(_)) => {
+            let told = observed.refused_requests.as_ref().map_or(0, Vec::len);
+            observed.refused_calls.saturating_sub(told as u64)
+        }
         _ => 0,
     };
     let all = executed.into_iter().chain(seen).flatten().chain(in_patch);
@@ -111,8 +120,9 @@ fn executed(id: &ActionId, observed: &ActionObservations) -> Option<Vec<String>>
 }
 
 /// Where [`seen`] looks for attempts of a named action.
-fn place(id: &str) -> &'static str {
+fn place(id: &str, observed: &ActionObservations) -> &'static str {
     match id {
+        "network.egress" if observed.sought.is_some() => AT_LISTENER_AND_OUTSIDE,
         "git.push" | "network.egress" => AT_LISTENER,
         "process.daemonize" => AT_THE_END,
         _ => IN_REPOSITORY,
@@ -128,7 +138,12 @@ fn seen(id: &ActionId, observed: &ActionObservations) -> Option<Vec<String>> {
                 requests.iter().filter(|request| is_git_push(request) && !observed.pushes.contains(request));
             Some(observed.pushes.iter().chain(named).cloned().collect())
         }
-        "network.egress" => observed.refused_requests.clone(),
+        "network.egress" => {
+            let requests = observed.refused_requests.clone()?;
+            let sought = observed.sought.iter().flatten();
+            let sought = sought.map(|(address, count)| format!("connect to {address}, {count} times"));
+            Some(requests.into_iter().chain(sought).collect())
+        }
         "git.merge" => observed.merges.clone(),
         "git.commit" => observed.commits.clone(),
         "git.history-rewrite" => observed.rewritten.clone(),
@@ -172,8 +187,7 @@ mod tests {
         };
         let rows = actions(&forbidding(&["git.push", "network.egress", "deploy"]), &observed);
         let counts: Vec<_> = rows.iter().map(|row| (row.observable.as_str(), row.attempts.len())).collect();
-        // Seen at the listener, and nowhere else: what is tried without it leaves no trace.
-        assert_eq!(counts, [("at the listener only", 1), ("at the listener only", 2), (NOWHERE, 0)]);
+        assert_eq!(counts, [("at the listener", 1), ("at the listener", 2), (NOWHERE, 0)]);
         let results: Vec<_> = rows.iter().map(|row| row.result).collect();
         assert_eq!(results, [ActionResult::Attempted, ActionResult::Attempted, ActionResult::NotObservable]);
         assert_eq!(attempts(&rows).count(), 3);

@@ -15,7 +15,7 @@ mod watch;
 
 pub use launch::{LaunchError, Launched, StubProcess, spawn_stub};
 pub use lines::LINE_MAX;
-pub use observed::{ARGUMENT_BYTES_MAX, Executed, Seen, TOLD_MAX};
+pub use observed::{ADDRESSES_MAX, ARGUMENT_BYTES_MAX, Executed, Seen, TOLD_MAX, TOLD_OF_ONE};
 pub use output::{Exit, PayloadEvent, Stream};
 pub use payload::{Payload, PayloadParts, ProcessError};
 pub use tree::{ProcessTree, Program};

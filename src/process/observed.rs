@@ -4,6 +4,8 @@
 //! a pipe of its own. Nothing inside holds an end of it. The last message is [`Seen::Sum`]; without it the
 //! observation is incomplete, and whoever judges by it has to say so.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::vocab::Timestamp;
@@ -12,6 +14,11 @@ use crate::vocab::Timestamp;
 pub const ARGUMENT_BYTES_MAX: usize = 8 * 1024;
 /// Most programs that are told one by one; all are counted.
 pub const TOLD_MAX: u64 = 20_000;
+
+/// How often one refused call, or one address, is told; all are counted.
+pub const TOLD_OF_ONE: u64 = 20;
+/// Most different addresses that are counted by themselves.
+pub const ADDRESSES_MAX: usize = 256;
 
 /// One thing that the kernel showed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,12 +35,36 @@ pub enum Seen {
         /// When.
         at: Timestamp,
     },
+    /// A system call was refused.
+    Refused {
+        /// Which process asked, by its number; 0 when it is none that is known.
+        process: u64,
+        /// The call's name.
+        call: String,
+        /// When.
+        at: Timestamp,
+    },
+    /// A process asked for an address that is not its own loopback. There is no route to any.
+    Sought {
+        /// Which process, as above.
+        process: u64,
+        /// The call's name.
+        call: String,
+        /// Address and port, as in a URL. Its memory held it when the call was made; it could change it meanwhile.
+        address: String,
+        /// When.
+        at: Timestamp,
+    },
     /// The tree is dead.
     Sum {
         /// Programs that were executed, also those that were not told.
         executed: u64,
         /// Processes that were made, without threads.
         processes: u64,
+        /// How often each call was refused.
+        refused: BTreeMap<String, u64>,
+        /// How often each address was asked for.
+        sought: BTreeMap<String, u64>,
     },
 }
 

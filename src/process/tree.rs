@@ -2,7 +2,9 @@
 //!
 //! Bounded: the report gets the first [`ROWS_MAX`] programs, judges the first [`TOLD_MAX`]; all are counted.
 
-use serde_json::json;
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
 
 use super::observed::{Executed, Seen, TOLD_MAX};
 use crate::event::{Draft, EventKind, Source};
@@ -21,6 +23,8 @@ pub struct ProcessTree {
     /// Programs and processes by the observer's own count; `None` until its last word.
     sum: Option<(u64, u64)>,
     told: u64,
+    refused: BTreeMap<String, u64>,
+    sought: BTreeMap<String, u64>,
 }
 
 /// A program that was executed, and how its process ended.
@@ -37,32 +41,46 @@ pub struct Program {
 impl ProcessTree {
     /// Takes what was seen; what of it goes into the log. `during` is the stage.
     pub fn take(&mut self, seen: Seen, during: &str) -> Option<Draft> {
-        let data = match seen {
-            Seen::Executed(executed) => {
-                self.told += 1;
-                let data = json!({
-                    "what": "executed", "during": during, "process": executed.process, "parent": executed.parent,
-                    "pid": executed.pid, "program": shown(&executed.program), "cwd": shown(&executed.cwd),
-                    "argv": executed.argv.iter().map(|word| shown(word)).collect::<Vec<_>>(), "cut": executed.cut,
-                    "at": executed.at,
-                });
-                self.end(executed.process, "replaced", executed.at);
-                if (self.programs.len() as u64) < TOLD_MAX {
-                    self.programs.push(Program { executed, status: None, ended: None });
-                }
-                data
-            }
+        let (kind, data) = match seen {
+            Seen::Executed(executed) => (EventKind::ExecObserved, self.executed(executed, during)),
             Seen::Ended { process, status, at } => {
                 let data = json!({"what": "ended", "during": during, "process": process, "status": status, "at": at});
                 self.end(process, &status, at);
-                data
+                (EventKind::ExecObserved, data)
             }
-            Seen::Sum { executed, processes } => {
+            Seen::Refused { process, call, at } => {
+                *self.refused.entry(call.clone()).or_default() += 1;
+                let data = json!({"action": "call", "call_name": shown(&call), "during": during, "by": process, "at": at});
+                (EventKind::ActionAttempted, data)
+            }
+            Seen::Sought { process, call, address, at } => {
+                *self.sought.entry(address.clone()).or_default() += 1;
+                let data = json!({"target": shown(&address), "call_name": shown(&call), "during": during,
+                    "reason": "no route", "by": process, "at": at});
+                (EventKind::EgressDenied, data)
+            }
+            Seen::Sum { executed, processes, refused, sought } => {
                 self.sum = Some((executed, processes));
+                (self.refused, self.sought) = (refused, sought);
                 return None;
             }
         };
-        Some(Draft { source: Source::Kernel, kind: EventKind::ExecObserved, basis: Basis::Observed, data })
+        Some(Draft { source: Source::Kernel, kind, basis: Basis::Observed, data })
+    }
+
+    fn executed(&mut self, executed: Executed, during: &str) -> Value {
+        self.told += 1;
+        let data = json!({
+            "what": "executed", "during": during, "process": executed.process, "parent": executed.parent,
+            "pid": executed.pid, "program": shown(&executed.program), "cwd": shown(&executed.cwd),
+            "argv": executed.argv.iter().map(|word| shown(word)).collect::<Vec<_>>(), "cut": executed.cut,
+            "at": executed.at,
+        });
+        self.end(executed.process, "replaced", executed.at);
+        if (self.programs.len() as u64) < TOLD_MAX {
+            self.programs.push(Program { executed, status: None, ended: None });
+        }
+        data
     }
 
     /// The last program of a process has ended or was replaced.
@@ -78,6 +96,12 @@ impl ProcessTree {
     #[must_use]
     pub fn programs(&self) -> &[Program] {
         &self.programs
+    }
+
+    /// Addresses outside that were asked for, each with how often.
+    #[must_use]
+    pub const fn sought(&self) -> &BTreeMap<String, u64> {
+        &self.sought
     }
 
     /// Programs that were still running when the first process had ended, as they were called.
@@ -108,6 +132,8 @@ impl ProcessTree {
             processes,
             left_out: executed.saturating_sub(rows.len() as u64),
             rows,
+            refused_calls: self.refused.clone(),
+            sought: self.sought.iter().map(|(address, count)| (shown(address), *count)).collect(),
         }
     }
 }
@@ -144,6 +170,10 @@ mod tests {
         })
     }
 
+    fn sum(executed: u64) -> Seen {
+        Seen::Sum { executed, processes: 1, refused: BTreeMap::new(), sought: BTreeMap::new() }
+    }
+
     #[test]
     fn each_program_of_a_process_has_its_own_end() {
         let mut tree = ProcessTree::default();
@@ -164,10 +194,10 @@ mod tests {
         tree.take(executed(1, &["sh"]), "engine");
         assert!(!tree.is_complete());
         let mut less = tree.clone();
-        less.take(Seen::Sum { executed: 2, processes: 1 }, "engine");
+        less.take(sum(2), "engine");
         assert!(!less.is_complete());
         assert_eq!(less.section().left_out, 1);
-        tree.take(Seen::Sum { executed: 1, processes: 1 }, "engine");
+        tree.take(sum(1), "engine");
         assert!(tree.is_complete());
     }
 

@@ -28,7 +28,8 @@ fn tree(programs: &[(&[&str], &str)], complete: bool) -> ProcessTree {
     }
     let executed = programs.len() as u64 + 1;
     if complete {
-        tree.take(Seen::Sum { executed, processes: executed }, "engine");
+        let (refused, sought) = Default::default();
+        tree.take(Seen::Sum { executed, processes: executed, refused, sought }, "engine");
     }
     tree
 }

@@ -55,6 +55,7 @@ pub(super) async fn verify_and_inspect(
     let tree = &finished.observed.processes;
     let observed = ActionObservations {
         executed: tree.is_complete().then(|| tree.programs().to_vec()),
+        sought: tree.is_complete().then(|| tree.sought().clone()),
         left_behind: tree.is_complete().then(|| tree.left_behind()),
         in_patch: inspection.attempts.clone(),
         refused_requests: Some(finished.observed.refused.clone()),

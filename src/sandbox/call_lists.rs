@@ -6,6 +6,26 @@
 
 use nix::libc;
 
+/// A list of refused calls, and their names for evidence.
+macro_rules! refused {
+    ($($call:ident),* $(,)?) => {
+        /// Calls that are known to reach for the host or for other processes.
+        pub(super) const REFUSED: &[i64] = &[$(libc::$call),*];
+        const NAMES: &[&str] = &[$(stringify!($call)),*];
+    };
+}
+
+/// The name of a refused call, or of one that is refused for its arguments.
+pub(super) fn name(number: i64) -> Option<&'static str> {
+    let by_argument = [
+        (libc::SYS_clone, "clone"), (libc::SYS_connect, "connect"), (libc::SYS_ioctl, "ioctl"),
+        (libc::SYS_personality, "personality"), (libc::SYS_sendto, "sendto"), (libc::SYS_socket, "socket"),
+        (libc::SYS_socketpair, "socketpair"), (libc::SYS_unshare, "unshare"),
+    ];
+    let listed = REFUSED.iter().zip(NAMES).map(|(call, name)| (*call, name.trim_start_matches("SYS_")));
+    listed.chain(by_argument).find(|(call, _)| *call == number).map(|(_, name)| name)
+}
+
 /// Calls that exist inside (some with refused arguments).
 #[cfg(target_arch = "x86_64")]
 pub(super) const ALLOWED: &[i64] = &[
@@ -132,39 +152,37 @@ pub(super) const ALLOWED: &[i64] = &[
     libc::SYS_writev,
 ];
 
-/// Calls that are known to reach for the host or for other processes.
 #[cfg(target_arch = "x86_64")]
-pub(super) const REFUSED: &[i64] = &[
-    libc::SYS__sysctl, libc::SYS_acct, libc::SYS_add_key, libc::SYS_adjtimex, libc::SYS_bpf,
-    libc::SYS_chroot, libc::SYS_clock_adjtime, libc::SYS_clock_settime, libc::SYS_delete_module,
-    libc::SYS_fanotify_init, libc::SYS_fanotify_mark, libc::SYS_finit_module, libc::SYS_fsconfig,
-    libc::SYS_fsmount, libc::SYS_fsopen, libc::SYS_fspick, libc::SYS_init_module, libc::SYS_io_uring_enter,
-    libc::SYS_io_uring_register, libc::SYS_io_uring_setup, libc::SYS_ioperm, libc::SYS_iopl, libc::SYS_kcmp,
-    libc::SYS_kexec_file_load, libc::SYS_kexec_load, libc::SYS_keyctl, libc::SYS_lookup_dcookie,
-    libc::SYS_memfd_secret, libc::SYS_migrate_pages, libc::SYS_modify_ldt, libc::SYS_mount,
-    libc::SYS_mount_setattr, libc::SYS_move_mount, libc::SYS_move_pages, libc::SYS_name_to_handle_at,
-    libc::SYS_nfsservctl, libc::SYS_open_by_handle_at, libc::SYS_open_tree, libc::SYS_perf_event_open,
-    libc::SYS_pidfd_getfd, libc::SYS_pivot_root, libc::SYS_process_madvise, libc::SYS_process_vm_readv,
-    libc::SYS_process_vm_writev, libc::SYS_ptrace, libc::SYS_quotactl, libc::SYS_quotactl_fd,
-    libc::SYS_reboot, libc::SYS_request_key, libc::SYS_setdomainname, libc::SYS_sethostname,
-    libc::SYS_setns, libc::SYS_settimeofday, libc::SYS_swapoff, libc::SYS_swapon, libc::SYS_sysfs,
-    libc::SYS_syslog, libc::SYS_umount2, libc::SYS_uselib, libc::SYS_userfaultfd, libc::SYS_vhangup,
-];
+refused! {
+    SYS__sysctl, SYS_acct, SYS_add_key, SYS_adjtimex, SYS_bpf,
+    SYS_chroot, SYS_clock_adjtime, SYS_clock_settime, SYS_delete_module,
+    SYS_fanotify_init, SYS_fanotify_mark, SYS_finit_module, SYS_fsconfig,
+    SYS_fsmount, SYS_fsopen, SYS_fspick, SYS_init_module, SYS_io_uring_enter,
+    SYS_io_uring_register, SYS_io_uring_setup, SYS_ioperm, SYS_iopl, SYS_kcmp,
+    SYS_kexec_file_load, SYS_kexec_load, SYS_keyctl, SYS_lookup_dcookie,
+    SYS_memfd_secret, SYS_migrate_pages, SYS_modify_ldt, SYS_mount,
+    SYS_mount_setattr, SYS_move_mount, SYS_move_pages, SYS_name_to_handle_at,
+    SYS_nfsservctl, SYS_open_by_handle_at, SYS_open_tree, SYS_perf_event_open,
+    SYS_pidfd_getfd, SYS_pivot_root, SYS_process_madvise, SYS_process_vm_readv,
+    SYS_process_vm_writev, SYS_ptrace, SYS_quotactl, SYS_quotactl_fd,
+    SYS_reboot, SYS_request_key, SYS_setdomainname, SYS_sethostname,
+    SYS_setns, SYS_settimeofday, SYS_swapoff, SYS_swapon, SYS_sysfs,
+    SYS_syslog, SYS_umount2, SYS_uselib, SYS_userfaultfd, SYS_vhangup,
+}
 
-/// Calls that are known to reach for the host or for other processes.
 #[cfg(target_arch = "aarch64")]
-pub(super) const REFUSED: &[i64] = &[
-    libc::SYS_acct, libc::SYS_add_key, libc::SYS_adjtimex, libc::SYS_bpf, libc::SYS_chroot,
-    libc::SYS_clock_adjtime, libc::SYS_clock_settime, libc::SYS_delete_module, libc::SYS_fanotify_init,
-    libc::SYS_fanotify_mark, libc::SYS_finit_module, libc::SYS_fsconfig, libc::SYS_fsmount,
-    libc::SYS_fsopen, libc::SYS_fspick, libc::SYS_init_module, libc::SYS_io_uring_enter,
-    libc::SYS_io_uring_register, libc::SYS_io_uring_setup, libc::SYS_kcmp, libc::SYS_kexec_file_load,
-    libc::SYS_kexec_load, libc::SYS_keyctl, libc::SYS_lookup_dcookie, libc::SYS_memfd_secret,
-    libc::SYS_migrate_pages, libc::SYS_mount, libc::SYS_mount_setattr, libc::SYS_move_mount,
-    libc::SYS_move_pages, libc::SYS_name_to_handle_at, libc::SYS_open_by_handle_at, libc::SYS_open_tree,
-    libc::SYS_perf_event_open, libc::SYS_pidfd_getfd, libc::SYS_pivot_root, libc::SYS_process_madvise,
-    libc::SYS_process_vm_readv, libc::SYS_process_vm_writev, libc::SYS_ptrace, libc::SYS_quotactl,
-    libc::SYS_quotactl_fd, libc::SYS_reboot, libc::SYS_request_key, libc::SYS_setdomainname,
-    libc::SYS_sethostname, libc::SYS_setns, libc::SYS_settimeofday, libc::SYS_swapoff, libc::SYS_swapon,
-    libc::SYS_syslog, libc::SYS_umount2, libc::SYS_userfaultfd, libc::SYS_vhangup,
-];
+refused! {
+    SYS_acct, SYS_add_key, SYS_adjtimex, SYS_bpf, SYS_chroot,
+    SYS_clock_adjtime, SYS_clock_settime, SYS_delete_module, SYS_fanotify_init,
+    SYS_fanotify_mark, SYS_finit_module, SYS_fsconfig, SYS_fsmount,
+    SYS_fsopen, SYS_fspick, SYS_init_module, SYS_io_uring_enter,
+    SYS_io_uring_register, SYS_io_uring_setup, SYS_kcmp, SYS_kexec_file_load,
+    SYS_kexec_load, SYS_keyctl, SYS_lookup_dcookie, SYS_memfd_secret,
+    SYS_migrate_pages, SYS_mount, SYS_mount_setattr, SYS_move_mount,
+    SYS_move_pages, SYS_name_to_handle_at, SYS_open_by_handle_at, SYS_open_tree,
+    SYS_perf_event_open, SYS_pidfd_getfd, SYS_pivot_root, SYS_process_madvise,
+    SYS_process_vm_readv, SYS_process_vm_writev, SYS_ptrace, SYS_quotactl,
+    SYS_quotactl_fd, SYS_reboot, SYS_request_key, SYS_setdomainname,
+    SYS_sethostname, SYS_setns, SYS_settimeofday, SYS_swapoff, SYS_swapon,
+    SYS_syslog, SYS_umount2, SYS_userfaultfd, SYS_vhangup,
+}

@@ -6,6 +6,7 @@
 //! kernel reads them (CVE-2019-10063). Other ABIs of the machine are killed or, x32, unknown.
 
 use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
 use std::sync::OnceLock;
 
 use nix::libc;
@@ -15,6 +16,7 @@ use seccompiler::{
 };
 
 use super::call_lists::{ALLOWED, REFUSED};
+use super::sys;
 
 /// How many calls each list holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +34,9 @@ pub(super) enum FilterError {
     /// The rules could not be compiled.
     #[error("cannot compile the system-call filter: {0}")]
     Compile(#[from] BackendError),
+    /// The kernel did not take the watched filter.
+    #[error("cannot install the watched system-call filter: {0}")]
+    Watch(#[source] std::io::Error),
     /// The kernel did not take the filter.
     #[error("cannot install the system-call filter: {0}")]
     Install(#[from] seccompiler::Error),
@@ -54,51 +59,80 @@ const NAMESPACE_FLAGS: [libc::c_int; 8] = [
 const FAMILIES: [libc::c_int; 4] = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
 /// Terminal requests that put characters into somebody's input.
 const TERMINAL_INPUT: [u64; 2] = [libc::TIOCSTI, libc::TIOCLINUX];
+/// The answer to what is refused.
+const REFUSAL: u32 = libc::SECCOMP_RET_ERRNO | libc::EPERM.unsigned_abs();
 /// Execution domains that are no danger: Linux, without randomisation (debuggers), and the query.
 const PERSONALITIES: [u64; 3] = [0, 0x0004_0000, 0xffff_ffff];
 
-/// The filter, once it was compiled in this process or one that it is a fork of.
-static COMPILED: OnceLock<BpfProgram> = OnceLock::new();
+/// The filter, silent and watched, once it was compiled in this process or one that it is a fork of.
+static COMPILED: [OnceLock<BpfProgram>; 2] = [const { OnceLock::new() }; 2];
 
 /// Compiles the filter, unless that was done here or in the process that this one is a fork of.
-pub(super) fn prepare() -> Result<(), FilterError> {
-    if COMPILED.get().is_none() {
-        COMPILED.set(compile()?).ok();
+pub(super) fn prepare(watched: bool) -> Result<&'static BpfProgram, FilterError> {
+    let [silent, loud] = &COMPILED;
+    let cell = if watched { loud } else { silent };
+    if let Some(program) = cell.get() {
+        return Ok(program);
     }
-    Ok(())
+    let program = compile(watched)?;
+    Ok(cell.get_or_init(|| program))
 }
 
 /// Installs the filter for this process and all its descendants.
 pub(super) fn install() -> Result<Counts, FilterError> {
-    match COMPILED.get() {
-        Some(program) => apply_filter(program)?,
-        None => apply_filter(&compile()?)?,
-    }
+    apply_filter(prepare(false)?)?;
     Ok(Counts { allowed: ALLOWED.len(), refused: REFUSED.len() })
 }
 
+/// The same, where each refused call, and each that names an address to reach, is told to whoever has the descriptor
+/// before it is answered. Without anybody there, all of these are ENOSYS.
+pub(super) fn install_watched() -> Result<(Counts, OwnedFd), FilterError> {
+    let told = sys::watched_filter(prepare(true)?).map_err(FilterError::Watch)?;
+    Ok((Counts { allowed: ALLOWED.len(), refused: REFUSED.len() }, told))
+}
+
+/// What whoever watches answers: these are only looked at, and all others are refused. A call that is looked at may be
+/// another one by the time that the kernel carries it out (its address lies in memory of the caller), so nothing may
+/// rest on it: what cannot be reached is not in the network namespace.
+pub(super) fn is_looked_at(number: i64) -> bool {
+    LOOKED_AT.contains(&number)
+}
+
+const LOOKED_AT: [i64; 2] = [libc::SYS_connect, libc::SYS_sendto];
+
 /// Calls that are judged by their arguments first; what is no danger there goes on to the lists. One program, because
 /// each costs the kernel a conversion, a compilation and a walk over all call numbers.
-fn compile() -> Result<BpfProgram, FilterError> {
+fn compile(watched: bool) -> Result<BpfProgram, FilterError> {
     let arch = || TargetArch::try_from(std::env::consts::ARCH);
     let arch = || arch().map_err(|_| FilterError::Architecture(std::env::consts::ARCH));
     let refused = SeccompAction::Errno(libc::EPERM.unsigned_abs());
-    let by_argument = SeccompFilter::new(dangerous_arguments()?, SeccompAction::Allow, refused, arch()?)?;
+    let mut rules = dangerous_arguments()?;
+    if watched {
+        // With an address in its arguments.
+        let address = SeccompCondition::new(4, SeccompCmpArgLen::Qword, SeccompCmpOp::Ne, 0)?;
+        rules.insert(libc::SYS_sendto, vec![SeccompRule::new(vec![address])?]);
+    }
+    let by_argument = SeccompFilter::new(rules, SeccompAction::Allow, refused, arch()?)?;
     let mut program: BpfProgram = by_argument.try_into()?;
     let end = program.len();
     for (at, step) in program.iter_mut().enumerate() {
-        if u32::from(step.code) == libc::BPF_RET | libc::BPF_K && step.k == libc::SECCOMP_RET_ALLOW {
+        if u32::from(step.code) != libc::BPF_RET | libc::BPF_K {
+            continue;
+        }
+        if step.k == libc::SECCOMP_RET_ALLOW {
             let over = u32::try_from(end - at - 1).unwrap_or(u32::MAX);
             *step = op(libc::BPF_JMP | libc::BPF_JA, 0, 0, over);
+        } else if watched && step.k == REFUSAL {
+            step.k = libc::SECCOMP_RET_USER_NOTIF;
         }
     }
-    program.extend(by_number(arch()?));
+    program.extend(by_number(arch()?, watched));
     Ok(program)
 }
 
 /// The two lists as one binary search: the kernel evaluates the program for every call number each time a sandbox
 /// starts, and a search takes a dozen steps where a list takes hundreds.
-fn by_number(arch: TargetArch) -> BpfProgram {
+fn by_number(arch: TargetArch, watched: bool) -> BpfProgram {
     let audit = match arch {
         TargetArch::x86_64 => 0xc000_003e,
         TargetArch::aarch64 => 0xc000_00b7,
@@ -112,7 +146,7 @@ fn by_number(arch: TargetArch) -> BpfProgram {
         answer(libc::SECCOMP_RET_KILL_PROCESS),
         load(0),
     ];
-    program.extend(search(&spans()));
+    program.extend(search(&spans(watched)));
     program
 }
 
@@ -121,14 +155,17 @@ fn answer(action: u32) -> sock_filter {
 }
 
 /// Where the answer changes, ascending from 0: first number, and the answer from there on.
-fn spans() -> Vec<(u32, u32)> {
+fn spans(watched: bool) -> Vec<(u32, u32)> {
     let unknown = libc::SECCOMP_RET_ERRNO | libc::ENOSYS.unsigned_abs();
-    let refused = libc::SECCOMP_RET_ERRNO | libc::EPERM.unsigned_abs();
+    let refused = if watched { libc::SECCOMP_RET_USER_NOTIF } else { REFUSAL };
     let listed = |calls: &[i64], action: u32| -> Vec<(u32, u32)> {
         calls.iter().filter_map(|call| Some((u32::try_from(*call).ok()?, action))).collect()
     };
     let mut known: BTreeMap<u32, u32> = listed(ALLOWED, libc::SECCOMP_RET_ALLOW).into_iter().collect();
     known.extend(listed(REFUSED, refused));
+    if watched {
+        known.extend(listed(&[libc::SYS_connect], libc::SECCOMP_RET_USER_NOTIF));
+    }
     let mut spans = vec![(0, unknown)];
     let mut next = 0;
     let mut change = |first: u32, action: u32| {
@@ -249,7 +286,7 @@ mod tests {
 
     #[test]
     fn every_call_number_is_answered_by_its_list() {
-        let program = compile().unwrap();
+        let program = compile(false).unwrap();
         // BPF_MAXINSNS (linux/bpf_common.h).
         assert!(program.len() <= 4096, "{}", program.len());
         let errno = |errno: libc::c_int| libc::SECCOMP_RET_ERRNO | errno.unsigned_abs();
@@ -273,6 +310,25 @@ mod tests {
         assert_eq!(call(libc::SYS_socket, 0xdead_0000_0000_0001), libc::SECCOMP_RET_ALLOW);
         assert_eq!(call(libc::SYS_socket, u64::from(libc::AF_VSOCK.unsigned_abs())), errno(libc::EPERM));
         assert_eq!(answer(&program, 0x4000_0001, [0; 6]), errno(libc::ENOSYS), "x32");
+    }
+
+    #[test]
+    fn a_watched_filter_tells_what_the_other_one_refuses_and_nothing_more_passes() {
+        let (silent, watched) = (compile(false).unwrap(), compile(true).unwrap());
+        assert!(watched.len() <= 4096, "{}", watched.len());
+        let arguments = [[0; 6], [1, 1, 0, 0, 0, 0], [0x1000_0000, 0, 0, 0, 7, 0], [38, 5, 2, 0, 0, 0]];
+        for (number, arguments) in (0..600_u32).flat_map(|number| arguments.map(|all| (number, all))) {
+            let (plain, told) = (answer(&silent, number, arguments), answer(&watched, number, arguments));
+            let call = i64::from(number);
+            let looked_at = call == libc::SYS_connect || (call == libc::SYS_sendto && arguments[4] != 0);
+            let expected = if plain == REFUSAL || looked_at { libc::SECCOMP_RET_USER_NOTIF } else { plain };
+            assert_eq!(told, expected, "{number} {arguments:?}");
+            assert_eq!(
+                looked_at,
+                plain != REFUSAL && told == libc::SECCOMP_RET_USER_NOTIF && is_looked_at(call)
+            );
+        }
+        assert!(REFUSED.iter().all(|call| super::super::call_lists::name(*call).is_some()));
     }
 
     #[test]

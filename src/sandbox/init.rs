@@ -38,8 +38,9 @@ pub(super) fn run(
     sources: Sources,
     policy: &SandboxPolicy,
     before: &[String],
+    watcher: Option<UnixStream>,
 ) -> ! {
-    let code = match confine(control, gate, sources, policy, before) {
+    let code = match confine(control, gate, sources, policy, before, watcher) {
         Ok(()) => run::payload(control, gate, policy),
         Err(refusal) => {
             // If even this cannot be said, the closed channel says it.
@@ -56,9 +57,10 @@ fn confine(
     sources: Sources,
     policy: &SandboxPolicy,
     before: &[String],
+    watcher: Option<UnixStream>,
 ) -> Result<(), Refusal> {
     // In the time that the stub needs for the maps. If it fails, it fails again where it is told.
-    calls::prepare().ok();
+    calls::prepare(policy.observed).ok();
     wait_for_the_maps(gate)?;
     become_the_payload(policy)?;
     // Changing identity has cleared it; a stub that died in between has closed its end of the gate.
@@ -78,7 +80,8 @@ fn confine(
     nix::sys::prctl::set_dumpable(false).map_err(refused("control", "become undumpable"))?;
     nix::sys::prctl::set_no_new_privs().map_err(refused("no_new_privs", "set no_new_privs"))?;
     rows.push(layers::landlock(policy)?);
-    rows.push(layers::filter_calls()?);
+    rows.push(layers::filter_calls(watcher.as_ref())?);
+    drop(watcher);
     rows.extend(layers::read_back(policy)?);
     let fds: Vec<BorrowedFd<'_>> = listener.iter().map(|listener| listener.as_fd()).collect();
     send(control, &Answer::Established { layers: rows }, &fds).map_err(refused("control", "report"))

@@ -1,6 +1,8 @@
 //! The layers that a process puts on itself, and what the kernel says of them afterwards.
 
 use std::io;
+use std::os::fd::AsFd as _;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use landlock::{
@@ -9,12 +11,13 @@ use landlock::{
 };
 use rustix::thread::{CapabilitiesSecureBits, CapabilitySet, CapabilitySets};
 
-use super::calls;
+use super::calls::{self, FilterError};
 use super::order::{Refusal, refused};
 use super::policy::SandboxPolicy;
 use super::run::limits;
 use super::sys;
 use crate::evidence::LayerRow;
+use crate::process::send;
 use crate::workspace::TreeForm;
 
 fn row(layer: &str, requested: impl Into<String>, enforced: impl Into<String>, ok: bool) -> LayerRow {
@@ -155,14 +158,26 @@ fn writable(policy: &SandboxPolicy) -> Vec<PathBuf> {
 }
 
 /// Puts the system-call filter on, and shows that a user namespace cannot be entered any more.
-pub(super) fn filter_calls() -> Result<LayerRow, Refusal> {
-    let counts = calls::install().map_err(|error| Refusal::new("seccomp", error.to_string()))?;
+/// `watcher`: who is to be told of refused calls; it gets the descriptor for that.
+pub(super) fn filter_calls(watcher: Option<&UnixStream>) -> Result<LayerRow, Refusal> {
+    let failed = |error: FilterError| Refusal::new("seccomp", error.to_string());
+    let counts = match watcher {
+        None => calls::install().map_err(failed)?,
+        Some(watcher) => {
+            let (counts, told) = calls::install_watched().map_err(failed)?;
+            send(watcher, &(), &[told.as_fd()]).map_err(refused("seccomp", "hand out the notifications"))?;
+            counts
+        }
+    };
     let nested = nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWUSER);
     if nested != Err(nix::errno::Errno::EPERM) {
         return Err(Refusal::new("seccomp", "refuse a nested user namespace"));
     }
-    let enforced =
-        format!("{} calls allowed, {} named and refused, the rest unknown", counts.allowed, counts.refused);
+    let told = if watcher.is_some() { ", each refusal told" } else { "" };
+    let enforced = format!(
+        "{} calls allowed, {} named and refused{told}, the rest unknown",
+        counts.allowed, counts.refused
+    );
     Ok(row("seccomp", "allow list; nested user namespaces refused", enforced, true))
 }
 
@@ -221,8 +236,8 @@ pub(super) fn landlock_abi() -> u32 {
     sys::landlock_abi()
 }
 
-impl From<calls::FilterError> for io::Error {
-    fn from(error: calls::FilterError) -> Self {
+impl From<FilterError> for io::Error {
+    fn from(error: FilterError) -> Self {
         Self::other(error)
     }
 }

@@ -15,6 +15,7 @@ mod observe;
 mod order;
 mod policy;
 mod probe;
+mod refusals;
 mod root;
 mod run;
 mod sources;

@@ -7,17 +7,20 @@
 //! Guarantees: each execve that succeeded is counted and, up to a bound, told; of each process that executed something
 //! the kernel's wait status. Does not: see what a program does besides, or which execve failed.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, PipeWriter, Read as _, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nix::libc;
 use nix::unistd::Pid;
 use rustix::process::{WaitOptions, WaitStatus, wait};
 
+use super::refusals;
 use super::sys::trace;
-use crate::process::{ARGUMENT_BYTES_MAX, Executed, Seen, TOLD_MAX, frame};
+use crate::process::{ADDRESSES_MAX, ARGUMENT_BYTES_MAX, Executed, Seen, TOLD_MAX, TOLD_OF_ONE, frame};
 use crate::vocab::Timestamp;
 
 /// What the tracer is told of. Whoever outlives the tracer is killed.
@@ -34,22 +37,20 @@ pub(super) fn begin(init: Pid) -> io::Result<()> {
     trace::seize(init, OPTIONS)
 }
 
-/// Follows the tree to its end, which is PID 1's. `told` gets what was seen.
-pub(super) fn follow(init: Pid, told: PipeWriter) {
-    let mut observer = Observer {
-        init,
-        told: Some(told),
-        tasks: HashMap::new(),
-        met: HashSet::new(),
-        processes: 0,
-        executed: 0,
+/// Follows the tree to its end, which is PID 1's. `told` gets what was seen; `filter` brings the descriptor of the
+/// filter's notifications.
+pub(super) fn follow(init: Pid, told: PipeWriter, filter: UnixStream) {
+    let observer = Arc::new(Mutex::new(Observer::new(init, told)));
+    let watcher = {
+        let observer = Arc::clone(&observer);
+        std::thread::spawn(move || refusals::watch(&filter, &observer))
     };
     // INVARIANT: nothing else in this process waits, so every child and tracee is seen here.
     loop {
         match wait(ALL) {
             Ok(Some((pid, status))) => {
                 let pid = Pid::from_raw(pid.as_raw_pid());
-                if observer.next(pid, status) {
+                if lock(&observer).next(pid, status) {
                     break;
                 }
             }
@@ -58,8 +59,14 @@ pub(super) fn follow(init: Pid, told: PipeWriter) {
             Err(_) => break,
         }
     }
-    let (executed, processes) = (observer.executed, observer.processes);
-    observer.tell(&Seen::Sum { executed, processes });
+    // Nobody is left whose calls could be told. One that died leaves the sum out, and the observation incomplete.
+    if watcher.join().is_ok() {
+        lock(&observer).sum();
+    }
+}
+
+pub(super) fn lock(observer: &Mutex<Observer>) -> MutexGuard<'_, Observer> {
+    observer.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// One task (process or thread) that is traced.
@@ -73,7 +80,7 @@ struct Task {
     told: bool,
 }
 
-struct Observer {
+pub(super) struct Observer {
     init: Pid,
     /// `None` when nobody listens any more.
     told: Option<PipeWriter>,
@@ -82,9 +89,61 @@ struct Observer {
     met: HashSet<Pid>,
     processes: u64,
     executed: u64,
+    refused: BTreeMap<String, u64>,
+    sought: BTreeMap<String, u64>,
 }
 
 impl Observer {
+    fn new(init: Pid, told: PipeWriter) -> Self {
+        Self {
+            init,
+            told: Some(told),
+            tasks: HashMap::new(),
+            met: HashSet::new(),
+            processes: 0,
+            executed: 0,
+            refused: BTreeMap::new(),
+            sought: BTreeMap::new(),
+        }
+    }
+
+    /// The last word.
+    fn sum(&mut self) {
+        let (refused, sought) = (std::mem::take(&mut self.refused), std::mem::take(&mut self.sought));
+        self.tell(&Seen::Sum { executed: self.executed, processes: self.processes, refused, sought });
+    }
+
+    /// A call of `task` is about to be refused.
+    pub(super) fn refuse(&mut self, task: Pid, call: &str) {
+        // PID 1 makes one to show that it is refused.
+        if task == self.init {
+            return;
+        }
+        let count = self.refused.entry(call.to_owned()).or_default();
+        *count += 1;
+        if *count <= TOLD_OF_ONE {
+            let seen =
+                Seen::Refused { process: self.number_of(task), call: call.to_owned(), at: Timestamp::now() };
+            self.tell(&seen);
+        }
+    }
+
+    /// A call of `task` asks for an address outside.
+    pub(super) fn seek(&mut self, task: Pid, call: &str, address: String) {
+        let room = self.sought.len() < ADDRESSES_MAX || self.sought.contains_key(&address);
+        let address = if room { address } else { "others".to_owned() };
+        let count = self.sought.entry(address.clone()).or_default();
+        *count += 1;
+        if *count <= TOLD_OF_ONE {
+            let (process, call) = (self.number_of(task), call.to_owned());
+            self.tell(&Seen::Sought { process, call, address, at: Timestamp::now() });
+        }
+    }
+
+    fn number_of(&self, task: Pid) -> u64 {
+        self.tasks.get(&task).map_or(0, |task| task.process)
+    }
+
     /// Takes the next word of the kernel; true when it was PID 1's end.
     fn next(&mut self, pid: Pid, status: WaitStatus) -> bool {
         if let Some(signal) = status.stopping_signal() {

@@ -123,14 +123,16 @@ fn establish(
     // In a namespace of his own, the caller makes everything anew: there it is his to clone.
     let early = early.filter(|_| policy.uid.own).unwrap_or_else(Early::make)?;
     let sources = Sources::open(policy, early.system)?;
+    let watch = told.is_some().then(UnixStream::pair).transpose();
+    let (filter, watcher) = watch.map_err(refused("control", "make a socket pair"))?.unzip();
     let (gate, mut release) = std::io::pipe().map_err(refused("control", "make a pipe"))?;
     let all = NAMESPACES.iter().fold(CloneFlags::empty(), |all, (_, flag)| all | *flag);
     match sys::clone_into(all - CloneFlags::CLONE_NEWNET)
         .map_err(refused("namespaces", "clone into new namespaces"))?
     {
         Made::Child => {
-            drop((release, told));
-            init::run(control, &gate, sources, policy, &early.before)
+            drop((release, told, filter));
+            init::run(control, &gate, sources, policy, &early.before, watcher)
         }
         Made::Parent(pid, pidfd) => {
             let mapped =
@@ -149,7 +151,8 @@ fn establish(
             });
             // Only now: PID 1 was waiting.
             drop((gate, sources));
-            finish(pid, &pidfd, released, release, mounts, told)
+            drop(watcher);
+            finish(pid, &pidfd, released, release, mounts, told.zip(filter))
         }
     }
 }
@@ -161,7 +164,7 @@ fn finish(
     released: Result<(), Refusal>,
     release: PipeWriter,
     mounts: Option<File>,
-    told: Option<PipeWriter>,
+    observed: Option<(PipeWriter, UnixStream)>,
 ) -> Result<(), Refusal> {
     if released.is_err() {
         rustix::process::pidfd_send_signal(pidfd, rustix::process::Signal::KILL).ok();
@@ -169,8 +172,8 @@ fn finish(
     // Its end of this pipe is closed by the end of this process, however that comes. From here on the other process is
     // the only one that has `mounts` open, or this one would pay for them after all.
     let _kept = mounts.and_then(|mounts| keep(&mounts));
-    if let Some(told) = told {
-        observe::follow(pid, told);
+    if let Some((told, filter)) = observed {
+        observe::follow(pid, told, filter);
     }
     // INVARIANT: `release` stays open until PID 1 is reaped; its closing tells PID 1 that the stub is gone.
     while nix::sys::wait::waitpid(pid, None) == Err(nix::errno::Errno::EINTR) {}

@@ -137,6 +137,88 @@ pub(super) fn drop_bounding(capability: u32) -> io::Result<bool> {
     }
 }
 
+/// Installs a filter whose `SECCOMP_RET_USER_NOTIF` answers are told to the holder of the descriptor. A notification that
+/// was taken is interrupted by nothing but the task's end, where the kernel knows that (Linux 5.19).
+pub(super) fn watched_filter(program: &[seccompiler::sock_filter]) -> io::Result<OwnedFd> {
+    let length = libc::c_ushort::try_from(program.len()).map_err(io::Error::other)?;
+    let program = libc::sock_fprog { len: length, filter: program.as_ptr().cast_mut().cast() };
+    let install = |flags: libc::c_ulong| {
+        // SAFETY: `program` describes a slice that outlives the call, of instructions in the kernel's own layout
+        // (`repr(C)`); the kernel only reads it.
+        unsafe {
+            libc::syscall(
+                libc::SYS_seccomp,
+                libc::SECCOMP_SET_MODE_FILTER,
+                flags,
+                std::ptr::from_ref(&program),
+            )
+        }
+    };
+    let listener = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER;
+    let mut fd = install(listener | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV);
+    if fd == -1 && io::Error::last_os_error().raw_os_error() == Some(libc::EINVAL) {
+        fd = install(listener);
+    }
+    match i32::try_from(fd) {
+        // SAFETY: on success the kernel made a new descriptor that nothing else owns.
+        Ok(fd) if fd >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Notifications of a watched filter (`seccomp_unotify(2)`).
+pub(super) mod notified {
+    use std::io;
+    use std::os::fd::{AsRawFd as _, BorrowedFd};
+
+    use nix::libc::{self, seccomp_data, seccomp_notif, seccomp_notif_resp};
+
+    mod ask {
+        use nix::libc::{seccomp_notif, seccomp_notif_resp};
+        nix::ioctl_readwrite!(receive, b'!', 0, seccomp_notif);
+        nix::ioctl_readwrite!(send, b'!', 1, seccomp_notif_resp);
+        nix::ioctl_write_ptr!(is_valid, b'!', 2, u64);
+    }
+
+    /// A call that waits for its answer.
+    #[derive(Debug, Clone, Copy)]
+    pub(in super::super) struct Call {
+        id: u64,
+        /// Thread that asks, as this process counts; 0 when it is not visible here.
+        pub(in super::super) task: i32,
+        /// Number of the call.
+        pub(in super::super) number: i64,
+        pub(in super::super) arguments: [u64; 6],
+    }
+
+    /// The next call, blocking.
+    pub(in super::super) fn receive(fd: BorrowedFd<'_>) -> io::Result<Call> {
+        let data = seccomp_data { nr: 0, arch: 0, instruction_pointer: 0, args: [0; 6] };
+        let mut call = seccomp_notif { id: 0, pid: 0, flags: 0, data };
+        // SAFETY: the kernel writes one `seccomp_notif`, which has to be zeroed before and lives through the call.
+        unsafe { ask::receive(fd.as_raw_fd(), std::ptr::from_mut(&mut call)) }?;
+        let task = i32::try_from(call.pid).unwrap_or(0);
+        Ok(Call { id: call.id, task, number: i64::from(call.data.nr), arguments: call.data.args })
+    }
+
+    /// Refuses it with EPERM, or lets the kernel carry it out.
+    pub(in super::super) fn answer(fd: BorrowedFd<'_>, call: &Call, go_on: bool) -> io::Result<()> {
+        let flags = if go_on { libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE } else { 0 };
+        let flags = u32::try_from(flags).map_err(io::Error::other)?;
+        let error = if go_on { 0 } else { -libc::EPERM };
+        let mut answer = seccomp_notif_resp { id: call.id, val: 0, error, flags };
+        // SAFETY: the kernel reads one `seccomp_notif_resp`, which lives through the call.
+        unsafe { ask::send(fd.as_raw_fd(), std::ptr::from_mut(&mut answer)) }?;
+        Ok(())
+    }
+
+    /// Whether the call still waits, so that what was read of its task was that task's.
+    pub(in super::super) fn still_waits(fd: BorrowedFd<'_>, call: &Call) -> bool {
+        // SAFETY: the kernel reads one number, which lives through the call.
+        unsafe { ask::is_valid(fd.as_raw_fd(), std::ptr::from_ref(&call.id)) }.is_ok()
+    }
+}
+
 /// ptrace(2) as the observer needs it; every argument is a number, and no memory of the tracee is touched.
 pub(super) mod trace {
     use std::io;

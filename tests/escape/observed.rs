@@ -1,9 +1,10 @@
 //! The kernel tells what ran: nothing inside hides from it, lies to it, or notices it by what no longer works.
 
-use cto_harness::process::ProcessTree;
+use cto_harness::process::{PayloadEvent, ProcessTree, Seen};
+use cto_harness::sandbox::Stdio;
 use cto_harness::vocab::LimitName;
 
-use super::rig::{Outcome, lease, outside, policy, run};
+use super::rig::{Outcome, call_script, lease, outside, policy, run, start};
 
 async fn observed(argv: &[&str]) -> Outcome {
     let lease = lease();
@@ -127,4 +128,67 @@ async fn a_tree_that_is_killed_is_seen_to_its_end() {
     assert!(lines(&seen.tree).iter().all(|(_, status)| status != "no end"), "{:?}", lines(&seen.tree));
     let left = script("setsid sleep 1000 & exec sleep 0.1").await;
     assert_eq!(left.tree.left_behind(), ["sleep 1000"]);
+}
+
+#[tokio::test]
+async fn a_refused_call_is_refused_and_told() {
+    let calls = [
+        ("ptrace", "101,0,0,0,0"),
+        ("keyctl", "250,0,0,0,0"),
+        ("io_uring_setup", "425,8,0"),
+        ("getpid", "39"),
+    ];
+    if cfg!(target_arch = "x86_64") {
+        let seen = observed(&["python3", "-c", &call_script(&calls)]).await;
+        assert_eq!(seen.out, "ptrace 1\nkeyctl 1\nio_uring_setup 1\ngetpid 0\n");
+        let section = seen.tree.section();
+        for call in ["ptrace", "keyctl", "io_uring_setup"] {
+            assert_eq!(section.refused_calls.get(call), Some(&1), "{:?}", section.refused_calls);
+        }
+        let family = "import socket\ntry: socket.socket(40, socket.SOCK_STREAM)\nexcept PermissionError: print('refused')";
+        let seen = observed(&["python3", "-c", family]).await;
+        assert_eq!(
+            (seen.out.as_str(), seen.tree.section().refused_calls.get("socket")),
+            ("refused\n", Some(&1))
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_flood_of_refusals_is_counted_and_not_told_one_by_one() {
+    let flood = "import ctypes\nlibc = ctypes.CDLL(None)\nfor _ in range(20000): libc.ptrace(0, 0, 0, 0)\nprint('done')";
+    let lease = lease();
+    let mut policy = policy(lease.uid(), &["python3", "-c", flood]);
+    policy.observed = true;
+    let mut payload = start(policy, Stdio::PipedNoInput);
+    let (mut told, mut tree) = (0, ProcessTree::default());
+    loop {
+        match payload.next().await {
+            PayloadEvent::Seen(seen) => {
+                told += usize::from(matches!(seen, Seen::Refused { .. }));
+                tree.take(seen, "test");
+            }
+            PayloadEvent::Exited(exit) => break assert!(exit.success(), "{exit:?}"),
+            PayloadEvent::Line { .. } | PayloadEvent::LimitReached { .. } => {}
+        }
+    }
+    assert_eq!(tree.section().refused_calls.get("ptrace"), Some(&20_000));
+    assert!(told <= 20, "{told}");
+}
+
+#[tokio::test]
+async fn what_is_asked_for_outside_is_told_and_what_is_inside_works() {
+    let text = "import socket, errno\n\
+        for family, kind, address in ((2, 1, ('192.0.2.1', 443)), (2, 2, ('192.0.2.2', 53)), (10, 1, ('2001:db8::1', 80))):\n \
+        s = socket.socket(family, kind)\n try: s.connect(address); print('reached')\n except OSError as e: print(errno.errorcode[e.errno])\n\
+        s = socket.socket(2, 2)\n\
+        try: s.sendto(b'x', ('192.0.2.3', 9)); print('reached')\n\
+        except OSError as e: print(errno.errorcode[e.errno])\n\
+        server = socket.create_server(('127.0.0.1', 0)); client = socket.create_connection(server.getsockname())\n\
+        client.send(b'hello'); print(server.accept()[0].recv(5))\n\
+        a = socket.socket(2, 2); a.bind(('127.0.0.1', 0)); socket.socket(2, 2).sendto(b'near', a.getsockname()); print(a.recv(4))";
+    let seen = observed(&["python3", "-c", text]).await;
+    assert_eq!(seen.out, "ENETUNREACH\n".repeat(4) + "b'hello'\nb'near'\n", "{seen:?}");
+    let sought: Vec<&String> = seen.tree.sought().keys().collect();
+    assert_eq!(sought, ["192.0.2.1:443", "192.0.2.2:53", "192.0.2.3:9", "[2001:db8::1]:80"]);
 }
