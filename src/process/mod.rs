@@ -18,6 +18,6 @@ pub use lines::LINE_MAX;
 pub use observed::{ADDRESSES_MAX, ARGUMENT_BYTES_MAX, Executed, Seen, TOLD_MAX, TOLD_OF_ONE};
 pub use output::{Exit, PayloadEvent, Stream};
 pub use payload::{Payload, PayloadParts, ProcessError};
-pub use tree::{ProcessTree, Program};
+pub use tree::{ProcessTree, Program, ROW_TEXT_MAX, ROWS_MAX};
 
 pub(crate) use control::{Down, Up, frame, receive, send};

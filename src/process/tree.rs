@@ -12,9 +12,9 @@ use crate::evidence::{ProcessRow, ProcessSection};
 use crate::vocab::{Basis, Timestamp, shown};
 
 /// Programs that a report lists.
-const ROWS_MAX: usize = 500;
+pub const ROWS_MAX: usize = 500;
 /// Characters of one text in a row.
-const TEXT_MAX: usize = 400;
+pub const ROW_TEXT_MAX: usize = 400;
 
 /// What was seen of one payload.
 #[derive(Debug, Clone, Default)]
@@ -140,12 +140,14 @@ impl ProcessTree {
 
 fn row(program: &Program) -> ProcessRow {
     let executed = &program.executed;
-    let text = |text: &str| shown(&text.chars().take(TEXT_MAX).collect::<String>());
+    // As the log has them, so that both can be compared.
+    let text = |text: &str| shown(text).chars().take(ROW_TEXT_MAX).collect();
+    let argv: Vec<String> = executed.argv.iter().map(|word| shown(word)).collect();
     ProcessRow {
         process: executed.process,
         parent: executed.parent,
         program: text(&executed.program),
-        argv: text(&executed.argv.join(" ")),
+        argv: argv.join(" ").chars().take(ROW_TEXT_MAX).collect(),
         cwd: text(&executed.cwd),
         started: executed.at,
         ended: program.ended,

@@ -11,6 +11,7 @@ use crate::evidence::{EVENTS, MAX_EVENT_LINE, MAX_FILE, MerkleTree, SignedHead, 
 use crate::vocab::{Basis, Digest, Hasher, RunId, Timestamp};
 
 use super::event_line;
+use super::programs::Programs;
 
 /// Bytes that are handed to the hashing thread at once, and how many such pieces may wait.
 const PIECE: usize = 256 << 10;
@@ -25,6 +26,7 @@ pub(super) struct Log {
     pub(super) first: Option<EventKind>,
     pub(super) last: Option<EventKind>,
     pub(super) trace: TraceBuilder,
+    pub(super) programs: Programs,
     /// What `verdict.reached` said, where it said one.
     pub(super) verdict: Option<String>,
     /// The first line that does not belong there, with its number.
@@ -118,6 +120,7 @@ impl<'a> Scan<'a> {
             first: None,
             last: None,
             trace: TraceBuilder::new(run),
+            programs: Programs::default(),
             verdict: None,
             problem: None,
             unfinished: false,
@@ -198,6 +201,7 @@ impl<'a> Scan<'a> {
             self.log.verdict = event.data.get("verdict").and_then(|v| v.as_str()).map(str::to_owned);
         }
         self.log.trace.observe(&event);
+        self.log.programs.observe(&event);
         Ok(())
     }
 

@@ -18,6 +18,7 @@ mod incomplete;
 mod integrity;
 mod json;
 mod outcome;
+mod programs;
 mod read;
 mod script;
 

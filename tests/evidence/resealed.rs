@@ -75,6 +75,26 @@ fn a_report_that_does_not_follow() {
 }
 
 #[test]
+fn programs_that_the_log_does_not_tell() {
+    let bench = Bench::new();
+    let plan = Plan {
+        sections: |sections| {
+            sections.processes = Some(
+                serde_json::from_value(json!({
+                    "complete": true, "executed": 1, "processes": 1, "left_out": 0, "refused_calls": {}, "sought": {},
+                    "rows": [{"process": 1, "parent": 0, "program": "/bin/true", "argv": "true", "cwd": "/",
+                        "started": "2026-01-01T00:00:00.000000Z", "ended": null, "status": "exited:0"}],
+                }))
+                .unwrap(),
+            );
+        },
+        ..Plan::default()
+    };
+    let said = wrong(&bench.verify(&bench.sealed("b", &plan).path));
+    assert!(said.contains("not those of the event log") && said.contains("complete"), "{said}");
+}
+
+#[test]
 fn derived_files_that_do_not_follow() {
     let bench = Bench::new();
     let bundle = bench.sealed("b", &Plan::default()).path;

@@ -37,6 +37,7 @@ fn a_sealed_bundle_is_verified_and_says_what_was_left() {
         "asked",
         "paths",
         "verdict",
+        "programs",
         "derived",
         "approvals",
     ];
