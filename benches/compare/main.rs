@@ -19,9 +19,11 @@
 
 mod bundle;
 mod document;
+mod observation;
 mod place;
 mod rounds;
 mod rows;
+mod warm;
 
 use std::path::Path;
 
@@ -31,14 +33,18 @@ use rows::Row;
 /// A name and what measures its rows.
 type Measurement = (&'static str, fn(&Place) -> Vec<Row>);
 
-const MEASUREMENTS: [Measurement; 4] = [
+const MEASUREMENTS: [Measurement; 6] = [
     ("sandbox", rows::sandbox),
+    ("warm", warm::warm),
+    ("observation", observation::observation),
     ("verify", rows::verify),
     ("run-1k", |place| rows::run(place, 1_000, 9)),
     ("run-50k", |place| rows::run(place, 50_000, 3)),
 ];
 
 fn main() {
+    // Before anything else, as a program that makes sandboxes does.
+    cto_harness::sandbox::prepare_zygote().unwrap();
     let words: Vec<String> = std::env::args().skip(1).collect();
     if !words.iter().any(|word| word == "--bench") {
         println!("measures only under `cargo bench --bench compare`");

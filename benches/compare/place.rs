@@ -32,6 +32,13 @@ impl Place {
         self.dir.path().join(name)
     }
 
+    /// A folder, made if it is not there.
+    pub(crate) fn folder(&self, name: &str) -> PathBuf {
+        let path = self.path(name);
+        std::fs::create_dir_all(&path).unwrap();
+        path
+    }
+
     /// A path where nothing is yet.
     pub(crate) fn fresh(&self, name: &str) -> PathBuf {
         self.calls.set(self.calls.get() + 1);

@@ -22,6 +22,11 @@ pub(crate) struct Times {
 }
 
 impl Times {
+    pub(crate) fn of(name: &'static str, mut taken: Vec<Duration>) -> Self {
+        taken.sort_unstable();
+        Self { name, sorted: taken }
+    }
+
     pub(crate) fn median(&self) -> Duration {
         self.sorted[self.sorted.len() / 2]
     }
@@ -49,9 +54,5 @@ pub(crate) fn take_turns(rounds: usize, mut contenders: Vec<Contender<'_>>) -> V
             }
         }
     }
-    let times = contenders.iter().zip(taken).map(|(contender, mut sorted)| {
-        sorted.sort_unstable();
-        Times { name: contender.name, sorted }
-    });
-    times.collect()
+    contenders.iter().zip(taken).map(|(contender, taken)| Times::of(contender.name, taken)).collect()
 }

@@ -8,7 +8,7 @@ use super::place::{Place, must, version};
 use super::rounds::{Contender, Times, take_turns};
 
 /// Remedy for the one tool that is not everywhere.
-const NO_BWRAP: &str = "not measured: `bwrap` is missing (Debian: `apt-get install bubblewrap`)";
+pub(crate) const NO_BWRAP: &str = "not measured: `bwrap` is missing (Debian: `apt-get install bubblewrap`)";
 
 /// The script that people write instead. `$1` is the repository, `$2` the work tree.
 const SCRIPT: &str = "\
@@ -183,7 +183,7 @@ const ETC: &str =
 const COVERED: &str = "acpi asound bus driver fs irq scsi interrupts kallsyms kcore key-users keys kmsg sched_debug \
                        sysrq-trigger timer_list";
 
-fn bwrap_flags() -> Vec<String> {
+pub(crate) fn bwrap_flags() -> Vec<String> {
     let fixed = "--unshare-all --unshare-user --uid 1000 --gid 1000 --disable-userns --die-with-parent --new-session \
                  --cap-drop ALL --clearenv --hostname sandbox --setenv PATH /usr/local/bin:/usr/bin:/bin \
                  --ro-bind /usr /usr --proc /proc --dev /dev --tmpfs /dev/shm --tmpfs /tmp --chdir /tmp";

@@ -10,7 +10,7 @@ mod lines;
 mod observed;
 mod output;
 mod payload;
-mod tree;
+mod programs;
 mod watch;
 
 pub use launch::{LaunchError, Launched, StubProcess, spawn_stub};
@@ -18,6 +18,6 @@ pub use lines::LINE_MAX;
 pub use observed::{ADDRESSES_MAX, ARGUMENT_BYTES_MAX, Executed, Seen, TOLD_MAX, TOLD_OF_ONE};
 pub use output::{Exit, PayloadEvent, Stream};
 pub use payload::{Payload, PayloadParts, ProcessError};
-pub use tree::{ProcessTree, Program, ROW_TEXT_MAX, ROWS_MAX};
+pub use programs::{ProcessTree, Program, ROW_TEXT_MAX, ROWS_MAX};
 
 pub(crate) use control::{Down, Up, frame, receive, send};
