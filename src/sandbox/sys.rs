@@ -54,6 +54,21 @@ pub(super) fn fork_sibling() -> io::Result<Option<u32>> {
     }
 }
 
+/// Overwrites a part of what the kernel laid out for this process as its arguments and environment, at an address that
+/// it told itself (`/proc/self/stat`). Whoever reads them later reads what stands there then.
+pub(super) fn overwrite_call(start: u64, bytes: &[u8]) -> io::Result<()> {
+    let start = usize::try_from(start).map_err(io::Error::other)?;
+    let target = std::ptr::with_exposed_provenance_mut::<u8>(start);
+    if target.is_null() || bytes.is_empty() {
+        return Ok(());
+    }
+    // SAFETY: the kernel mapped these bytes writable, on the stack above every frame, before the program began; no
+    // reference to them exists, only pointers that the C library reads strings through, and each write leaves NUL-ended
+    // strings. The zygote is single-threaded.
+    unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), target, bytes.len()) };
+    Ok(())
+}
+
 /// fork(2); `None` in the child.
 pub(super) fn fork() -> nix::Result<Option<Pid>> {
     // SAFETY: the caller is single-threaded, so the child may go on using the allocator and every lock.

@@ -9,7 +9,6 @@
 use std::fs::OpenOptions;
 use std::io;
 use std::os::fd::AsFd as _;
-use std::os::unix::fs::FileExt as _;
 use std::os::unix::net::UnixStream;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -126,15 +125,14 @@ fn forget_the_call() -> io::Result<()> {
     let [arguments, arguments_end, environment, environment_end] = bounds.as_slice() else {
         return Err(io::ErrorKind::InvalidData.into());
     };
-    let memory = OpenOptions::new().write(true).open("/proc/self/mem")?;
     for (start, end) in [(arguments, arguments_end), (environment, environment_end)] {
         let length = usize::try_from(end.saturating_sub(*start)).map_err(io::Error::other)?;
-        memory.write_all_at(&vec![0; length], *start)?;
+        sys::overwrite_call(*start, &vec![0; length])?;
     }
     // The name of a call is at least as long as this one's; if it is not, lists show less of it.
     let room = usize::try_from(arguments_end.saturating_sub(*arguments)).map_err(io::Error::other)?;
     let name = NAME.to_bytes();
-    memory.write_all_at(name.get(..room).unwrap_or(name), *arguments)
+    sys::overwrite_call(*arguments, name.get(..room).unwrap_or(name))
 }
 
 /// Forks a stub for each channel that arrives, until the harness is gone; in a stub, its whole life. Whether all

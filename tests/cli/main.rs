@@ -11,6 +11,7 @@
 
 mod approval;
 mod bench;
+mod degrade;
 mod sandbox;
 mod signals;
 
