@@ -4,16 +4,24 @@
 //! the exit comes last and only when the whole tree is dead. Limits of time and output are held here, on the
 //! harness's side, where nothing inside can reach them. What the tree may touch is `sandbox`'s concern.
 
+mod census;
 mod control;
+mod group;
 mod launch;
 mod lines;
 mod output;
 mod payload;
+mod tree;
 mod watch;
+mod watchdog;
 
+pub use group::{Bounds, Group, GroupError, Leftover, Version, remove_left_groups};
 pub use launch::{LaunchError, Launched, StubProcess, spawn_stub};
 pub use lines::LINE_MAX;
 pub use output::{Exit, PayloadEvent, Stream};
 pub use payload::{Payload, PayloadParts, ProcessError};
+pub use tree::WatchedTree;
 
 pub(crate) use control::{Down, Up, receive, send};
+pub(crate) use watch::end_and_wait;
+pub(crate) use watchdog::pid_of;

@@ -37,7 +37,7 @@ impl Payload {
         if let Some(kill_at) = self.kill_at {
             return kill_at;
         }
-        self.wall_end().min(self.idle_end())
+        self.wall_end().min(self.idle_end()).min(self.watchdog.next())
     }
 
     fn wall_end(&self) -> Instant {
@@ -61,6 +61,10 @@ impl Payload {
             self.reached(LimitName::WallSeconds, self.limits.wall_seconds);
         } else if self.kill_at.is_none() && now >= self.idle_end() {
             self.reached(LimitName::IdleSeconds, self.limits.idle_seconds);
+        } else if self.kill_at.is_none()
+            && let Some((name, value)) = self.watchdog.look(now, &self.limits)
+        {
+            self.reached(name, value);
         }
     }
 
@@ -209,6 +213,11 @@ impl Payload {
             "lost:the process tree was not seen to end".clone_into(&mut self.exit.status);
         }
         self.phase = Phase::Dead;
+        if !self.limited
+            && let Some((name, value)) = self.watchdog.last_look(&self.limits)
+        {
+            self.reached(name, value);
+        }
         for index in 0..self.readers.len() {
             let mut chunk = std::mem::take(&mut self.chunk);
             while let Some(reader) = self.readers.get(index).and_then(Option::as_ref)
@@ -234,6 +243,12 @@ pub(super) fn is_dead(init: &OwnedFd) -> bool {
             Err(_) => return false,
         }
     }
+}
+
+/// Ends PID 1 in which nothing was executed yet, and waits until it is dead.
+pub(crate) fn end_and_wait(init: &OwnedFd) {
+    rustix::process::pidfd_send_signal(init, rustix::process::Signal::KILL).ok();
+    is_dead(init);
 }
 
 async fn readable(reader: Option<&Reader>) {

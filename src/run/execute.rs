@@ -21,7 +21,7 @@ use crate::event::{Draft, EventKind, EventSink as _};
 use crate::evidence::MAX_FILE;
 use crate::home::Home;
 use crate::inspection::secrets::Scanner;
-use crate::sandbox::{Bind, LISTENER_PORT, Sandbox, SandboxPolicy};
+use crate::sandbox::{Bind, Grouping, LISTENER_PORT, Sandbox, SandboxPolicy};
 use crate::vocab::{Reason, counted};
 use crate::workspace::{Patch, Placement, RunUid, Workspace};
 
@@ -53,7 +53,7 @@ pub(super) async fn execute(
 ) -> Result<(), CutOff> {
     tools.go_on()?;
     let lease = RunUid::claim(tools.home.state()).map_err(|e| CutOff::at("identity", e, HOST))?;
-    told.limits(permit.limits(), lease.uid().own);
+    told.limits(permit.limits());
     let base =
         tools.scene.seen.source.base().ok_or_else(|| CutOff::at("base", "The base is not there.", AGAIN))?;
     let placement = placement(tools, recording, lease.uid());
@@ -112,6 +112,7 @@ async fn work(
     )?;
     tools.go_on()?;
     let sandbox = Sandbox::establish(policy).await.map_err(|e| CutOff::at("sandbox", e, HOST))?;
+    told.held_by(sandbox.group());
     let section = sandbox.section();
     recording.append(Draft::observed(EventKind::SandboxEstablished, json!({"layers": section.layers})))?;
     recording.end_step(counted(section.layers.len(), "layer"))?;
@@ -179,6 +180,7 @@ fn policy(
     policy.env = plan.env;
     policy.cwd = plan.cwd.into();
     policy.landlock_floor = landlock_floor(permit.risk());
+    policy.group = Grouping::for_risk(permit.risk());
     Ok(policy)
 }
 

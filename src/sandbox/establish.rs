@@ -9,12 +9,14 @@ use std::time::Duration;
 
 use rustix::fs::{FileType, Gid, Uid};
 
+use super::grouped;
 use super::order::{Answer, Order, Refusal};
 use super::policy::{LISTENER_PORT, SandboxPolicy};
 use super::zygote;
 use crate::evidence::{LayerRow, SandboxSection};
 use crate::process::{
-    Down, LaunchError, Launched, Payload, PayloadParts, ProcessError, receive, send, spawn_stub,
+    Down, Group, LaunchError, Launched, Payload, PayloadParts, ProcessError, Version, end_and_wait, receive, send,
+    spawn_stub,
 };
 
 /// The stub's file name, beside the running executable.
@@ -104,6 +106,7 @@ pub struct Sandbox {
     listener: Option<TcpListener>,
     layers: Vec<LayerRow>,
     policy: SandboxPolicy,
+    group: Option<Group>,
 }
 
 impl Sandbox {
@@ -115,17 +118,20 @@ impl Sandbox {
     }
 
     /// The same with a stub from elsewhere, and without a runtime.
-    pub fn establish_with(policy: SandboxPolicy, stub: &StubProgram) -> Result<Self, SandboxError> {
+    pub fn establish_with(mut policy: SandboxPolicy, stub: &StubProgram) -> Result<Self, SandboxError> {
         if let Some(flaw) = policy.flaw() {
             return Err(SandboxError::Policy(flaw));
         }
         let parent =
             i32::try_from(std::process::id()).map_err(io::Error::other).map_err(SandboxError::Myself)?;
+        let group = grouped::make(&mut policy)?;
+        let (entrances, clone_into) = grouped::entrances(group.as_ref())?;
         let mut launched = stub.start()?;
-        let order = Order::Establish { parent, policy: Box::new(policy.clone()) };
-        match converse(&launched.control, &order) {
-            Ok((init, listener, layers)) => {
-                let sandbox = Self { launched: Some(launched), init, listener, layers, policy };
+        let order = Order::Establish { parent, policy: Box::new(policy.clone()), clone_into };
+        match converse(&launched.control, &order, &entrances) {
+            Ok((init, listener, mut layers)) => {
+                layers.extend(grouped::rows(group.as_ref(), &init));
+                let sandbox = Self { launched: Some(launched), init, listener, layers, policy, group };
                 match sandbox.layers.iter().find(|row| !row.ok) {
                     None => Ok(sandbox),
                     Some(row) => Err(SandboxError::NotInForce {
@@ -153,6 +159,12 @@ impl Sandbox {
     #[must_use]
     pub fn policy(&self) -> &SandboxPolicy {
         &self.policy
+    }
+
+    /// The kind of control group that holds it, if one does.
+    #[must_use]
+    pub fn group(&self) -> Option<Version> {
+        self.group.as_ref().map(Group::version)
     }
 
     /// The listener inside the sandbox's network namespace, once, if the policy asks for one.
@@ -183,6 +195,8 @@ impl Sandbox {
             stdout: ours.stdout,
             stderr: ours.stderr,
             limits: self.policy.limits.clone(),
+            group: self.group.take(),
+            tree: grouped::watched(&self.policy),
         };
         let payload = Payload::new(parts)?;
         told.map_err(act("tell PID 1 to go"))?;
@@ -196,6 +210,10 @@ impl Drop for Sandbox {
             // Nothing of the payload has run: PID 1 and its stub end by themselves, and nobody has to wait for that.
             launched.control.shutdown(std::net::Shutdown::Both).ok();
             launched.stub.leave();
+            if self.group.is_some() {
+                // A group is removed when it is empty.
+                end_and_wait(&self.init);
+            }
         }
     }
 }
@@ -269,11 +287,12 @@ impl Streams {
 
 type Standing = (OwnedFd, Option<TcpListener>, Vec<LayerRow>);
 
-fn converse(control: &UnixStream, order: &Order) -> Result<Standing, SandboxError> {
+fn converse(control: &UnixStream, order: &Order, entrances: &[OwnedFd]) -> Result<Standing, SandboxError> {
     let act = |act| move |source| SandboxError::Control { act, source };
     control.set_read_timeout(Some(PATIENCE)).map_err(act("set a timeout"))?;
     let want_listener = matches!(order, Order::Establish { policy, .. } if policy.listener);
-    send(control, order, &[]).map_err(act("hand the policy to the stub"))?;
+    let entrances: Vec<BorrowedFd<'_>> = entrances.iter().map(AsFd::as_fd).collect();
+    send(control, order, &entrances).map_err(act("hand the policy to the stub"))?;
     let init = match hear(control)? {
         (Answer::Born, mut fds) => fds.pop().ok_or(SandboxError::Protocol)?,
         (Answer::Refused(refusal), _) => return Err(refusal.into()),

@@ -137,6 +137,11 @@ fn establish(stub: &StubProgram, uid: RunUid, trial: Option<&OverlayTrial>) -> R
         changed_files: 1,
         tmp_bytes: 1 << 20,
         shm_bytes: 1 << 20,
+        tree_cpu_seconds: 5,
+        memory_bytes: 64 << 20,
+        disk_bytes: 1 << 20,
+        inodes: 16,
+        patch_bytes: 1,
         grace_seconds: 1,
     };
     let mut policy = SandboxPolicy::new(Purpose::Probe, vec!["/nothing".to_owned()], uid, limits);

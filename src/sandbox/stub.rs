@@ -15,6 +15,7 @@ use nix::sched::CloneFlags;
 use nix::sys::signal::Signal;
 use nix::unistd::{Pid, Uid, getegid, geteuid, getppid};
 
+use super::entrances::Entrances;
 use super::init;
 use super::order::{Answer, Order, Refusal, refused};
 use super::policy::SandboxPolicy;
@@ -58,7 +59,9 @@ pub(super) fn serve(control: &UnixStream) -> bool {
     // What needs no policy is done while the harness still finds out which one it will be.
     let early = Uid::effective().is_root().then(Early::make);
     let done = match receive::<Order>(control) {
-        Ok(Some((Order::Establish { parent, policy }, _))) => establish(control, parent, &policy, early),
+        Ok(Some((Order::Establish { parent, policy, clone_into }, fds))) => {
+            establish(control, parent, &policy, early, Entrances::of(fds, clone_into))
+        }
         Ok(Some((Order::TryNamespaces, _))) => {
             send(control, &Answer::Namespaces(try_namespaces()), &[]).map_err(refused("control", "answer"))
         }
@@ -100,6 +103,7 @@ fn establish(
     parent: i32,
     policy: &SandboxPolicy,
     early: Option<Result<Early, Refusal>>,
+    entrances: Entrances,
 ) -> Result<(), Refusal> {
     nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)
         .map_err(refused("control", "set the parent-death signal"))?;
@@ -120,12 +124,12 @@ fn establish(
     let sources = Sources::open(policy, early.system)?;
     let (gate, mut release) = std::io::pipe().map_err(refused("control", "make a pipe"))?;
     let all = NAMESPACES.iter().fold(CloneFlags::empty(), |all, (_, flag)| all | *flag);
-    match sys::clone_into(all - CloneFlags::CLONE_NEWNET)
+    match sys::clone_into(all - CloneFlags::CLONE_NEWNET, entrances.folder())
         .map_err(refused("namespaces", "clone into new namespaces"))?
     {
         Made::Child => {
             drop(release);
-            init::run(control, &gate, sources, policy, &early.before)
+            init::run(control, &gate, sources, policy, &early.before, entrances)
         }
         Made::Parent(pid, pidfd) => {
             let mapped =
@@ -139,7 +143,7 @@ fn establish(
                 release.write_all(b"!").map_err(refused("control", "release PID 1"))
             });
             // Only now: PID 1 was waiting.
-            drop((gate, sources));
+            drop((gate, sources, entrances));
             finish(pid, &pidfd, released, release, mounts)
         }
     }
@@ -220,7 +224,7 @@ fn try_namespaces() -> Vec<String> {
     let tried = NAMESPACES.iter().filter(|(_, flag)| {
         // Anything but a user namespace needs one first, unless the caller is root.
         let with_user = if Uid::effective().is_root() { *flag } else { *flag | CloneFlags::CLONE_NEWUSER };
-        match sys::clone_into(with_user) {
+        match sys::clone_into(with_user, None) {
             Ok(Made::Child) => std::process::exit(0),
             Ok(Made::Parent(pid, _)) => nix::sys::wait::waitpid(pid, None).is_ok(),
             Err(_) => false,

@@ -66,7 +66,7 @@ async fn cpu_time_and_file_size_are_held_by_the_kernel() {
     let seen = run(cpu).await;
     // Where both bounds are equal the kernel sends SIGXCPU first.
     assert!(seen.reached == [LimitName::CpuSeconds], "{seen:?}");
-    let mut deaf = script(lease.uid(), "trap '' XCPU; while :; do :; done");
+    let mut deaf = script(lease.uid(), "trap '' XCPU TERM; while :; do :; done");
     deaf.limits.cpu_seconds = 1;
     let seen = run(deaf).await;
     assert_eq!(

@@ -1,0 +1,126 @@
+//! What the processes of a tree use, by `/proc`: for what no control group counts.
+//!
+//! A look is a sample: what begins and ends between two of them is not seen, and a process that disclaims its children
+//! takes their CPU time with it. Whatever rests on it is watched, not held.
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+
+/// Clock ticks a second in `/proc` (`USER_HZ`, the same on every architecture that this runs on).
+const TICKS: u64 = 100;
+/// Most processes of the host that one look goes over.
+const PROCESSES_MAX: usize = 100_000;
+
+/// What `/proc/<pid>/stat` says (proc(5)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stat {
+    pub(super) parent: u32,
+    /// When it started, clock ticks since boot.
+    pub(super) started: u64,
+    own_ticks: u64,
+    children_ticks: u64,
+    threads: u64,
+}
+
+impl Stat {
+    /// Of a process that there is.
+    pub(super) fn read(pid: u32) -> Option<Self> {
+        Self::parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        // The name, in brackets, may hold anything; what follows are the fields from the third on.
+        let (_, fields) = text.rsplit_once(')')?;
+        let fields: Vec<&str> = fields.split_whitespace().collect();
+        let number = |at: usize| fields.get(at - 3)?.parse::<u64>().ok();
+        Some(Self {
+            parent: u32::try_from(number(4)?).ok()?,
+            own_ticks: number(14)? + number(15)?,
+            children_ticks: number(16)? + number(17)?,
+            threads: number(20)?,
+            started: number(22)?,
+        })
+    }
+}
+
+/// What a tree uses at one moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Census {
+    /// Processes and threads, PID 1 not among them.
+    pub(super) processes: u64,
+    /// CPU time of all that live and of those that were waited for, microseconds.
+    pub(super) tree_cpu_micros: u64,
+    /// The most CPU time that one living process has used, microseconds.
+    pub(super) busiest_micros: u64,
+    /// Memory that no file stands behind, bytes.
+    pub(super) memory_bytes: u64,
+}
+
+impl Census {
+    /// Of everything below `init`, which is counted for its CPU time only.
+    pub(super) fn of_tree(init: u32) -> Self {
+        let Ok(listed) = fs::read_dir("/proc") else { return Self::default() };
+        let pids = listed.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
+        let stats: HashMap<u32, Stat> =
+            pids.take(PROCESSES_MAX).filter_map(|pid| Some((pid, Stat::read(pid)?))).collect();
+        let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
+        for (pid, stat) in &stats {
+            children.entry(stat.parent).or_default().push(*pid);
+        }
+        let (mut tree, mut seen) = (vec![init], HashSet::from([init]));
+        let mut at = 0;
+        while let Some(pid) = tree.get(at) {
+            let below: Vec<u32> = children.get(pid).into_iter().flatten().copied().collect();
+            tree.extend(below.into_iter().filter(|child| seen.insert(*child)));
+            at += 1;
+        }
+        Self::sum(init, tree.into_iter().filter_map(|pid| Some((pid, *stats.get(&pid)?))), true)
+    }
+
+    /// Of the members of a group.
+    pub(super) fn of_members(init: u32, members: &[u32]) -> Self {
+        Self::sum(init, members.iter().filter_map(|pid| Some((*pid, Stat::read(*pid)?))), false)
+    }
+
+    fn sum(init: u32, processes: impl Iterator<Item = (u32, Stat)>, with_memory: bool) -> Self {
+        let micros = |ticks: u64| ticks.saturating_mul(1_000_000 / TICKS);
+        let mut all = Self::default();
+        for (pid, stat) in processes {
+            all.tree_cpu_micros += micros(stat.own_ticks + stat.children_ticks);
+            if pid != init {
+                all.processes += stat.threads;
+                all.busiest_micros = all.busiest_micros.max(micros(stat.own_ticks));
+                all.memory_bytes += if with_memory { private_memory(pid).unwrap_or(0) } else { 0 };
+            }
+        }
+        all
+    }
+}
+
+/// Resident memory that no file and no shared memory stands behind (proc(5), `RssAnon`), in bytes.
+fn private_memory(pid: u32) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("RssAnon:"))?;
+    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.saturating_mul(1024))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_full_of_brackets_does_not_shift_the_fields() {
+        let text = "7 (a) b) (c) S 3 7 7 0 -1 4194304 1 2 3 4 100 20 30 4 20 0 5 0 999 1 2 3\n";
+        let stat = Stat { parent: 3, started: 999, own_ticks: 120, children_ticks: 34, threads: 5 };
+        assert_eq!(Stat::parse(text), Some(stat));
+        assert_eq!(Stat::parse("7 (x) S 3"), None);
+    }
+
+    #[test]
+    fn this_process_and_its_threads_are_counted_below_its_parent() {
+        let me = Stat::read(std::process::id()).unwrap();
+        let census = Census::of_tree(me.parent);
+        assert!(census.processes >= me.threads.min(1) && census.memory_bytes > 0, "{census:?}");
+        assert_eq!(Census::of_members(1, &[]), Census::default());
+    }
+}

@@ -1,0 +1,110 @@
+//! The harness's side of a control group, and what holds each limit of a sandbox.
+
+use std::os::fd::OwnedFd;
+
+use super::establish::SandboxError;
+use super::order::Refusal;
+use super::policy::{Grouping, SandboxPolicy};
+use crate::evidence::{Holding, LayerRow};
+use crate::process::{Bounds, Group, Version, WatchedTree};
+use crate::vocab::LimitName;
+use crate::workspace::{TreeForm, Upper};
+
+/// Makes the group that `policy` asks for; where it only wishes for one and there is none to be had, the policy says
+/// so afterwards.
+pub(super) fn make(policy: &mut SandboxPolicy) -> Result<Option<Group>, SandboxError> {
+    if policy.group == Grouping::None {
+        return Ok(None);
+    }
+    let limits = &policy.limits;
+    let bounds = Bounds { memory_bytes: limits.memory_bytes, processes: limits.processes };
+    match Group::make(bounds) {
+        Ok(group) => Ok(Some(group)),
+        Err(_) if policy.group == Grouping::WherePossible => {
+            policy.group = Grouping::None;
+            Ok(None)
+        }
+        Err(error) => Err(Refusal::new("cgroup", error.to_string()).into()),
+    }
+}
+
+/// The ways into a group, and whether they are folders to be cloned into.
+pub(super) fn entrances(group: Option<&Group>) -> Result<(Vec<OwnedFd>, bool), SandboxError> {
+    let Some(group) = group else { return Ok((Vec::new(), false)) };
+    let fds = group.entrances().map_err(|error| Refusal::new("cgroup", error.to_string()))?;
+    Ok((fds, group.version() == Version::V2))
+}
+
+/// What the kernel says of the group of PID 1.
+pub(super) fn rows(group: Option<&Group>, init: &OwnedFd) -> Vec<LayerRow> {
+    let rows = |group: &Group| group.rows(crate::process::pid_of(init).unwrap_or(0));
+    group.map(rows).unwrap_or_default()
+}
+
+/// What stands beyond the group's bound, so that the group refuses first and counts that it did.
+const BEYOND_THE_GROUP: u64 = 64;
+
+/// The bound on processes of the payload's uid. Since Linux 5.14 it counts within the user namespace, which is the
+/// sandbox's own; before, all processes of the uid on the host, so that it fits only a uid of the run's own.
+pub(super) fn process_bound(policy: &SandboxPolicy) -> Option<u64> {
+    // PID 1 has the same uid and counts.
+    let most = policy.limits.processes.saturating_add(1);
+    let most = if policy.group == Grouping::None { most } else { most.saturating_add(BEYOND_THE_GROUP) };
+    (policy.uid.own || counts_within_namespaces()).then_some(most)
+}
+
+/// Whether this kernel counts processes of a uid within its user namespace.
+pub(super) fn counts_within_namespaces() -> bool {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let mut parts = release.split(['.', '-']);
+    let mut number = || parts.next().and_then(|part| part.parse::<u32>().ok()).unwrap_or(0);
+    (number(), number()) >= (5, 14)
+}
+
+/// The folder of the host that the payload's work tree grows in.
+pub(super) fn watched(policy: &SandboxPolicy) -> Option<WatchedTree> {
+    match &policy.tree.as_ref()?.form {
+        TreeForm::Overlay { upper: Upper::Disk { dir }, .. } => {
+            Some(WatchedTree { dir: dir.join("upper"), with_base: false })
+        }
+        TreeForm::Private { dir } => Some(WatchedTree { dir: dir.clone(), with_base: true }),
+        TreeForm::Overlay { upper: Upper::Tmpfs { .. }, .. } | TreeForm::ReadOnly { .. } => None,
+    }
+}
+
+/// What holds a limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hold {
+    /// In words, for the evidence.
+    pub by: &'static str,
+    /// Whether it cannot be passed, or passing it is noticed.
+    pub holding: Holding,
+}
+
+/// What holds `name` in a sandbox with that group.
+#[must_use]
+pub fn holds(name: LimitName, group: Option<Version>) -> Hold {
+    use LimitName as N;
+    let hard = |by| Hold { by, holding: Holding::Hard };
+    let watched = |by| Hold { by, holding: Holding::Watched };
+    let grouped = |otherwise| match group {
+        Some(version) => hard(version.as_str()),
+        None => otherwise,
+    };
+    match name {
+        N::MemoryBytes => grouped(watched("watchdog over /proc (private memory)")),
+        N::Processes => grouped(hard("rlimit of the user namespace")),
+        N::TreeCpuSeconds => watched(match group {
+            Some(Version::V1) => "watchdog over cgroup v1",
+            Some(Version::V2) => "watchdog over cgroup v2",
+            None => "watchdog over /proc",
+        }),
+        N::CpuSeconds => hard("watchdog, and rlimit of each process a second later"),
+        N::OpenFiles | N::FileBytes => hard("rlimit of each process"),
+        N::TmpBytes | N::ShmBytes => hard("mount size"),
+        N::DiskBytes | N::Inodes => watched("watchdog over the work tree"),
+        N::ChangedFiles | N::PatchBytes => hard("harness, on the patch"),
+        N::OutputBytes => hard("harness, on what it reads"),
+        N::WallSeconds | N::IdleSeconds | N::GraceSeconds => hard("harness, by the clock"),
+    }
+}
