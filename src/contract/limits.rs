@@ -225,7 +225,10 @@ mod tests {
         assert_eq!((limits.wall_seconds, limits.idle_seconds, limits.grace_seconds), (30 * 60, 10 * 60, 5));
         assert_eq!((limits.output_bytes, limits.shm_bytes), (64 << 20, 64 << 20));
         assert_eq!((limits.file_bytes, limits.tmp_bytes, limits.changed_files), (1 << 30, 1 << 30, 1000));
-        assert_eq!((limits.memory_bytes, limits.disk_bytes, limits.patch_bytes), (4 << 30, 8 << 30, 64 << 20));
+        assert_eq!(
+            (limits.memory_bytes, limits.disk_bytes, limits.patch_bytes),
+            (4 << 30, 8 << 30, 64 << 20)
+        );
         assert_eq!((limits.tree_cpu_seconds, limits.inodes), (4 * 3600, 500_000));
         assert_eq!(Ceilings::standard().limits.wall_seconds, 8 * 30 * 60);
         for (name, number) in explained() {

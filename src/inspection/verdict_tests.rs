@@ -98,6 +98,7 @@ fn good() -> Sections {
         }),
         limits: vec![LimitRow {
             name: LimitName::WallSeconds,
+            holding: crate::evidence::Holding::Hard,
             requested: 60,
             enforced: Some(60),
             held_by: "watchdog".to_owned(),

@@ -49,9 +49,10 @@ impl Watchdog {
         if now < self.next {
             return None;
         }
-        let found = self.counted(limits).or_else(|| self.sampled(limits)).or_else(|| {
-            self.tree.as_ref().and_then(|tree| tree.latest().above(limits))
-        });
+        let found = self
+            .counted(limits)
+            .or_else(|| self.sampled(limits))
+            .or_else(|| self.tree.as_ref().and_then(|tree| tree.latest().above(limits)));
         let rest = if self.group.is_some() { COUNTED } else { SAMPLED };
         self.next = Instant::now() + rest.max(now.elapsed() * SHARE);
         found

@@ -15,8 +15,8 @@ use super::policy::{LISTENER_PORT, SandboxPolicy};
 use super::zygote;
 use crate::evidence::{LayerRow, SandboxSection};
 use crate::process::{
-    Down, Group, LaunchError, Launched, Payload, PayloadParts, ProcessError, Version, end_and_wait, receive, send,
-    spawn_stub,
+    Down, Group, LaunchError, Launched, Payload, PayloadParts, ProcessError, Version, end_and_wait, receive,
+    send, spawn_stub,
 };
 
 /// The stub's file name, beside the running executable.

@@ -15,7 +15,7 @@ use crate::engine::FinishedEngine;
 use crate::event::{Draft, EventKind, EventSink, Redact, SinkError};
 use crate::evidence::{CommandOutcome, CommandResult, CommandRow, VerificationSection};
 use crate::process::{Payload, PayloadEvent};
-use crate::sandbox::{Grouping, Bind, Sandbox, SandboxError, SandboxPolicy, Stdio};
+use crate::sandbox::{Bind, Grouping, Sandbox, SandboxError, SandboxPolicy, Stdio};
 use crate::vocab::{LimitName, Limits, Timestamp, shown};
 use crate::workspace::{RunUid, TreeMount, VerificationTree};
 

@@ -57,7 +57,7 @@ fn missing_gated_fields_and_unsupported_ones_are_decisions_not_errors() {
         ("mutation_mode = \"none\"\n", "", "gate.contract.mutation-mode"),
         (
             "engine = \"fixture\"",
-            "engine = \"fixture\"\nlimits = { memory_bytes = 1000000 }",
+            "engine = \"fixture\"\nlimits = { tokens = 1000000 }",
             "gate.contract.supported",
         ),
         (

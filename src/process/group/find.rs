@@ -59,7 +59,9 @@ pub(super) fn parse(own: &str, mounts: &str) -> Vec<Place> {
     let mut places = Vec::new();
     for line in own.lines() {
         let mut fields = line.splitn(3, ':');
-        let (Some(id), Some(names), Some(path)) = (fields.next(), fields.next(), fields.next()) else { continue };
+        let (Some(id), Some(names), Some(path)) = (fields.next(), fields.next(), fields.next()) else {
+            continue;
+        };
         let version = if id == "0" && names.is_empty() { Version::V2 } else { Version::V1 };
         let controllers: BTreeSet<String> =
             names.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
