@@ -187,6 +187,8 @@ impl Payload {
                 let used_up =
                     Duration::from_micros(cpu_micros) >= Duration::from_secs(self.limits.cpu_seconds);
                 if self.limited {
+                } else if let Some((name, value)) = self.watchdog.counted(&self.limits) {
+                    self.reached(name, value);
                 } else if ended_by(Signal::SIGXCPU) || (ended_by(Signal::SIGKILL) && used_up) {
                     self.reached(LimitName::CpuSeconds, self.limits.cpu_seconds);
                 } else if ended_by(Signal::SIGXFSZ) {

@@ -63,7 +63,8 @@ impl Watchdog {
         self.counted(limits).or_else(|| self.tree.as_ref().and_then(|tree| tree.last().above(limits)))
     }
 
-    fn counted(&self, limits: &Limits) -> Option<(LimitName, u64)> {
+    /// What the kernel counted in the group: the surest of all reasons.
+    pub(super) fn counted(&self, limits: &Limits) -> Option<(LimitName, u64)> {
         let group = self.group.as_ref()?;
         let counts = group.counts();
         if counts.oom_kills > 0 {
@@ -88,7 +89,7 @@ impl Watchdog {
             Some((LimitName::CpuSeconds, limits.cpu_seconds))
         } else if !counts_cpu && used_up(census.tree_cpu_micros, limits.tree_cpu_seconds) {
             Some((LimitName::TreeCpuSeconds, limits.tree_cpu_seconds))
-        } else if self.group.is_none() && census.processes >= limits.processes {
+        } else if self.group.is_none() && census.processes > limits.processes {
             Some((LimitName::Processes, limits.processes))
         } else if self.group.is_none() && census.memory_bytes > limits.memory_bytes {
             Some((LimitName::MemoryBytes, limits.memory_bytes))

@@ -43,13 +43,16 @@ pub(super) fn rows(group: Option<&Group>, init: &OwnedFd) -> Vec<LayerRow> {
 
 /// What stands beyond the group's bound, so that the group refuses first and counts that it did.
 const BEYOND_THE_GROUP: u64 = 64;
+/// The same for the watchdog, which sees that a bound was passed and not that a fork was refused.
+const BEYOND_THE_WATCHDOG: u64 = 1;
 
 /// The bound on processes of the payload's uid. Since Linux 5.14 it counts within the user namespace, which is the
 /// sandbox's own; before, all processes of the uid on the host, so that it fits only a uid of the run's own.
 pub(super) fn process_bound(policy: &SandboxPolicy) -> Option<u64> {
     // PID 1 has the same uid and counts.
     let most = policy.limits.processes.saturating_add(1);
-    let most = if policy.group == Grouping::None { most } else { most.saturating_add(BEYOND_THE_GROUP) };
+    let beyond = if policy.group == Grouping::None { BEYOND_THE_WATCHDOG } else { BEYOND_THE_GROUP };
+    let most = most.saturating_add(beyond);
     (policy.uid.own || counts_within_namespaces()).then_some(most)
 }
 
@@ -93,7 +96,10 @@ pub fn holds(name: LimitName, group: Option<Version>) -> Hold {
     };
     match name {
         N::MemoryBytes => grouped(watched("watchdog over /proc (private memory)")),
-        N::Processes => grouped(hard("rlimit of the user namespace")),
+        N::Processes if counts_within_namespaces() => {
+            grouped(hard("watchdog over /proc, and rlimit of the user namespace one beyond"))
+        }
+        N::Processes => grouped(watched("watchdog over /proc")),
         N::TreeCpuSeconds => watched(match group {
             Some(Version::V1) => "watchdog over cgroup v1",
             Some(Version::V2) => "watchdog over cgroup v2",
