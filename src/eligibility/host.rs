@@ -53,8 +53,9 @@ pub(super) fn sandbox(q: &Question<'_>) -> GateResult {
     let layers = lacking_layers(host, risk);
     let limits = lacking_limits(host, risk);
     if layers.is_empty() && limits.is_empty() {
+        let hard = if risk < RiskClass::Elevated { "" } else { ", memory and processes held hard" };
         return GateResult::passed(format!(
-            "all namespaces, seccomp and Landlock ABI {} for {risk}",
+            "all namespaces, seccomp and Landlock ABI {}{hard} for {risk}",
             host.landlock_abi
         ));
     }

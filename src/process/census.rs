@@ -54,6 +54,8 @@ pub(super) struct Census {
     pub(super) busiest_micros: u64,
     /// Memory that no file stands behind, bytes.
     pub(super) memory_bytes: u64,
+    /// One process besides PID 1.
+    pub(super) one: Option<u32>,
 }
 
 impl Census {
@@ -88,6 +90,7 @@ impl Census {
         for (pid, stat) in processes {
             all.tree_cpu_micros += micros(stat.own_ticks + stat.children_ticks);
             if pid != init {
+                all.one = Some(pid);
                 all.processes += stat.threads;
                 all.busiest_micros = all.busiest_micros.max(micros(stat.own_ticks));
                 all.memory_bytes += if with_memory { private_memory(pid).unwrap_or(0) } else { 0 };
@@ -95,6 +98,17 @@ impl Census {
         }
         all
     }
+}
+
+/// Whether the private space at `place` of the root that `pid` sees is full. Its size tells that it is the one that is
+/// meant: what a pid stands for may change under whoever asks. Refused writes are not counted by any kernel.
+pub(super) fn is_full(pid: u32, place: &str, bytes: u64) -> bool {
+    let Ok(space) = nix::sys::statvfs::statvfs(format!("/proc/{pid}/root/{place}").as_str()) else {
+        return false;
+    };
+    let size = space.blocks().saturating_mul(space.fragment_size());
+    size.abs_diff(bytes) < space.fragment_size()
+        && (space.blocks_available() == 0 || space.files_available() == 0)
 }
 
 /// Resident memory that no file and no shared memory stands behind (proc(5), `RssAnon`), in bytes.

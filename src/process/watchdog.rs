@@ -6,7 +6,7 @@
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::time::{Duration, Instant};
 
-use super::census::Census;
+use super::census::{Census, is_full};
 use super::group::Group;
 use super::tree::{TreeWatch, WatchedTree};
 use crate::vocab::{LimitName, Limits};
@@ -94,7 +94,9 @@ impl Watchdog {
         } else if self.group.is_none() && census.memory_bytes > limits.memory_bytes {
             Some((LimitName::MemoryBytes, limits.memory_bytes))
         } else {
-            None
+            let full = |(place, name, bytes)| is_full(census.one?, place, bytes).then_some((name, bytes));
+            let shm = ("dev/shm", LimitName::ShmBytes, limits.shm_bytes);
+            full(("tmp", LimitName::TmpBytes, limits.tmp_bytes)).or_else(|| full(shm))
         }
     }
 }

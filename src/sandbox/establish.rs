@@ -285,9 +285,13 @@ impl Streams {
     }
 }
 
-type Standing = (OwnedFd, Option<TcpListener>, Vec<LayerRow>);
+pub(super) type Standing = (OwnedFd, Option<TcpListener>, Vec<LayerRow>);
 
-fn converse(control: &UnixStream, order: &Order, entrances: &[OwnedFd]) -> Result<Standing, SandboxError> {
+pub(super) fn converse(
+    control: &UnixStream,
+    order: &Order,
+    entrances: &[OwnedFd],
+) -> Result<Standing, SandboxError> {
     let act = |act| move |source| SandboxError::Control { act, source };
     control.set_read_timeout(Some(PATIENCE)).map_err(act("set a timeout"))?;
     let want_listener = matches!(order, Order::Establish { policy, .. } if policy.listener);

@@ -114,3 +114,49 @@ pub fn holds(name: LimitName, group: Option<Version>) -> Hold {
         N::WallSeconds | N::IdleSeconds | N::GraceSeconds => hard("harness, by the clock"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::establish::{StubProgram, converse};
+    use super::super::order::Order;
+    use super::super::policy::Purpose;
+    use super::*;
+    use crate::process::{end_and_wait, pid_of};
+    use crate::workspace::{INSIDE_UID, LAST_SLOT, RunUid};
+
+    /// Where version 2 is mounted with nothing in it, PID 1 is born into a group there all the same.
+    #[test]
+    fn a_group_of_version_2_is_entered_by_birth() {
+        let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let line = mounts.lines().find(|line| line.contains(" - cgroup2 "));
+        let Some(top) = line.and_then(|line| line.split(' ').nth(4)) else { return };
+        let dir = Path::new(top).join(format!("birth-{}", std::process::id()));
+        if std::fs::create_dir(&dir).is_err() {
+            return;
+        }
+        let own = RunUid { inside: INSIDE_UID, host_uid: LAST_SLOT - 1, host_gid: LAST_SLOT - 1, own: true };
+        let argv = vec!["/nothing".to_owned()];
+        let mut policy = SandboxPolicy::new(Purpose::Probe, argv, own, crate::contract::limits::defaults());
+        policy.group = Grouping::Demanded;
+        let launched = StubProgram::BesideMe.start().unwrap();
+        let parent = i32::try_from(std::process::id()).unwrap();
+        let order = Order::Establish { parent, policy: Box::new(policy), clone_into: true };
+        let folder = OwnedFd::from(std::fs::File::open(&dir).unwrap());
+        let (init, _, layers) = converse(&launched.control, &order, &[folder]).unwrap();
+        let pid = pid_of(&init).unwrap();
+        let members = std::fs::read_to_string(dir.join("cgroup.procs")).unwrap();
+        let shown = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
+        end_and_wait(&init);
+        drop(launched.control);
+        launched.stub.leave();
+        let removed = (0..100).any(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+            std::fs::remove_dir(&dir).is_ok()
+        });
+        assert!(members.lines().any(|member| member == pid.to_string()), "{members}");
+        assert!(shown.contains("/birth-"), "{shown}");
+        assert!(removed && layers.iter().all(|row| row.ok), "{layers:?}");
+    }
+}

@@ -82,6 +82,25 @@ async fn files_in_memory_count_where_the_kernel_counts() {
 }
 
 #[tokio::test]
+async fn private_space_that_is_full_is_named() {
+    let lease = lease();
+    let cases = [
+        ("head -c 9000000 /dev/zero > /tmp/x; sleep 8", Some(LimitName::TmpBytes)),
+        ("head -c 9000000 /dev/zero > /dev/shm/x; sleep 8", Some(LimitName::ShmBytes)),
+        ("cd /tmp; for i in $(seq 3000); do : > $i; done 2> /dev/null; sleep 8", Some(LimitName::TmpBytes)),
+        ("head -c 3000000 /dev/zero > /tmp/x; head -c 3000000 /dev/zero > /dev/shm/x; sleep 1", None),
+    ];
+    for group in both() {
+        for (text, name) in cases {
+            let mut policy = script(lease.uid(), group, text);
+            (policy.limits.tmp_bytes, policy.limits.shm_bytes) = (4 * MIB, 4 * MIB);
+            let seen = run(policy).await;
+            assert_eq!(seen.reached, name.into_iter().collect::<Vec<_>>(), "{group:?} {text}: {seen:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_fork_bomb_is_held_and_named() {
     let lease = lease();
     let few = "for i in $(seq 30); do sleep 1 & done; wait; echo all";
@@ -244,13 +263,15 @@ fn groups_with_that_limit(version: Version) -> usize {
         .count()
 }
 
+/// Nobody else's, so that nothing of his is counted with anything.
+const USER: u32 = 64_998;
+
 /// An ordinary user to whom a part of the hierarchies was handed has hard limits as root does.
 #[test]
 fn where_groups_are_delegated_an_ordinary_user_has_them() {
     if !is_root() {
         return;
     }
-    const USER: u32 = 64_998;
     let own_groups = std::fs::read_to_string("/proc/self/cgroup").unwrap();
     let mut made = Vec::new();
     for controller in ["memory", "pids", "cpuacct"] {
@@ -270,17 +291,25 @@ fn where_groups_are_delegated_an_ordinary_user_has_them() {
     std::fs::copy(std::env::current_exe().unwrap(), folder.path().join("escape")).unwrap();
     std::fs::copy(env!("CARGO_BIN_EXE_cto-stub"), folder.path().join("cto-stub")).unwrap();
     let script = "for g in \"$1\" \"$2\" \"$3\"; do echo 0 > \"$g/tasks\" || exit 9; done; cd /
-        exec setpriv --reuid 64998 --regid 64998 --clear-groups \"$4/escape\" --test-threads 2 limits_tree::";
+        exec setpriv --reuid \"$5\" --regid \"$5\" --clear-groups \"$4/escape\" --test-threads 2 limits_tree::";
     let output = Command::new("sh")
         .args(["-c", script, "sh"])
         .args(&made)
         .arg(folder.path())
+        .arg(USER.to_string())
         .env_clear()
         .env("PATH", "/usr/local/bin:/usr/bin:/bin")
         .env("CTO_TEST_GROUPS", "delegated")
         .output()
         .unwrap();
-    let left: Vec<_> = made.iter().filter(|dir| std::fs::remove_dir(dir).is_err()).collect();
+    // What stood beside the sandboxes is in them until it has gone.
+    let gone = |dir: &std::path::PathBuf| {
+        (0..500).any(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(2));
+            std::fs::remove_dir(dir).is_ok()
+        })
+    };
+    let left: Vec<_> = made.iter().filter(|dir| !gone(dir)).collect();
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
     assert!(text.contains("a_fork_bomb_is_held_and_named") && left.is_empty(), "{text} {left:?}");

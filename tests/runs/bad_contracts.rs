@@ -68,7 +68,6 @@ fn missing_gated_fields_and_unsupported_ones_are_decisions_not_errors() {
         ("engine = \"fixture\"", "engine = \"fixture\"\npermissions = [\"push\"]", "gate.contract"),
         ("forbidden_actions = []", "forbidden_actions = [\"command:rm *\"]", "gate.contract.supported"),
         ("engine = \"fixture\"", "engine = \"nobody\"", "gate.engine.registered"),
-        ("risk_class = \"SAFE\"", "risk_class = \"ELEVATED\"", "gate.host.sandbox"),
     ];
     for (from, to, gate) in cases {
         assert!(good.contains(from), "{from}");

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use super::bench::{TestBench, fixture, until};
+use super::bench::{Said, TestBench, contract, fixture, until};
 
 /// The fixture `output-flood` with other limits and another script; the value is the report.
 fn run(bench: &TestBench, name: &str, limits: &str, script: &str, code: i32) -> (Value, String) {
@@ -27,13 +27,13 @@ fn run(bench: &TestBench, name: &str, limits: &str, script: &str, code: i32) -> 
     (serde_json::from_str(&report).unwrap(), bundle)
 }
 
-fn row<'a>(report: &'a Value, name: &str) -> &'a Value {
+fn row_of<'a>(report: &'a Value, name: &str) -> &'a Value {
     report["sections"]["limits"].as_array().unwrap().iter().find(|row| row["name"] == name).unwrap()
 }
 
 /// Whether the kernel holds memory for runs here.
 fn grouped(report: &Value) -> bool {
-    row(report, "memory_bytes")["holding"] == "hard"
+    row_of(report, "memory_bytes")["holding"] == "hard"
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn each_limit_of_the_tree_ends_the_run_and_is_named_with_value_and_moment() {
     for (name, value, script) in cases {
         let held = script.replace("SECONDS", "15");
         let (report, bundle) = run(&bench, name, &format!("{name} = {value}"), &held, 1);
-        let row = row(&report, name);
+        let row = row_of(&report, name);
         assert_eq!((&row["requested"], &row["enforced"]), (&value.into(), &value.into()));
         assert_eq!(row["reached"]["during"], "engine", "{name}: {row}");
         assert!(row["reached"]["at"].as_str().is_some_and(|at| at.contains('T')), "{row}");
@@ -74,7 +74,7 @@ fn a_patch_over_its_limit_is_refused_and_named() {
     let bench = TestBench::new();
     let script = "head -c 300000 /dev/urandom | base64 > src/new.txt";
     let (report, bundle) = run(&bench, "patch", "patch_bytes = 100000", script, 3);
-    let row = row(&report, "patch_bytes");
+    let row = row_of(&report, "patch_bytes");
     assert_eq!((&row["reached"]["during"], &row["holding"]), (&"patch".into(), &"hard".into()));
     let reasons = report["reasons"].to_string();
     assert!(reasons.contains("patch.too-large") && reasons.contains("limit.patch-bytes"), "{reasons}");
@@ -92,13 +92,58 @@ fn the_evidence_tells_of_each_limit_what_holds_it_and_how_firmly() {
         assert!(["hard", "watched"].contains(&row["holding"].as_str().unwrap()), "{row}");
     }
     for name in ["disk_bytes", "inodes", "tree_cpu_seconds"] {
-        assert_eq!(row(&report, name)["holding"], "watched");
+        assert_eq!(row_of(&report, name)["holding"], "watched");
     }
     let layers = report["sections"]["sandbox"]["layers"].as_array().unwrap();
     let layer = layers.iter().find(|row| row["layer"] == "cgroup.memory");
     assert_eq!(layer.is_some(), grouped(&report));
     if let Some(layer) = layer {
         assert!(layer["enforced"].as_str().unwrap().contains("4294967296; PID 1 is in it"), "{layer}");
+    }
+}
+
+#[test]
+fn what_is_elevated_demands_hard_limits_and_without_groups_the_remedy_is_told() {
+    let bench = TestBench::new();
+    bench.repository("repo");
+    let elevated = contract("repo").replace("\"SAFE\"", "\"ELEVATED\"");
+    bench.file("elevated.toml", &elevated);
+    bench.file("safe.toml", &contract("repo"));
+    let memory = |said: &str| -> Value {
+        let answer: Value = serde_json::from_str(said).unwrap();
+        answer["layers"].as_array().unwrap().iter().find(|row| row["layer"] == "memory").unwrap().clone()
+    };
+    let has_groups = memory(&bench.cto(&["doctor", "--json"]).out)["ok"] == true;
+    if has_groups {
+        let said = bench.cto(&["run", "elevated.toml", "--json"]);
+        said.expect(0, &[]);
+        let bundle = said.result()["bundle"].as_str().unwrap().to_owned();
+        let policy = std::fs::read_to_string(format!("{bundle}/backend/sandbox-policy.json")).unwrap();
+        assert!(policy.contains("\"demanded\""), "{policy}");
+        bench.cto(&["verify", &bundle]).expect(0, &["VERIFIED"]);
+    }
+    // The same where no hierarchy is mounted, as in many containers.
+    let without = |words: &[&str]| {
+        let call = bench.call(words);
+        let mut unshare = Command::new("unshare");
+        let script = "umount -R /sys/fs/cgroup 2>/dev/null; exec \"$0\" \"$@\"";
+        unshare.args(["-m", "sh", "-c", script]).arg(call.get_program()).args(call.get_args());
+        unshare.current_dir(bench.work()).env("CTO_HOME", bench.work().parent().unwrap().join("home"));
+        Said::of(&unshare.output().unwrap())
+    };
+    if Command::new("unshare").args(["-m", "true"]).status().is_ok_and(|status| status.success()) {
+        let row = memory(&without(&["doctor", "--json"]).out);
+        assert!(row["ok"] == false && row["remedy"].as_str().unwrap().contains("Delegate=yes"), "{row}");
+        without(&["run", "elevated.toml", "--json"]).expect(3, &["gate.host.sandbox", "Delegate=yes"]);
+        let said = without(&["run", "safe.toml", "--json"]);
+        said.expect(0, &[]);
+        let bundle = said.result()["bundle"].as_str().unwrap().to_owned();
+        let report = std::fs::read_to_string(format!("{bundle}/report.json")).unwrap();
+        let report: Value = serde_json::from_str(&report).unwrap();
+        assert_eq!(row_of(&report, "memory_bytes")["holding"], "watched");
+        assert_eq!(row_of(&report, "processes")["holding"], "hard", "by the rlimit");
+        let said = without(&["sandbox", "--limit", "memory_bytes=100000000", "--", "/bin/true"]);
+        said.expect(0, &["memory is watched, not held"]);
     }
 }
 

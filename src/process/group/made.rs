@@ -301,3 +301,71 @@ fn file(act: &'static str, path: &Path) -> impl FnOnce(io::Error) -> GroupError 
     let path = path.to_owned();
     move |source| GroupError::File { act, path, source }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    const BOUNDS: Bounds = Bounds { memory_bytes: 1 << 20, processes: 7 };
+
+    fn place(version: Version, dir: &Path, controllers: &[&str]) -> Place {
+        let controllers: BTreeSet<String> = controllers.iter().map(|name| (*name).to_owned()).collect();
+        Place { version, top: dir.to_owned(), dir: dir.to_owned(), controllers }
+    }
+
+    /// No kernel: only which files are written and read, as its documentation names them.
+    #[test]
+    fn each_version_is_bound_and_counted_by_its_own_files() {
+        let top = tempfile::tempdir().unwrap();
+        let of = |name: &str| top.path().join(name);
+        for name in ["m", "p", "c", "two"] {
+            fs::create_dir(of(name)).unwrap();
+        }
+        let first = [
+            place(Version::V1, &of("m"), &["memory"]),
+            place(Version::V1, &of("p"), &["pids"]),
+            place(Version::V1, &of("c"), &["cpu", "cpuacct"]),
+        ];
+        let group = Group::make_in(&first, BOUNDS).unwrap();
+        assert_eq!(group.dirs.len(), 3);
+        assert!(group.stands());
+        fs::write(group.memory.join("memory.oom_control"), "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n")
+            .unwrap();
+        fs::write(group.pids.join("pids.events"), "max 3\n").unwrap();
+        fs::write(group.cpu.clone().unwrap().join("cpuacct.usage"), "4000000\n").unwrap();
+        let counts = Counts { oom_kills: 2, refused_forks: 3, cpu_micros: 4000 };
+        assert_eq!(group.counts(), counts);
+
+        let second = [place(Version::V2, &of("two"), &["memory", "pids"])];
+        let group = Group::make_in(&second, BOUNDS).unwrap();
+        assert_eq!(group.dirs.len(), 1);
+        let file = |name: &str| fs::read_to_string(group.memory.join(name)).unwrap();
+        assert_eq!(
+            (file("memory.max"), file("memory.oom.group"), file("pids.max")),
+            ("1048576".into(), "1".into(), "8".into())
+        );
+        let events = "low 0\nhigh 0\nmax 9\noom 5\noom_kill 2\noom_group_kill 1\n";
+        fs::write(group.memory.join("memory.events"), events).unwrap();
+        fs::write(group.memory.join("pids.events"), "max 3\n").unwrap();
+        fs::write(group.memory.join("cpu.stat"), "usage_usec 4000\nuser_usec 1\n").unwrap();
+        assert_eq!(group.counts(), counts);
+        // What stands otherwise than written is no limit, and nobody is in it.
+        fs::write(group.memory.join("memory.max"), "max\n").unwrap();
+        assert!(!group.stands() && group.rows(1).iter().all(|row| !row.ok));
+    }
+
+    #[test]
+    fn half_a_group_is_none() {
+        let top = tempfile::tempdir().unwrap();
+        let memory = place(Version::V1, top.path(), &["memory"]);
+        let pids = place(Version::V1, &top.path().join("absent"), &["pids"]);
+        assert!(matches!(
+            Group::make_in(std::slice::from_ref(&memory), BOUNDS),
+            Err(GroupError::Nowhere { .. })
+        ));
+        assert!(matches!(Group::make_in(&[memory, pids], BOUNDS), Err(GroupError::Nowhere { .. })));
+        assert_eq!(fs::read_dir(top.path()).unwrap().count(), 0, "what was made of it is removed");
+    }
+}
