@@ -5,9 +5,14 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+
+use nix::sys::statfs::{TMPFS_MAGIC, statfs};
 
 /// Clock ticks a second in `/proc` (`USER_HZ`, the same on every architecture that this runs on).
 const TICKS: u64 = 100;
+/// Most open files that one look goes over.
+const DESCRIPTORS_MAX: usize = 100_000;
 /// Most processes of the host that one look goes over.
 const PROCESSES_MAX: usize = 100_000;
 
@@ -44,7 +49,7 @@ impl Stat {
 }
 
 /// What a tree uses at one moment.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Census {
     /// Processes and threads, PID 1 not among them.
     pub(super) processes: u64,
@@ -54,8 +59,10 @@ pub(super) struct Census {
     pub(super) busiest_micros: u64,
     /// Memory that no file stands behind, bytes.
     pub(super) memory_bytes: u64,
-    /// One process besides PID 1.
-    pub(super) one: Option<u32>,
+    /// The most shared memory that one process has mapped, bytes: several may have the same.
+    pub(super) shared_bytes: u64,
+    /// The processes besides PID 1.
+    pub(super) pids: Vec<u32>,
 }
 
 impl Census {
@@ -90,14 +97,49 @@ impl Census {
         for (pid, stat) in processes {
             all.tree_cpu_micros += micros(stat.own_ticks + stat.children_ticks);
             if pid != init {
-                all.one = Some(pid);
+                all.pids.push(pid);
                 all.processes += stat.threads;
                 all.busiest_micros = all.busiest_micros.max(micros(stat.own_ticks));
-                all.memory_bytes += if with_memory { private_memory(pid).unwrap_or(0) } else { 0 };
+                let (private, shared) = if with_memory { memory(pid) } else { (0, 0) };
+                all.memory_bytes += private;
+                all.shared_bytes = all.shared_bytes.max(shared);
             }
         }
         all
     }
+}
+
+/// What files that have no name take as long as somebody holds them open: whoever deletes what he writes, or gave it
+/// no name (`memfd_create`), is not seen in any folder.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Nameless {
+    /// On disk, bytes.
+    pub(super) on_disk: u64,
+    /// In memory, bytes.
+    pub(super) in_memory: u64,
+}
+
+/// Of all that these processes hold open, each file once.
+pub(super) fn nameless(pids: &[u32]) -> Nameless {
+    let mut seen = HashSet::new();
+    let mut all = Nameless::default();
+    let mut left = DESCRIPTORS_MAX;
+    for pid in pids {
+        let Ok(open) = fs::read_dir(format!("/proc/{pid}/fd")) else { continue };
+        for path in open.filter_map(|entry| Some(entry.ok()?.path())) {
+            left -= 1;
+            if left == 0 {
+                return all;
+            }
+            let Ok(file) = fs::metadata(&path) else { continue };
+            let in_memory = || statfs(&path).is_ok_and(|place| place.filesystem_type() == TMPFS_MAGIC);
+            if file.is_file() && file.nlink() == 0 && seen.insert((file.dev(), file.ino())) {
+                let sum = if in_memory() { &mut all.in_memory } else { &mut all.on_disk };
+                *sum = sum.saturating_add(file.blocks().saturating_mul(512));
+            }
+        }
+    }
+    all
 }
 
 /// Whether the private space at `place` of the root that `pid` sees is full. Its size tells that it is the one that is
@@ -111,11 +153,14 @@ pub(super) fn is_full(pid: u32, place: &str, bytes: u64) -> bool {
         && (space.blocks_available() == 0 || space.files_available() == 0)
 }
 
-/// Resident memory that no file and no shared memory stands behind (proc(5), `RssAnon`), in bytes.
-fn private_memory(pid: u32) -> Option<u64> {
-    let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("RssAnon:"))?;
-    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.saturating_mul(1024))
+/// Resident memory that no file stands behind, private and shared (proc(5), `RssAnon` and `RssShmem`), in bytes.
+fn memory(pid: u32) -> (u64, u64) {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let field = |name: &str| -> u64 {
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.trim().strip_suffix("kB"));
+        value.and_then(|value| value.trim().parse::<u64>().ok()).unwrap_or(0).saturating_mul(1024)
+    };
+    (field("RssAnon:"), field("RssShmem:"))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use crate::beneath::{Dir, FileKind};
@@ -40,6 +41,12 @@ pub(super) struct Taken {
 }
 
 impl Taken {
+    /// With what is not in the tree any more, and still on disk.
+    pub(super) const fn and(mut self, nameless: u64) -> Self {
+        self.bytes = self.bytes.saturating_add(nameless);
+        self
+    }
+
     /// The first limit that this is above.
     pub(super) fn above(&self, limits: &Limits) -> Option<(LimitName, u64)> {
         if self.bytes > limits.disk_bytes {
@@ -62,6 +69,7 @@ pub(super) struct TreeWatch {
     limits: Limits,
     since: i64,
     shared: Arc<Shared>,
+    thread: Option<Thread>,
 }
 
 #[derive(Debug, Default)]
@@ -76,7 +84,7 @@ impl TreeWatch {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         // A second back: the file system's clock is coarser than this one.
         let since = i64::try_from(now.as_secs()).unwrap_or(i64::MAX).saturating_sub(1);
-        let watch = Self { tree, limits: limits.clone(), since, shared: Arc::default() };
+        let mut watch = Self { tree, limits: limits.clone(), since, shared: Arc::default(), thread: None };
         let look = watch.look(false);
         let shared = Arc::clone(&watch.shared);
         let watching = move || {
@@ -89,7 +97,8 @@ impl TreeWatch {
                 rest = REST.max(begun.elapsed() * SHARE);
             }
         };
-        std::thread::Builder::new().name("work-tree".to_owned()).spawn(watching).ok();
+        let spawned = std::thread::Builder::new().name("work-tree".to_owned()).spawn(watching);
+        watch.thread = spawned.ok().map(|handle| handle.thread().clone());
         watch
     }
 
@@ -114,6 +123,9 @@ impl TreeWatch {
 impl Drop for TreeWatch {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = &self.thread {
+            thread.unpark();
+        }
     }
 }
 

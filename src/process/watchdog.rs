@@ -6,7 +6,7 @@
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::time::{Duration, Instant};
 
-use super::census::{Census, is_full};
+use super::census::{Census, is_full, nameless};
 use super::group::Group;
 use super::tree::{TreeWatch, WatchedTree};
 use crate::vocab::{LimitName, Limits};
@@ -49,10 +49,7 @@ impl Watchdog {
         if now < self.next {
             return None;
         }
-        let found = self
-            .counted(limits)
-            .or_else(|| self.sampled(limits))
-            .or_else(|| self.tree.as_ref().and_then(|tree| tree.latest().above(limits)));
+        let found = self.counted(limits).or_else(|| self.sampled(limits));
         let rest = if self.group.is_some() { COUNTED } else { SAMPLED };
         self.next = Instant::now() + rest.max(now.elapsed() * SHARE);
         found
@@ -84,6 +81,10 @@ impl Watchdog {
             Some(group) => Census::of_members(init, &group.members()),
             None => Census::of_tree(init),
         };
+        let nameless = nameless(&census.pids);
+        // A file without a name may be mapped as well.
+        let memory = census.memory_bytes.saturating_add(census.shared_bytes.max(nameless.in_memory));
+        let taken = self.tree.as_ref().map(|tree| tree.latest().and(nameless.on_disk));
         let counts_cpu = self.group.as_ref().is_some_and(Group::counts_cpu);
         if used_up(census.busiest_micros, limits.cpu_seconds) {
             Some((LimitName::CpuSeconds, limits.cpu_seconds))
@@ -91,10 +92,13 @@ impl Watchdog {
             Some((LimitName::TreeCpuSeconds, limits.tree_cpu_seconds))
         } else if self.group.is_none() && census.processes > limits.processes {
             Some((LimitName::Processes, limits.processes))
-        } else if self.group.is_none() && census.memory_bytes > limits.memory_bytes {
+        } else if self.group.is_none() && memory > limits.memory_bytes {
             Some((LimitName::MemoryBytes, limits.memory_bytes))
+        } else if let Some(above) = taken.and_then(|taken| taken.above(limits)) {
+            Some(above)
         } else {
-            let full = |(place, name, bytes)| is_full(census.one?, place, bytes).then_some((name, bytes));
+            let full =
+                |(place, name, bytes)| is_full(*census.pids.first()?, place, bytes).then_some((name, bytes));
             let shm = ("dev/shm", LimitName::ShmBytes, limits.shm_bytes);
             full(("tmp", LimitName::TmpBytes, limits.tmp_bytes)).or_else(|| full(shm))
         }

@@ -1,6 +1,7 @@
 //! The harness's side of a control group, and what holds each limit of a sandbox.
 
 use std::os::fd::OwnedFd;
+use std::sync::OnceLock;
 
 use super::establish::SandboxError;
 use super::order::Refusal;
@@ -58,10 +59,13 @@ pub(super) fn process_bound(policy: &SandboxPolicy) -> Option<u64> {
 
 /// Whether this kernel counts processes of a uid within its user namespace.
 pub(super) fn counts_within_namespaces() -> bool {
-    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let mut parts = release.split(['.', '-']);
-    let mut number = || parts.next().and_then(|part| part.parse::<u32>().ok()).unwrap_or(0);
-    (number(), number()) >= (5, 14)
+    static COUNTS: OnceLock<bool> = OnceLock::new();
+    *COUNTS.get_or_init(|| {
+        let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+        let mut parts = release.split(['.', '-']);
+        let mut number = || parts.next().and_then(|part| part.parse::<u32>().ok()).unwrap_or(0);
+        (number(), number()) >= (5, 14)
+    })
 }
 
 /// The folder of the host that the payload's work tree grows in.
@@ -95,7 +99,7 @@ pub fn holds(name: LimitName, group: Option<Version>) -> Hold {
         None => otherwise,
     };
     match name {
-        N::MemoryBytes => grouped(watched("watchdog over /proc (private memory)")),
+        N::MemoryBytes => grouped(watched("watchdog over /proc")),
         N::Processes if counts_within_namespaces() => {
             grouped(hard("watchdog over /proc, and rlimit of the user namespace one beyond"))
         }

@@ -67,7 +67,10 @@ async fn memory_of_one_of_many_and_of_a_child_is_held_and_named() {
     for group in both() {
         let fits = script(lease.uid(), group, &hog(20).replace("sleep(8)", "sleep(1)"));
         assert_eq!(run(fits).await.reached, []);
-        for text in [&format!("exec {}", hog(160)), &many, &child] {
+        // Not private, and in no folder.
+        let shared = "exec python3 -c 'import mmap, time; m = mmap.mmap(-1, 160 << 20)\nfor p in range(0, 160 << 20, 4096): m[p] = 1\ntime.sleep(8)'";
+        let nameless = "exec python3 -c 'import os, time; f = os.memfd_create(\"x\")\nfor i in range(160): os.write(f, bytes(1 << 20))\ntime.sleep(8)'";
+        for text in [&format!("exec {}", hog(160)), &many, &child, shared, nameless] {
             let mut policy = script(lease.uid(), group, text);
             policy.limits.memory_bytes = 100 * MIB;
             let seen = run(policy).await;
@@ -190,6 +193,11 @@ async fn the_work_tree_is_watched_in_bytes_and_in_entries() {
         ("for i in $(seq 60); do head -c 1000000 /dev/zero > f$i; done; sleep 8", LimitName::DiskBytes),
         ("mkdir d; for i in $(seq 900); do : > d/$i; done; sleep 8", LimitName::Inodes),
         ("for i in $(seq 900); do ln -s x l$i; done; sleep 8", LimitName::Inodes),
+        // Files without a name are in no folder, and on disk as long as somebody holds them.
+        (
+            "python3 -c 'import os, time; f = open(\"f\", \"wb\"); os.unlink(\"f\"); f.write(bytes(60_000_000)); f.flush(); os.fsync(f); time.sleep(8)'",
+            LimitName::DiskBytes,
+        ),
         // In a folder that cannot be listed: found after the end, when nothing is hidden.
         ("mkdir d; for i in $(seq 900); do : > d/$i; done; chmod 0 d", LimitName::Inodes),
         ("head -c 60000000 /dev/zero > big", LimitName::DiskBytes),
@@ -203,7 +211,7 @@ async fn the_work_tree_is_watched_in_bytes_and_in_entries() {
         assert!(seen.exit.micros < 7_500_000, "{text}: {seen:?}");
         // The same within its bounds is no matter.
         let tree = Tree::new(lease.uid());
-        let text = text.replace("sleep 8", "sleep 1");
+        let text = text.replace("sleep 8", "sleep 1").replace("sleep(8)", "sleep(1)");
         let roomy = script(lease.uid(), Grouping::None, &text).in_tree(tree.mount.clone());
         assert_eq!(run(roomy).await.reached, [], "{text}");
     }
