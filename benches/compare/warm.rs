@@ -31,6 +31,11 @@ pub(crate) fn limits() -> Limits {
         open_files: 1024,
         file_bytes: 1 << 30,
         changed_files: 1,
+        patch_bytes: 1 << 20,
+        memory_bytes: 4 << 30,
+        tree_cpu_seconds: 120,
+        disk_bytes: 1 << 30,
+        inodes: 100_000,
         tmp_bytes: 64 << 20,
         shm_bytes: 1 << 20,
         grace_seconds: 1,
@@ -40,9 +45,9 @@ pub(crate) fn limits() -> Limits {
 /// One row for each peer.
 pub(crate) fn warm(place: &Place) -> Vec<Row> {
     let folder = tempfile::tempdir().unwrap();
-    let lease = RunUid::claim(folder.path()).unwrap();
+    let uid = RunUid::claim(folder.path()).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let policy = SandboxPolicy::new(Purpose::ByHand, vec!["/bin/true".to_owned()], lease.uid(), limits());
+    let policy = SandboxPolicy::new(Purpose::ByHand, vec!["/bin/true".to_owned()], uid.uid(), limits());
     let least = compiled(place, "least", LEAST);
     let bwrap = super::place::version("bwrap").map(|_| bwrap_flags());
     let codex = codex();

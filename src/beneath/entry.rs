@@ -34,6 +34,8 @@ pub struct Status {
     pub mode: u32,
     /// Bytes.
     pub size: u64,
+    /// What it takes on disk, in units of 512 bytes.
+    pub blocks: u64,
     /// Hard links.
     pub links: u64,
     /// Inode number.
@@ -85,6 +87,7 @@ impl Status {
             kind,
             mode: stat.st_mode & 0o7777,
             size: u64::try_from(stat.st_size).unwrap_or(u64::MAX),
+            blocks: u64::try_from(stat.st_blocks).unwrap_or(u64::MAX),
             links: stat.st_nlink,
             inode: stat.st_ino,
             device: stat.st_dev,

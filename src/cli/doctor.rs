@@ -10,6 +10,7 @@ use super::output::{Line, Output, Tone};
 use super::problem::Problem;
 use crate::eligibility::enforces;
 use crate::home::{Config, Home};
+use crate::process::remove_left_groups;
 use crate::run::clean_up;
 use crate::sandbox;
 use crate::verification::{KNOWN, ProvisionProblem, SearchPlaces, Toolchain, discover};
@@ -114,12 +115,22 @@ fn places(home: &Home, output: &mut Output) {
     }
 }
 
-/// What dead runs left goes; their bundles are evidence and stay. Cached bases that nobody holds go as well.
+/// What dead runs left goes, the control groups of dead processes of this program with whatever is in them; bundles
+/// are evidence and stay. Cached bases that nobody holds go as well. Mounts are never made where the host sees them.
 fn clean(home: &Home, output: &mut Output) -> Result<(), Problem> {
     let dead = clean_up(home)?;
     let bases = trim_base_cache(home.cache(), 0)?;
     let text = format!("{} dead runs cleaned, {} cached bases removed", dead.len(), bases.len());
     output.note(&Line::new().add(Tone::Good, "clean").plain(format!(": {text}")));
+    for group in remove_left_groups() {
+        let killed: Vec<String> = group.killed.iter().map(u32::to_string).collect();
+        let killed = if killed.is_empty() { String::new() } else { format!(", killed {}", killed.join(" ")) };
+        let (tone, what) = match &group.stays {
+            None => (Tone::Good, format!(": removed control group {}{killed}", group.dir.display())),
+            Some(why) => (Tone::Bad, format!(": cannot remove {}: {why}{killed}", group.dir.display())),
+        };
+        output.note(&Line::new().add(tone, "clean").plain(what));
+    }
     Ok(())
 }
 

@@ -160,10 +160,6 @@ permissions = [\"commit\", \"push\", \"merge\", \"deploy\", \"close\"]
 network = {{ allow = [\"example.org:443\"] }}
 [limits]
 output_bytes = 1000000000000
-memory_bytes = 1
-disk_bytes = 1
-inodes = 1
-tree_cpu_seconds = 1
 tokens = 1
 spend = {{ run_usd = \"1.50\", thread_usd = \"2\" }}
 "
@@ -174,14 +170,10 @@ spend = {{ run_usd = \"1.50\", thread_usd = \"2\" }}
     assert_eq!(
         named,
         [
-            "limits.disk_bytes",
-            "limits.inodes",
-            "limits.memory_bytes",
             "limits.output_bytes: 1000000000000 is above the ceiling of 536870912",
             "limits.spend.run_usd",
             "limits.spend.thread_usd",
             "limits.tokens",
-            "limits.tree_cpu_seconds",
             "network.allow",
             "permissions.close",
             "permissions.deploy",

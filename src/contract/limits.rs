@@ -39,6 +39,11 @@ struct Table {
     changed_files: Default,
     tmp_bytes: Default,
     shm_bytes: Default,
+    tree_cpu_seconds: Default,
+    memory_bytes: Default,
+    disk_bytes: Default,
+    inodes: Default,
+    patch_bytes: Default,
     grace_seconds: Default,
     verification_timeout_seconds: Default,
 }
@@ -64,6 +69,11 @@ pub fn defaults() -> Limits {
         changed_files: t.changed_files.value,
         tmp_bytes: t.tmp_bytes.value,
         shm_bytes: t.shm_bytes.value,
+        tree_cpu_seconds: t.tree_cpu_seconds.value,
+        memory_bytes: t.memory_bytes.value,
+        disk_bytes: t.disk_bytes.value,
+        inodes: t.inodes.value,
+        patch_bytes: t.patch_bytes.value,
         grace_seconds: t.grace_seconds.value,
     }
 }
@@ -89,6 +99,11 @@ pub fn explained() -> BTreeMap<&'static str, &'static Default> {
         ("changed_files", &t.changed_files),
         ("tmp_bytes", &t.tmp_bytes),
         ("shm_bytes", &t.shm_bytes),
+        ("tree_cpu_seconds", &t.tree_cpu_seconds),
+        ("memory_bytes", &t.memory_bytes),
+        ("disk_bytes", &t.disk_bytes),
+        ("inodes", &t.inodes),
+        ("patch_bytes", &t.patch_bytes),
         ("grace_seconds", &t.grace_seconds),
         ("verification_timeout_seconds", &t.verification_timeout_seconds),
     ])
@@ -131,7 +146,7 @@ impl Ceilings {
 }
 
 /// The limits by name, in the order of the struct.
-pub fn rows(limits: &mut Limits) -> [(&'static str, &mut u64); 11] {
+pub fn rows(limits: &mut Limits) -> [(&'static str, &mut u64); 16] {
     [
         ("wall_seconds", &mut limits.wall_seconds),
         ("idle_seconds", &mut limits.idle_seconds),
@@ -143,6 +158,11 @@ pub fn rows(limits: &mut Limits) -> [(&'static str, &mut u64); 11] {
         ("changed_files", &mut limits.changed_files),
         ("tmp_bytes", &mut limits.tmp_bytes),
         ("shm_bytes", &mut limits.shm_bytes),
+        ("tree_cpu_seconds", &mut limits.tree_cpu_seconds),
+        ("memory_bytes", &mut limits.memory_bytes),
+        ("disk_bytes", &mut limits.disk_bytes),
+        ("inodes", &mut limits.inodes),
+        ("patch_bytes", &mut limits.patch_bytes),
         ("grace_seconds", &mut limits.grace_seconds),
     ]
 }
@@ -160,6 +180,11 @@ pub(super) fn settle(wire: &LimitsWire, ceilings: &Ceilings) -> (Limits, Vec<Str
         wire.changed_files,
         wire.tmp_bytes,
         wire.shm_bytes,
+        wire.tree_cpu_seconds,
+        wire.memory_bytes,
+        wire.disk_bytes,
+        wire.inodes,
+        wire.patch_bytes,
         wire.grace_seconds,
     ];
     let (mut limits, mut ceiling) = (defaults(), ceilings.limits.clone());
@@ -176,10 +201,6 @@ pub(super) fn settle(wire: &LimitsWire, ceilings: &Ceilings) -> (Limits, Vec<Str
     }
     let spend = wire.spend.as_ref();
     let not_yet = [
-        ("memory_bytes", wire.memory_bytes.is_some()),
-        ("disk_bytes", wire.disk_bytes.is_some()),
-        ("inodes", wire.inodes.is_some()),
-        ("tree_cpu_seconds", wire.tree_cpu_seconds.is_some()),
         ("tokens", wire.tokens.is_some()),
         ("spend.run_usd", spend.is_some_and(|s| s.run_usd.is_some())),
         ("spend.thread_usd", spend.is_some_and(|s| s.thread_usd.is_some())),
@@ -204,6 +225,11 @@ mod tests {
         assert_eq!((limits.wall_seconds, limits.idle_seconds, limits.grace_seconds), (30 * 60, 10 * 60, 5));
         assert_eq!((limits.output_bytes, limits.shm_bytes), (64 << 20, 64 << 20));
         assert_eq!((limits.file_bytes, limits.tmp_bytes, limits.changed_files), (1 << 30, 1 << 30, 1000));
+        assert_eq!(
+            (limits.memory_bytes, limits.disk_bytes, limits.patch_bytes),
+            (4 << 30, 8 << 30, 64 << 20)
+        );
+        assert_eq!((limits.tree_cpu_seconds, limits.inodes), (4 * 3600, 500_000));
         assert_eq!(Ceilings::standard().limits.wall_seconds, 8 * 30 * 60);
         for (name, number) in explained() {
             assert!(number.value > 0 && !number.unit.is_empty() && number.reason.len() > 20, "{name}");

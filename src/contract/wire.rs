@@ -143,14 +143,16 @@ pub(super) struct LimitsWire {
     pub(super) shm_bytes: Option<Amount>,
     /// Seconds between the polite and the final signal.
     pub(super) grace_seconds: Option<Amount>,
-    /// Memory of the whole tree, bytes. Not supported yet.
-    pub(super) memory_bytes: Option<Amount>,
-    /// Bytes written to the work tree. Not supported yet.
-    pub(super) disk_bytes: Option<Amount>,
-    /// Inodes made in the work tree. Not supported yet.
-    pub(super) inodes: Option<Amount>,
-    /// CPU time of the whole tree, seconds. Not supported yet.
+    /// CPU time of the whole tree, seconds.
     pub(super) tree_cpu_seconds: Option<Amount>,
+    /// Memory of the whole tree, bytes; `/tmp` and `/dev/shm` count.
+    pub(super) memory_bytes: Option<Amount>,
+    /// Bytes on disk in the work tree, beyond its base.
+    pub(super) disk_bytes: Option<Amount>,
+    /// Files, folders and links in the work tree, beyond its base.
+    pub(super) inodes: Option<Amount>,
+    /// Size of the patch, bytes.
+    pub(super) patch_bytes: Option<Amount>,
     /// Model tokens. Not supported yet.
     pub(super) tokens: Option<Amount>,
     /// Money. Not supported yet.

@@ -232,9 +232,9 @@ pub struct HostFacts {
     pub landlock_abi: u32,
     /// Whether overlayfs can be mounted.
     pub overlay: bool,
-    /// Whether memory is held hard (not in this version).
+    /// Whether memory of a whole tree is held by the kernel.
     pub hard_memory: bool,
-    /// Whether the number of processes is held hard.
+    /// Whether the number of processes of a whole tree is held by the kernel.
     pub hard_processes: bool,
 }
 

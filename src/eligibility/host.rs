@@ -13,6 +13,10 @@ pub const LANDLOCK_FLOOR: u32 = 1;
 /// Least Landlock ABI for ELEVATED and above: truncation is held too (Linux 6.2).
 pub const LANDLOCK_FLOOR_ELEVATED: u32 = 3;
 
+/// How a process comes to control groups of its own.
+pub const GROUPS_REMEDY: &str = "run as root where the control groups can be written, or in a delegated part of version 2: \
+    `systemd-run --user --scope -p Delegate=yes cto …`";
+
 /// The least Landlock ABI that a risk class demands.
 #[must_use]
 pub const fn landlock_floor(risk: RiskClass) -> u32 {
@@ -49,8 +53,9 @@ pub(super) fn sandbox(q: &Question<'_>) -> GateResult {
     let layers = lacking_layers(host, risk);
     let limits = lacking_limits(host, risk);
     if layers.is_empty() && limits.is_empty() {
+        let hard = if risk < RiskClass::Elevated { "" } else { ", memory and processes held hard" };
         return GateResult::passed(format!(
-            "all namespaces, seccomp and Landlock ABI {} for {risk}",
+            "all namespaces, seccomp and Landlock ABI {}{hard} for {risk}",
             host.landlock_abi
         ));
     }
@@ -61,11 +66,8 @@ pub(super) fn sandbox(q: &Question<'_>) -> GateResult {
             "`cto doctor` names the kernel setting for each layer",
         )
     } else {
-        GateResult::missing(
-            format!("not supported: this version does not enforce {all}, which {risk} demands"),
-            "only work that is honestly SAFE or RESTRICTED can run here; wait for hard memory and process limits",
-        )
-        .escalate(Escalation::Blocked)
+        GateResult::missing(format!("this host does not enforce {all}, which {risk} demands"), GROUPS_REMEDY)
+            .escalate(Escalation::Blocked)
     }
 }
 

@@ -33,5 +33,7 @@ pub use facts::{
 pub use gate::{
     Demand, Escalation, GATE_SET, GateId, GateResult, Question, Shortfall, all_hold, evaluate, required_gates,
 };
-pub use host::{LANDLOCK_FLOOR, LANDLOCK_FLOOR_ELEVATED, NAMESPACES, enforces, landlock_floor};
+pub use host::{
+    GROUPS_REMEDY, LANDLOCK_FLOOR, LANDLOCK_FLOOR_ELEVATED, NAMESPACES, enforces, landlock_floor,
+};
 pub use supported::provision_names;

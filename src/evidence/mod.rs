@@ -39,8 +39,8 @@ pub use note::{NoteError, SignedHead, TreeHead};
 pub use redaction::{MAX_RAW_LOG, RawLogs, Redactor, redact_value};
 pub use report::{
     ActionResult, ActionRow, CheckChange, ClaimRow, EngineOutcome, EngineSection, ExpectationRow, Finding,
-    LayerRow, LimitReached, LimitRow, ProcessRow, ProcessSection, Report, SandboxSection, Sections, Spend,
-    Times, Usage, Withheld,
+    Holding, LayerRow, LimitReached, LimitRow, ProcessRow, ProcessSection, Report, SandboxSection, Sections,
+    Spend, Times, Usage, Withheld,
 };
 pub use sarif::sarif;
 pub use seal::{SealStatement, SealedBundle, render_sums, subjects};

@@ -218,10 +218,22 @@ pub struct LimitRow {
     pub requested: u64,
     /// What was in force; `None` where this host could not hold it.
     pub enforced: Option<u64>,
-    /// What holds it: `rlimit`, `watchdog`, `tmpfs`, `patch`.
+    /// What holds it: a control group, an rlimit, a mount's size, the harness, a watchdog.
     pub held_by: String,
+    /// How firmly.
+    pub holding: Holding,
     /// When it was reached, in `engine` or `verification`.
     pub reached: Option<LimitReached>,
+}
+
+/// How firmly a limit is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Holding {
+    /// It cannot be passed.
+    Hard,
+    /// Passing it is noticed soon, and ends the payload.
+    Watched,
 }
 
 /// A limit that was reached.

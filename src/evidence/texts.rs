@@ -58,7 +58,7 @@ fn texts(sections: &mut Sections) -> Vec<&mut String> {
         all.extend(layers.iter_mut().flat_map(|row| [&mut row.requested, &mut row.enforced]));
     }
     all.extend(processes.iter_mut().flat_map(of_processes));
-    for LimitRow { name: _, requested: _, enforced: _, held_by: _, reached } in limits {
+    for LimitRow { name: _, requested: _, enforced: _, held_by: _, holding: _, reached } in limits {
         all.extend(reached.as_mut().map(|reached| &mut reached.during));
     }
     for ActionRow { action, enforced_by: _, observable: _, attempts, left_out: _, result: _ } in actions {

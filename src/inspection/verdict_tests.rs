@@ -24,7 +24,8 @@ pub(super) fn contract() -> TaskContract {
         "inputs": [], "evidence_expectations": [], "engine": null,
         "limits": {"wall_seconds": 60, "idle_seconds": 60, "cpu_seconds": 60, "output_bytes": 1_000_000,
             "processes": 64, "open_files": 64, "file_bytes": 1_000_000, "changed_files": 10,
-            "tmp_bytes": 1_000_000, "shm_bytes": 1_000_000, "grace_seconds": 1},
+            "tmp_bytes": 1_000_000, "shm_bytes": 1_000_000, "tree_cpu_seconds": 600, "memory_bytes": 2_000_000_000,
+            "disk_bytes": 1_000_000_000, "inodes": 100_000, "patch_bytes": 10_000_000, "grace_seconds": 1},
         "unsupported": [], "network_allow": [], "permissions": [], "script": null, "requested_by": null
     }))
     .unwrap()
@@ -98,6 +99,7 @@ fn good() -> Sections {
         }),
         limits: vec![LimitRow {
             name: LimitName::WallSeconds,
+            holding: crate::evidence::Holding::Hard,
             requested: 60,
             enforced: Some(60),
             held_by: "watchdog".to_owned(),

@@ -4,20 +4,28 @@
 //! the exit comes last and only when the whole tree is dead. Limits of time and output are held here, on the
 //! harness's side, where nothing inside can reach them. What the tree may touch is `sandbox`'s concern.
 
+mod census;
 mod control;
+mod group;
 mod launch;
 mod lines;
 mod observed;
 mod output;
 mod payload;
 mod programs;
+mod tree;
 mod watch;
+mod watchdog;
 
+pub use group::{Bounds, Group, GroupError, Leftover, Version, remove_left_groups};
 pub use launch::{LaunchError, Launched, StubProcess, spawn_stub};
 pub use lines::LINE_MAX;
 pub use observed::{ADDRESSES_MAX, ARGUMENT_BYTES_MAX, Executed, Seen, TOLD_MAX, TOLD_OF_ONE};
 pub use output::{Exit, PayloadEvent, Stream};
 pub use payload::{Payload, PayloadParts, ProcessError};
 pub use programs::{ProcessTree, Program, ROW_TEXT_MAX, ROWS_MAX};
+pub use tree::WatchedTree;
 
 pub(crate) use control::{Down, Up, frame, receive, send};
+pub(crate) use watch::end_and_wait;
+pub(crate) use watchdog::pid_of;

@@ -18,10 +18,13 @@ use tokio::net::UnixStream;
 use tokio::net::unix::pipe;
 
 use super::control::{Down, Frames, frame};
+use super::group::Group;
 use super::launch::{Launched, StubProcess};
 use super::lines::LineBuffer;
 use super::output::{Exit, PayloadEvent, Stream};
+use super::tree::WatchedTree;
 use super::watch::is_dead;
+use super::watchdog::Watchdog;
 use crate::vocab::Limits;
 
 /// Most bytes of input that wait for a payload that does not read.
@@ -46,6 +49,10 @@ pub struct PayloadParts {
     pub observed: Option<OwnedFd>,
     /// The limits in force.
     pub limits: Limits,
+    /// The control group that holds it, if there is one.
+    pub group: Option<Group>,
+    /// The work tree that it can write to, if there is one.
+    pub tree: Option<WatchedTree>,
 }
 
 /// Why an owner's request could not be carried out.
@@ -89,6 +96,7 @@ pub struct Payload {
     pub(super) last_output: Instant,
     pub(super) kill_at: Option<Instant>,
     pub(super) limited: bool,
+    pub(super) watchdog: Watchdog,
     pub(super) output_bytes: u64,
     pub(super) exit: Exit,
     pub(super) phase: Phase,
@@ -136,6 +144,7 @@ impl Payload {
         };
         let readers = [reader(parts.stdout, Stream::Stdout)?, reader(parts.stderr, Stream::Stderr)?];
         let stdin = parts.stdin.map(pipe::Sender::from_owned_fd).transpose().map_err(watch("stdin"))?;
+        let watchdog = Watchdog::begin(&parts.init, parts.group, parts.tree, &parts.limits);
         #[expect(
             deprecated,
             reason = "unsound only for types that change their descriptor; its successor is unsafe"
@@ -160,6 +169,7 @@ impl Payload {
             last_output: now,
             kill_at: None,
             limited: false,
+            watchdog,
             output_bytes: 0,
             // What stands if PID 1 is killed before it can report.
             exit: Exit { status: "signal:9".to_owned(), micros: 0, max_rss: 0, output_bytes: 0 },

@@ -38,7 +38,7 @@ impl Payload {
         if let Some(kill_at) = self.kill_at {
             return kill_at;
         }
-        self.wall_end().min(self.idle_end())
+        self.wall_end().min(self.idle_end()).min(self.watchdog.next())
     }
 
     fn wall_end(&self) -> Instant {
@@ -62,6 +62,10 @@ impl Payload {
             self.reached(LimitName::WallSeconds, self.limits.wall_seconds);
         } else if self.kill_at.is_none() && now >= self.idle_end() {
             self.reached(LimitName::IdleSeconds, self.limits.idle_seconds);
+        } else if self.kill_at.is_none()
+            && let Some((name, value)) = self.watchdog.look(now, &self.limits)
+        {
+            self.reached(name, value);
         }
     }
 
@@ -184,6 +188,8 @@ impl Payload {
                 let used_up =
                     Duration::from_micros(cpu_micros) >= Duration::from_secs(self.limits.cpu_seconds);
                 if self.limited {
+                } else if let Some((name, value)) = self.watchdog.counted(&self.limits) {
+                    self.reached(name, value);
                 } else if ended_by(Signal::SIGXCPU) || (ended_by(Signal::SIGKILL) && used_up) {
                     self.reached(LimitName::CpuSeconds, self.limits.cpu_seconds);
                 } else if ended_by(Signal::SIGXFSZ) {
@@ -249,6 +255,11 @@ impl Payload {
             "lost:the process tree was not seen to end".clone_into(&mut self.exit.status);
         }
         self.phase = Phase::Dead;
+        if !self.limited
+            && let Some((name, value)) = self.watchdog.last_look(&self.limits)
+        {
+            self.reached(name, value);
+        }
         for index in 0..self.readers.len() {
             let mut chunk = std::mem::take(&mut self.chunk);
             while let Some(reader) = self.readers.get(index).and_then(Option::as_ref)
@@ -287,6 +298,12 @@ async fn told(observed: Option<&pipe::Receiver>) {
         Some(observed) => drop(observed.readable().await),
         None => std::future::pending().await,
     }
+}
+
+/// Ends PID 1 in which nothing was executed yet, and waits until it is dead.
+pub(crate) fn end_and_wait(init: &OwnedFd) {
+    rustix::process::pidfd_send_signal(init, rustix::process::Signal::KILL).ok();
+    is_dead(init);
 }
 
 async fn readable(reader: Option<&Reader>) {

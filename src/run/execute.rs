@@ -21,8 +21,8 @@ use crate::event::{Draft, EventKind, EventSink as _};
 use crate::evidence::MAX_FILE;
 use crate::home::Home;
 use crate::inspection::secrets::Scanner;
-use crate::sandbox::{Bind, LISTENER_PORT, Sandbox, SandboxPolicy};
-use crate::vocab::{Reason, counted};
+use crate::sandbox::{Bind, Grouping, LISTENER_PORT, Sandbox, SandboxPolicy};
+use crate::vocab::{LimitName, Reason, Timestamp, counted};
 use crate::workspace::{Patch, Placement, RunUid, Workspace};
 
 const HOST: &str =
@@ -53,7 +53,7 @@ pub(super) async fn execute(
 ) -> Result<(), CutOff> {
     tools.go_on()?;
     let lease = RunUid::claim(tools.home.state()).map_err(|e| CutOff::at("identity", e, HOST))?;
-    told.limits(permit.limits(), lease.uid().own);
+    told.limits(permit.limits());
     let base =
         tools.scene.seen.source.base().ok_or_else(|| CutOff::at("base", "The base is not there.", AGAIN))?;
     let placement = placement(tools, recording, lease.uid());
@@ -112,6 +112,7 @@ async fn work(
     )?;
     tools.go_on()?;
     let sandbox = Sandbox::establish(policy).await.map_err(|e| CutOff::at("sandbox", e, HOST))?;
+    told.held_by(sandbox.group());
     let section = sandbox.section();
     recording.append(Draft::observed(EventKind::SandboxEstablished, json!({"layers": section.layers})))?;
     recording.end_step(counted(section.layers.len(), "layer"))?;
@@ -179,6 +180,7 @@ fn policy(
     policy.env = plan.env;
     policy.cwd = plan.cwd.into();
     policy.landlock_floor = landlock_floor(permit.risk());
+    policy.group = Grouping::for_risk(permit.risk());
     Ok(policy)
 }
 
@@ -214,7 +216,14 @@ fn collect(
     told.reached(Step::Patch);
     recording.begin_step(Step::Patch);
     let patch = finished.workspace().patch().map_err(|error| CutOff::at("patch", error, AGAIN))?;
-    within_ceiling(patch.text.len() as u64)?;
+    let limit = finished.permit().limits().patch_bytes;
+    if let Err(cut) = within(patch.text.len() as u64, limit) {
+        let at = Timestamp::now();
+        let data = json!({"name": LimitName::PatchBytes, "value": limit, "during": "patch"});
+        recording.append(Draft::observed(EventKind::LimitReached, data))?;
+        told.limit_reached(LimitName::PatchBytes, at, "patch");
+        return Err(cut);
+    }
     for file in patch.section.files.iter().take(1000) {
         let data = json!({"path": file.path, "change": file.change, "size": file.size});
         recording.append(Draft::observed(EventKind::FileChanged, data))?;
@@ -226,13 +235,14 @@ fn collect(
     Ok(patch)
 }
 
-/// A patch that no verifier would read is not sealed.
-fn within_ceiling(size: u64) -> Result<(), CutOff> {
-    if size <= MAX_FILE {
+/// A patch over its limit, or one that no verifier would read, is not sealed.
+fn within(size: u64, limit: u64) -> Result<(), CutOff> {
+    let most = limit.min(MAX_FILE);
+    if size <= most {
         return Ok(());
     }
     let sentence =
-        format!("The patch has {size} bytes, more than the {MAX_FILE} that a bundle's file may have.");
+        format!("The patch has {size} bytes, more than the {most} that it may have (`patch_bytes`).");
     let remedy = "Give a task that changes less, or leave large files out of it.";
     Err(CutOff::Sealed(Reason::observed("patch.too-large", sentence, remedy)))
 }
@@ -242,9 +252,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_patch_that_no_verifier_would_read_ends_the_run() {
-        assert!(within_ceiling(MAX_FILE).is_ok());
-        let cut = within_ceiling(MAX_FILE + 1);
-        assert!(matches!(cut, Err(CutOff::Sealed(reason)) if reason.code == "patch.too-large"));
+    fn a_patch_over_its_limit_or_that_no_verifier_would_read_ends_the_run() {
+        for (limit, most) in [(7, 7), (u64::MAX, MAX_FILE)] {
+            assert!(within(most, limit).is_ok());
+            let cut = within(most + 1, limit);
+            assert!(matches!(cut, Err(CutOff::Sealed(reason)) if reason.code == "patch.too-large"));
+        }
     }
 }

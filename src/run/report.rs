@@ -16,6 +16,8 @@ use crate::evidence::{
     basis,
 };
 use crate::inspection::{conclude, expectations};
+use crate::process::Version;
+use crate::sandbox::{Hold, holds};
 use crate::vocab::{LimitName, Limits, Reason, RunId, Timestamp, Verdict, shown};
 use crate::workspace::Patch;
 
@@ -80,27 +82,22 @@ impl Told {
     }
 
     /// The limits of the run, one row each, with what holds it.
-    pub(super) fn limits(&mut self, limits: &Limits, own_uid: bool) {
-        use LimitName as N;
-        let processes =
-            if own_uid { "rlimit of the run's own uid" } else { "not held: the uid is the caller's" };
-        self.sections.limits = limits
-            .named()
-            .map(|(name, value)| LimitRow {
-                name,
-                requested: value,
-                enforced: (own_uid || name != N::Processes).then_some(value),
-                held_by: match name {
-                    N::Processes => processes,
-                    N::CpuSeconds | N::OpenFiles | N::FileBytes => "rlimit of each process",
-                    N::ChangedFiles => "patch inspection",
-                    N::TmpBytes | N::ShmBytes => "tmpfs",
-                    _ => "watchdog",
-                }
-                .to_owned(),
-                reached: None,
-            })
-            .into();
+    pub(super) fn limits(&mut self, limits: &Limits) {
+        let row = |(name, value)| {
+            let Hold { by, holding } = holds(name, None);
+            let (enforced, held_by) = (Some(value), by.to_owned());
+            LimitRow { name, requested: value, enforced, held_by, holding, reached: None }
+        };
+        self.sections.limits = limits.named().map(row).into();
+    }
+
+    /// The sandbox stands, and a control group holds what it can.
+    pub(super) fn held_by(&mut self, group: Option<Version>) {
+        for row in &mut self.sections.limits {
+            let Hold { by, holding } = holds(row.name, group);
+            by.clone_into(&mut row.held_by);
+            row.holding = holding;
+        }
     }
 
     /// A limit was reached during `during`.

@@ -9,12 +9,14 @@ use std::time::Duration;
 
 use rustix::fs::{FileType, Gid, Uid};
 
+use super::grouped;
 use super::order::{Answer, Order, Refusal};
 use super::policy::{LISTENER_PORT, SandboxPolicy};
 use super::zygote;
 use crate::evidence::{LayerRow, SandboxSection};
 use crate::process::{
-    Down, LaunchError, Launched, Payload, PayloadParts, ProcessError, receive, send, spawn_stub,
+    Down, Group, LaunchError, Launched, Payload, PayloadParts, ProcessError, Version, end_and_wait, receive,
+    send, spawn_stub,
 };
 
 /// The stub's file name, beside the running executable.
@@ -105,6 +107,7 @@ pub struct Sandbox {
     observed: Option<OwnedFd>,
     layers: Vec<LayerRow>,
     policy: SandboxPolicy,
+    group: Option<Group>,
 }
 
 impl Sandbox {
@@ -116,7 +119,7 @@ impl Sandbox {
     }
 
     /// The same with a stub from elsewhere, and without a runtime.
-    pub fn establish_with(policy: SandboxPolicy, stub: &StubProgram) -> Result<Self, SandboxError> {
+    pub fn establish_with(mut policy: SandboxPolicy, stub: &StubProgram) -> Result<Self, SandboxError> {
         if let Some(flaw) = policy.flaw() {
             return Err(SandboxError::Policy(flaw));
         }
@@ -125,11 +128,17 @@ impl Sandbox {
         let pipe = policy.observed.then(io::pipe).transpose();
         let pipe = pipe.map_err(|source| SandboxError::Control { act: "make a pipe", source })?;
         let (observed, told) = pipe.map(|(read, write)| (OwnedFd::from(read), OwnedFd::from(write))).unzip();
+        let group = grouped::make(&mut policy)?;
+        let (entrances, clone_into) = grouped::entrances(group.as_ref())?;
+        // The observer's end comes first.
+        let given = told.into_iter().chain(entrances).collect();
         let mut launched = stub.start()?;
-        let order = Order::Establish { parent, policy: Box::new(policy.clone()) };
-        match converse(&launched.control, &order, told) {
-            Ok((init, listener, layers)) => {
-                let sandbox = Self { launched: Some(launched), init, listener, observed, layers, policy };
+        let order = Order::Establish { parent, policy: Box::new(policy.clone()), clone_into };
+        match converse(&launched.control, &order, given) {
+            Ok((init, listener, mut layers)) => {
+                layers.extend(grouped::rows(group.as_ref(), &init));
+                let launched = Some(launched);
+                let sandbox = Self { launched, init, listener, observed, layers, policy, group };
                 match sandbox.layers.iter().find(|row| !row.ok) {
                     None => Ok(sandbox),
                     Some(row) => Err(SandboxError::NotInForce {
@@ -157,6 +166,12 @@ impl Sandbox {
     #[must_use]
     pub fn policy(&self) -> &SandboxPolicy {
         &self.policy
+    }
+
+    /// The kind of control group that holds it, if one does.
+    #[must_use]
+    pub fn group(&self) -> Option<Version> {
+        self.group.as_ref().map(Group::version)
     }
 
     /// The listener inside the sandbox's network namespace, once, if the policy asks for one.
@@ -188,6 +203,8 @@ impl Sandbox {
             stderr: ours.stderr,
             observed: self.observed.take(),
             limits: self.policy.limits.clone(),
+            group: self.group.take(),
+            tree: grouped::watched(&self.policy),
         };
         let payload = Payload::new(parts)?;
         told.map_err(act("tell PID 1 to go"))?;
@@ -201,6 +218,10 @@ impl Drop for Sandbox {
             // Nothing of the payload has run: PID 1 and its stub end by themselves, and nobody has to wait for that.
             launched.control.shutdown(std::net::Shutdown::Both).ok();
             launched.stub.leave();
+            if self.group.is_some() {
+                // A group is removed when it is empty.
+                end_and_wait(&self.init);
+            }
         }
     }
 }
@@ -272,16 +293,20 @@ impl Streams {
     }
 }
 
-type Standing = (OwnedFd, Option<TcpListener>, Vec<LayerRow>);
+pub(super) type Standing = (OwnedFd, Option<TcpListener>, Vec<LayerRow>);
 
-fn converse(control: &UnixStream, order: &Order, told: Option<OwnedFd>) -> Result<Standing, SandboxError> {
+pub(super) fn converse(
+    control: &UnixStream,
+    order: &Order,
+    given: Vec<OwnedFd>,
+) -> Result<Standing, SandboxError> {
     let act = |act| move |source| SandboxError::Control { act, source };
     control.set_read_timeout(Some(PATIENCE)).map_err(act("set a timeout"))?;
     let want_listener = matches!(order, Order::Establish { policy, .. } if policy.listener);
-    let fds: Vec<BorrowedFd<'_>> = told.iter().map(|fd| fd.as_fd()).collect();
+    let fds: Vec<BorrowedFd<'_>> = given.iter().map(AsFd::as_fd).collect();
     send(control, order, &fds).map_err(act("hand the policy to the stub"))?;
-    // The stub alone has it from here on: its end is the end of what is told.
-    drop(told);
+    // The stub alone has them from here on: its end is the end of what the observer tells.
+    drop(given);
     let init = match hear(control)? {
         (Answer::Born, mut fds) => fds.pop().ok_or(SandboxError::Protocol)?,
         (Answer::Refused(refusal), _) => return Err(refusal.into()),

@@ -15,6 +15,7 @@ use nix::sys::signal::Signal;
 use nix::unistd::{Gid, Uid, setresgid, setresuid};
 
 use super::calls;
+use super::entrances::Entrances;
 use super::layers;
 use super::order::{Answer, Refusal, refused};
 use super::policy::{LISTENER_PORT, SandboxPolicy};
@@ -39,8 +40,10 @@ pub(super) fn run(
     policy: &SandboxPolicy,
     before: &[String],
     watcher: Option<UnixStream>,
+    entrances: Entrances,
 ) -> ! {
-    let code = match confine(control, gate, sources, policy, before, watcher) {
+    let entered = entrances.enter();
+    let code = match entered.and_then(|()| confine(control, gate, sources, policy, before, watcher)) {
         Ok(()) => run::payload(control, gate, policy),
         Err(refusal) => {
             // If even this cannot be said, the closed channel says it.

@@ -204,7 +204,8 @@ pub(super) fn read_back(policy: &SandboxPolicy) -> Result<Vec<LayerRow>, Refusal
         row("seccomp.mode", "2", format!("{seccomp}, {filters} filters"), seccomp == "2"),
         network_row(policy)?,
     ];
-    let processes = if policy.uid.own { "" } else { "; processes not bound (the uid is the caller's)" };
+    let bound = limits(policy).iter().any(|(name, _)| *name == nix::sys::resource::Resource::RLIMIT_NPROC);
+    let processes = if bound { "" } else { "; processes not bound (the uid is the caller's)" };
     let bounds: Vec<String> =
         limits(policy).iter().map(|(name, value)| format!("{name:?} {value}")).collect();
     let bounds = format!("{}{processes}", bounds.join(", "));

@@ -3,12 +3,14 @@
 //! The harness says what a payload may touch ([`SandboxPolicy`]), starts the stub, and gets back a [`Sandbox`]
 //! only when every layer is in force; PID 1 inside then waits for the word to execute the payload. The stub
 //! confines itself while it is single-threaded, so nothing here runs between fork and exec of a threaded
-//! program. What this does not do: judge what the payload wrote (workspace, inspection), hold memory and disk
-//! for the whole tree, or observe what the payload executes.
+//! program. What this does not do: judge what the payload wrote (workspace, inspection), or observe
+//! what the payload executes.
 
 mod call_lists;
 mod calls;
+mod entrances;
 mod establish;
+mod grouped;
 mod init;
 mod layers;
 mod observe;
@@ -24,6 +26,7 @@ mod sys;
 mod zygote;
 
 pub use establish::{Sandbox, SandboxError, Stdio, StubProgram};
-pub use policy::{Bind, INSIDE_HOME, INSIDE_PATH, LISTENER_PORT, Purpose, SandboxPolicy};
+pub use grouped::{Hold, holds};
+pub use policy::{Bind, Grouping, INSIDE_HOME, INSIDE_PATH, LISTENER_PORT, Purpose, SandboxPolicy};
 pub use probe::{DoctorRow, ProbeError, doctor, probe, probe_with};
 pub use zygote::{expect_another, prepare as prepare_zygote};

@@ -13,8 +13,10 @@ pub(super) enum Order {
     Establish {
         /// The harness's pid: the stub ends if its parent is another.
         parent: i32,
-        /// What to become.
+        /// What to become. It has a group exactly where one was made: the ways into it come along.
         policy: Box<SandboxPolicy>,
+        /// Whether they are folders to be cloned into (version 2), and not files to write to.
+        clone_into: bool,
     },
     /// Try each namespace on its own and say which can be entered.
     TryNamespaces,

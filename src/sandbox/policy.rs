@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::vocab::Limits;
+use crate::vocab::{Limits, RiskClass};
 use crate::workspace::{RunUid, TreeForm, TreeMount};
 
 /// The home directory inside, on the private `/tmp`.
@@ -30,6 +30,27 @@ pub enum Purpose {
     ByHand,
     /// The harness, finding out what the host enforces.
     Probe,
+}
+
+/// Whether the kernel is to hold memory and processes of the whole tree by a control group.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Grouping {
+    /// No: what can be watched is watched.
+    #[default]
+    None,
+    /// Where this host lets this process make one.
+    WherePossible,
+    /// Without one there is no sandbox.
+    Demanded,
+}
+
+impl Grouping {
+    /// What a risk class demands.
+    #[must_use]
+    pub fn for_risk(risk: RiskClass) -> Self {
+        if risk >= RiskClass::Elevated { Self::Demanded } else { Self::WherePossible }
+    }
 }
 
 /// A file or directory of the host, and where it appears inside.
@@ -71,6 +92,8 @@ pub struct SandboxPolicy {
     pub limits: Limits,
     /// Who it is.
     pub uid: RunUid,
+    /// By what memory and processes are held.
+    pub group: Grouping,
     /// Whether a listener on 127.0.0.1:[`LISTENER_PORT`] inside is opened and handed out.
     pub listener: bool,
     /// Whether the kernel is asked what is executed inside, and how it ends.
@@ -95,6 +118,7 @@ impl SandboxPolicy {
             cwd: PathBuf::from("/tmp"),
             limits,
             uid,
+            group: Grouping::None,
             listener: false,
             observed: false,
             landlock_floor: 1,

@@ -7,13 +7,14 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::establish::{Sandbox, SandboxError, StubProgram, hear};
+use super::grouped::counts_within_namespaces;
 use super::layers::landlock_abi;
 use super::order::{Answer, Order};
 use super::policy::{Purpose, SandboxPolicy};
 use super::stub::NAMESPACES;
-use crate::eligibility::HostFacts;
+use crate::eligibility::{GROUPS_REMEDY, HostFacts};
 use crate::home::Home;
-use crate::process::send;
+use crate::process::{Bounds, Group, Version, send};
 use crate::vocab::Limits;
 use crate::workspace::{INSIDE_UID, LAST_SLOT, OverlayTrial, RunUid, TreeMount, WORKSPACE};
 
@@ -72,6 +73,10 @@ struct Seen {
     failure: Option<SandboxError>,
     /// Why there is no overlay where runs would have theirs.
     overlay_failure: Option<String>,
+    /// The control groups that can be made.
+    group: Option<Version>,
+    /// Why none can.
+    group_failure: Option<String>,
 }
 
 fn look(home: &Home, stub: &StubProgram) -> Result<Seen, ProbeError> {
@@ -94,16 +99,21 @@ fn look(home: &Home, stub: &StubProgram) -> Result<Seen, ProbeError> {
         Err(why) => (establish(stub, uid, None).err(), Some(why)),
     };
     facts.overlay = overlay_failure.is_none();
+    let (group, group_failure) = match try_group(&trial_limits()) {
+        Ok(version) => (Some(version), None),
+        Err(why) => (None, Some(why)),
+    };
+    facts.hard_memory = group.is_some();
     if failure.is_none() {
         facts.namespaces = NAMESPACES.iter().map(|(name, _)| (*name).to_owned()).collect();
         facts.seccomp = true;
-        facts.hard_processes = uid.own;
+        facts.hard_processes = group.is_some() || uid.own || counts_within_namespaces();
     } else {
         facts.namespaces = try_namespaces(stub).map_err(ProbeError::Stub)?;
         // Asking for the mode fails only where the kernel has no seccomp at all.
         facts.seccomp = rustix::thread::secure_computing_mode().is_ok();
     }
-    Ok(Seen { facts, own_uid: uid.own, failure, overlay_failure })
+    Ok(Seen { facts, own_uid: uid.own, failure, overlay_failure, group, group_failure })
 }
 
 /// The last uid of the range that runs use, so that a probe never shares a run's; else the caller's.
@@ -126,7 +136,23 @@ fn probing_uid() -> Result<RunUid, ProbeError> {
 const PROBE_UID: u32 = LAST_SLOT;
 
 fn establish(stub: &StubProgram, uid: RunUid, trial: Option<&OverlayTrial>) -> Result<(), SandboxError> {
-    let limits = Limits {
+    let mut policy = SandboxPolicy::new(Purpose::Probe, vec!["/nothing".to_owned()], uid, trial_limits());
+    if let Some(trial) = trial {
+        policy =
+            policy.in_tree(TreeMount { at: Path::new(WORKSPACE).to_owned(), form: trial.form().clone() });
+    }
+    Sandbox::establish_with(policy, stub).map(drop)
+}
+
+/// A control group that is made, bound, read back and removed; nothing is ever in it.
+fn try_group(limits: &Limits) -> Result<Version, String> {
+    let bounds = Bounds { memory_bytes: limits.memory_bytes, processes: limits.processes };
+    let group = Group::make(bounds).map_err(|error| error.to_string())?;
+    if group.stands() { Ok(group.version()) } else { Err("its limits do not read as written".to_owned()) }
+}
+
+const fn trial_limits() -> Limits {
+    Limits {
         wall_seconds: 5,
         idle_seconds: 5,
         cpu_seconds: 5,
@@ -137,14 +163,13 @@ fn establish(stub: &StubProgram, uid: RunUid, trial: Option<&OverlayTrial>) -> R
         changed_files: 1,
         tmp_bytes: 1 << 20,
         shm_bytes: 1 << 20,
+        tree_cpu_seconds: 5,
+        memory_bytes: 64 << 20,
+        disk_bytes: 1 << 20,
+        inodes: 16,
+        patch_bytes: 1,
         grace_seconds: 1,
-    };
-    let mut policy = SandboxPolicy::new(Purpose::Probe, vec!["/nothing".to_owned()], uid, limits);
-    if let Some(trial) = trial {
-        policy =
-            policy.in_tree(TreeMount { at: Path::new(WORKSPACE).to_owned(), form: trial.form().clone() });
     }
-    Sandbox::establish_with(policy, stub).map(drop)
 }
 
 fn try_namespaces(stub: &StubProgram) -> Result<BTreeSet<String>, SandboxError> {
@@ -200,12 +225,27 @@ fn rows(seen: &Seen) -> Vec<DoctorRow> {
             "runs use a private copy of the tree instead; for overlay, use a kernel of 5.11 or newer and keep state and cache off overlayfs",
         ),
         row(
+            "memory",
+            facts.hard_memory,
+            match (seen.group, &seen.group_failure) {
+                (Some(version), _) => format!("held by {}", version.as_str()),
+                (None, why) => format!("watched only: {}", why.as_deref().unwrap_or("no control group")),
+            },
+            GROUPS_REMEDY,
+        ),
+        row(
+            "processes",
+            facts.hard_processes,
+            if facts.hard_processes { "held" } else { "watched only" }.to_owned(),
+            GROUPS_REMEDY,
+        ),
+        row(
             "identity",
             true,
             if seen.own_uid {
                 "every run gets a host uid of its own"
             } else {
-                "runs have the caller's host uid; the number of processes is not held"
+                "runs have the caller's host uid"
             }
             .to_owned(),
             "",

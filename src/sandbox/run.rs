@@ -16,6 +16,7 @@ use nix::sys::time::TimeValLike as _;
 use nix::unistd::{Pid, execve};
 use rustix::process::{WaitOptions, wait};
 
+use super::grouped;
 use super::init::stub_is_gone;
 use super::policy::{INSIDE_PATH, SandboxPolicy};
 use super::sys;
@@ -128,12 +129,10 @@ pub(super) fn limits(policy: &SandboxPolicy) -> Vec<(Resource, u64)> {
         (Resource::RLIMIT_CORE, 0),
         (Resource::RLIMIT_NOFILE, limits.open_files),
         (Resource::RLIMIT_FSIZE, limits.file_bytes),
-        (Resource::RLIMIT_CPU, limits.cpu_seconds),
+        // What the watchdog ends it for comes first: it can name the limit for every process of the tree.
+        (Resource::RLIMIT_CPU, limits.cpu_seconds.saturating_add(1)),
     ];
-    if policy.uid.own {
-        // PID 1 has the same uid and counts.
-        all.push((Resource::RLIMIT_NPROC, limits.processes.saturating_add(1)));
-    }
+    all.extend(grouped::process_bound(policy).map(|most| (Resource::RLIMIT_NPROC, most)));
     all
 }
 

@@ -15,6 +15,7 @@ use nix::sched::CloneFlags;
 use nix::sys::signal::Signal;
 use nix::unistd::{Pid, Uid, getegid, geteuid, getppid};
 
+use super::entrances::Entrances;
 use super::init;
 use super::observe;
 use super::order::{Answer, Order, Refusal, refused};
@@ -59,9 +60,9 @@ pub(super) fn serve(control: &UnixStream) -> bool {
     // What needs no policy is done while the harness still finds out which one it will be.
     let early = Uid::effective().is_root().then(Early::make);
     let done = match receive::<Order>(control) {
-        Ok(Some((Order::Establish { parent, policy }, fds))) => {
-            let told = fds.into_iter().next().map(PipeWriter::from);
-            establish(control, parent, &policy, early, told)
+        Ok(Some((Order::Establish { parent, policy, clone_into }, mut fds))) => {
+            let told = (policy.observed && !fds.is_empty()).then(|| PipeWriter::from(fds.remove(0)));
+            establish(control, parent, &policy, early, told, Entrances::of(fds, clone_into))
         }
         Ok(Some((Order::TryNamespaces, _))) => {
             send(control, &Answer::Namespaces(try_namespaces()), &[]).map_err(refused("control", "answer"))
@@ -105,6 +106,7 @@ fn establish(
     policy: &SandboxPolicy,
     early: Option<Result<Early, Refusal>>,
     told: Option<PipeWriter>,
+    entrances: Entrances,
 ) -> Result<(), Refusal> {
     nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)
         .map_err(refused("control", "set the parent-death signal"))?;
@@ -127,12 +129,12 @@ fn establish(
     let (filter, watcher) = watch.map_err(refused("control", "make a socket pair"))?.unzip();
     let (gate, mut release) = std::io::pipe().map_err(refused("control", "make a pipe"))?;
     let all = NAMESPACES.iter().fold(CloneFlags::empty(), |all, (_, flag)| all | *flag);
-    match sys::clone_into(all - CloneFlags::CLONE_NEWNET)
+    match sys::clone_into(all - CloneFlags::CLONE_NEWNET, entrances.folder())
         .map_err(refused("namespaces", "clone into new namespaces"))?
     {
         Made::Child => {
             drop((release, told, filter));
-            init::run(control, &gate, sources, policy, &early.before, watcher)
+            init::run(control, &gate, sources, policy, &early.before, watcher, entrances)
         }
         Made::Parent(pid, pidfd) => {
             let mapped =
@@ -150,8 +152,7 @@ fn establish(
                 release.write_all(b"!").map_err(refused("control", "release PID 1"))
             });
             // Only now: PID 1 was waiting.
-            drop((gate, sources));
-            drop(watcher);
+            drop((gate, sources, entrances, watcher));
             finish(pid, &pidfd, released, release, mounts, told.zip(filter))
         }
     }
@@ -236,7 +237,7 @@ fn try_namespaces() -> Vec<String> {
     let tried = NAMESPACES.iter().filter(|(_, flag)| {
         // Anything but a user namespace needs one first, unless the caller is root.
         let with_user = if Uid::effective().is_root() { *flag } else { *flag | CloneFlags::CLONE_NEWUSER };
-        match sys::clone_into(with_user) {
+        match sys::clone_into(with_user, None) {
             Ok(Made::Child) => std::process::exit(0),
             Ok(Made::Parent(pid, _)) => nix::sys::wait::waitpid(pid, None).is_ok(),
             Err(_) => false,

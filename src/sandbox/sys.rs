@@ -10,6 +10,9 @@ use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use nix::libc;
 use nix::unistd::{ForkResult, Pid};
 
+/// clone3(2); the constant of `libc` is too narrow for it.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
 /// Both sides of a process that was just made.
 #[derive(Debug)]
 pub(super) enum Made {
@@ -19,9 +22,27 @@ pub(super) enum Made {
     Parent(Pid, OwnedFd),
 }
 
-/// clone(2) into new namespaces like fork: no shared memory, no shared descriptors.
-pub(super) fn clone_into(namespaces: nix::sched::CloneFlags) -> io::Result<Made> {
+/// clone(2) into new namespaces like fork: no shared memory, no shared descriptors. With `group`, into the control
+/// group (version 2) whose folder that is, too, which only clone3(2) can.
+pub(super) fn clone_into(
+    namespaces: nix::sched::CloneFlags,
+    group: Option<BorrowedFd<'_>>,
+) -> io::Result<Made> {
     let mut pidfd: libc::c_int = -1;
+    if let Some(group) = group {
+        // SAFETY: all zeroes is a valid `clone_args`.
+        let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
+        let flags = libc::c_longlong::from(namespaces.bits() | libc::CLONE_PIDFD);
+        arguments.flags = flags.cast_unsigned() | CLONE_INTO_CGROUP;
+        arguments.pidfd = std::ptr::from_mut(&mut pidfd).expose_provenance() as u64;
+        arguments.exit_signal = u64::from(libc::SIGCHLD.cast_unsigned());
+        arguments.cgroup = u64::from(group.as_raw_fd().cast_unsigned());
+        // SAFETY: as below; the kernel reads `arguments`, whose true size is passed, and writes one int to `pidfd`.
+        let pid = unsafe {
+            libc::syscall(libc::SYS_clone3, std::ptr::from_ref(&arguments), size_of_val(&arguments))
+        };
+        return made(pid, pidfd);
+    }
     let flags = i64::from(namespaces.bits() | libc::CLONE_PIDFD | libc::SIGCHLD);
     let unused: libc::c_long = 0;
     // SAFETY: without CLONE_VM and with a null stack this is fork; the process is single-threaded, so the child
@@ -29,6 +50,11 @@ pub(super) fn clone_into(namespaces: nix::sched::CloneFlags) -> io::Result<Made>
     let pid = unsafe {
         libc::syscall(libc::SYS_clone, flags, unused, std::ptr::from_mut(&mut pidfd), unused, unused)
     };
+    made(pid, pidfd)
+}
+
+/// What a clone came to.
+fn made(pid: libc::c_long, pidfd: libc::c_int) -> io::Result<Made> {
     match pid {
         -1 => Err(io::Error::last_os_error()),
         0 => Ok(Made::Child),

@@ -15,7 +15,7 @@ use crate::engine::FinishedEngine;
 use crate::event::{Draft, EventKind, EventSink, Redact, SinkError};
 use crate::evidence::{CommandOutcome, CommandResult, CommandRow, VerificationSection};
 use crate::process::{Payload, PayloadEvent, ProcessTree};
-use crate::sandbox::{Bind, Sandbox, SandboxError, SandboxPolicy, Stdio};
+use crate::sandbox::{Bind, Grouping, Sandbox, SandboxError, SandboxPolicy, Stdio};
 use crate::vocab::{LimitName, Limits, Timestamp, shown};
 use crate::workspace::{RunUid, TreeMount, VerificationTree};
 
@@ -220,6 +220,7 @@ impl Verification<'_> {
         policy.files.clone_from(&ready.files);
         policy.env.extend(provisions.env());
         policy.landlock_floor = self.landlock_floor;
+        policy.group = Grouping::for_risk(self.contract.risk_class);
         Ok(policy)
     }
 

@@ -11,10 +11,10 @@ use super::outcome::Check;
 use crate::contract::TaskContract;
 use crate::eligibility::Observed;
 use crate::event::Redact;
-use crate::evidence::{ActionResult, ActionRow, LimitRow, REPORT, ROOT, SUMS};
+use crate::evidence::{ActionResult, ActionRow, Holding, LimitRow, REPORT, ROOT, SUMS};
 use crate::inspection::{PatchInspection, expectations, inspect_paths};
 use crate::verification::{outcome, shown_command};
-use crate::vocab::{LimitName, path_of, shown};
+use crate::vocab::{LimitName, RiskClass, path_of, shown};
 
 const ASKED: &str = "asked";
 const PATHS: &str = "paths";
@@ -84,6 +84,18 @@ fn limits(contents: &BundleContents, wrong: &mut Wrong) {
         None => row.name == LimitName::Processes && !own_uid,
     };
     wrong.unless(sections.limits.iter().all(held), "a limit was not enforced as it was requested");
+    let Some(sandbox) = &sections.sandbox else { return };
+    let grouped = |layer: &str| sandbox.layers.iter().any(|row| row.layer == layer && row.ok);
+    let hard = |name| sections.limits.iter().any(|row| row.name == name && row.holding == Holding::Hard);
+    wrong.unless(
+        !hard(LimitName::MemoryBytes) || grouped("cgroup.memory"),
+        "memory is said to be held by a control group that is not among the layers",
+    );
+    let demanded = contents.report.risk_class >= RiskClass::Elevated;
+    wrong.unless(
+        !demanded || (hard(LimitName::MemoryBytes) && hard(LimitName::Processes)),
+        "the risk class demands hard limits of memory and processes, and they were not held so",
+    );
 }
 
 /// Who ran is who the decision let run, with what it says of him.

@@ -15,7 +15,7 @@ pub enum LimitName {
     CpuSeconds,
     /// Bytes on standard output and standard error together.
     OutputBytes,
-    /// Processes and threads of the run's own uid.
+    /// Processes and threads of the whole tree.
     Processes,
     /// Open files of one process.
     OpenFiles,
@@ -27,12 +27,16 @@ pub enum LimitName {
     TmpBytes,
     /// Size of the private `/dev/shm`, bytes.
     ShmBytes,
-    /// Memory of the whole tree, bytes (not supported yet).
+    /// CPU time of the whole tree, seconds.
+    TreeCpuSeconds,
+    /// Memory of the whole tree, `/tmp` and `/dev/shm` among it, bytes.
     MemoryBytes,
-    /// Bytes written to the work tree (not supported yet).
+    /// Space that the work tree takes on disk beyond its base, bytes.
     DiskBytes,
-    /// Inodes made in the work tree (not supported yet).
+    /// Files, folders and links in the work tree beyond its base.
     Inodes,
+    /// Size of the patch, bytes.
+    PatchBytes,
     /// Time between the polite and the final signal, seconds.
     GraceSeconds,
 }
@@ -61,6 +65,16 @@ pub struct Limits {
     pub tmp_bytes: u64,
     /// Bytes of `/dev/shm`.
     pub shm_bytes: u64,
+    /// CPU seconds of the whole tree.
+    pub tree_cpu_seconds: u64,
+    /// Bytes of memory of the whole tree.
+    pub memory_bytes: u64,
+    /// Bytes on disk in the work tree.
+    pub disk_bytes: u64,
+    /// Entries in the work tree.
+    pub inodes: u64,
+    /// Bytes of the patch.
+    pub patch_bytes: u64,
     /// Seconds from TERM to KILL.
     pub grace_seconds: u64,
 }
@@ -68,7 +82,7 @@ pub struct Limits {
 impl Limits {
     /// Every limit by its name, in the order of the struct.
     #[must_use]
-    pub const fn named(&self) -> [(LimitName, u64); 11] {
+    pub const fn named(&self) -> [(LimitName, u64); 16] {
         use LimitName as N;
         [
             (N::WallSeconds, self.wall_seconds),
@@ -81,6 +95,11 @@ impl Limits {
             (N::ChangedFiles, self.changed_files),
             (N::TmpBytes, self.tmp_bytes),
             (N::ShmBytes, self.shm_bytes),
+            (N::TreeCpuSeconds, self.tree_cpu_seconds),
+            (N::MemoryBytes, self.memory_bytes),
+            (N::DiskBytes, self.disk_bytes),
+            (N::Inodes, self.inodes),
+            (N::PatchBytes, self.patch_bytes),
             (N::GraceSeconds, self.grace_seconds),
         ]
     }

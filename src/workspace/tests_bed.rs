@@ -112,6 +112,11 @@ pub(super) fn limits() -> Limits {
         changed_files: 1000,
         tmp_bytes: 1 << 20,
         shm_bytes: 1 << 20,
+        tree_cpu_seconds: 600,
+        memory_bytes: 2 << 30,
+        disk_bytes: 1 << 30,
+        inodes: 100_000,
+        patch_bytes: 16 << 20,
         grace_seconds: 1,
     }
 }

@@ -14,6 +14,7 @@
 mod files;
 mod kernel;
 mod limits;
+mod limits_tree;
 mod observed;
 mod processes;
 mod rig;

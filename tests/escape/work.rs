@@ -47,7 +47,7 @@ fn the_probe_finds_what_a_sandbox_then_has() {
     let facts = probe_with(&home, &stub()).unwrap();
     assert_eq!(facts.namespaces.len(), 7);
     assert!(facts.seccomp && facts.landlock_abi >= 1 && facts.overlay, "{facts:?}");
-    assert_eq!(facts.hard_processes, is_root());
+    assert!(facts.hard_processes);
     assert_eq!(std::fs::read_dir(home.state()).unwrap().count(), 0, "a probe leaves nothing");
 }
 

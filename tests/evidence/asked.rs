@@ -2,8 +2,9 @@
 
 use std::fs;
 
-use cto_harness::evidence::Report;
+use cto_harness::evidence::{Holding, Report};
 use cto_harness::verify::Outcome;
+use cto_harness::vocab::RiskClass;
 use serde_json::json;
 
 use crate::made_up::{Bench, Plan, contract_like, wrong};
@@ -24,6 +25,18 @@ fn said(plan: &Plan, edit: impl FnOnce(&mut Report)) -> String {
     let verified = bench.verify(&bundle);
     assert_eq!(verified.outcome, Outcome::Failed, "{verified:?}");
     wrong(&verified)
+}
+
+#[test]
+fn a_hard_limit_without_its_group_is_not_believed() {
+    let plan = Plan::default();
+    let hard = |report: &mut Report| {
+        report.sections.limits.iter_mut().for_each(|row| row.holding = Holding::Hard);
+    };
+    let said_of = said(&plan, hard);
+    assert!(said_of.contains("held by a control group that is not among the layers"), "{said_of}");
+    let said_of = said(&plan, |report| report.risk_class = RiskClass::Elevated);
+    assert!(said_of.contains("demands hard limits of memory and processes"), "{said_of}");
 }
 
 #[test]

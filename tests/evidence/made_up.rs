@@ -205,7 +205,7 @@ pub(crate) fn sections(patch: &[u8]) -> Sections {
         .task()
         .limits
         .named()
-        .map(|(name, value)| json!({"name": name, "requested": value, "enforced": value, "held_by": "watchdog", "reached": null}))
+        .map(|(name, value)| json!({"name": name, "requested": value, "enforced": value, "held_by": "watchdog", "holding": "watched", "reached": null}))
         .into();
     serde_json::from_value(json!({
         "refused_gates": [], "stage_reached": "sealed", "times": {"started": now, "finished": now},

@@ -57,7 +57,7 @@ fn missing_gated_fields_and_unsupported_ones_are_decisions_not_errors() {
         ("mutation_mode = \"none\"\n", "", "gate.contract.mutation-mode"),
         (
             "engine = \"fixture\"",
-            "engine = \"fixture\"\nlimits = { memory_bytes = 1000000 }",
+            "engine = \"fixture\"\nlimits = { tokens = 1000000 }",
             "gate.contract.supported",
         ),
         (
@@ -67,7 +67,6 @@ fn missing_gated_fields_and_unsupported_ones_are_decisions_not_errors() {
         ),
         ("engine = \"fixture\"", "engine = \"fixture\"\npermissions = [\"push\"]", "gate.contract"),
         ("engine = \"fixture\"", "engine = \"nobody\"", "gate.engine.registered"),
-        ("risk_class = \"SAFE\"", "risk_class = \"ELEVATED\"", "gate.host.sandbox"),
     ];
     for (from, to, gate) in cases {
         assert!(good.contains(from), "{from}");

@@ -32,6 +32,11 @@ pub(super) fn limits(each: u64) -> Limits {
         changed_files: each,
         tmp_bytes: each,
         shm_bytes: each,
+        tree_cpu_seconds: each,
+        memory_bytes: each,
+        disk_bytes: each,
+        inodes: each,
+        patch_bytes: each,
         grace_seconds: each,
     }
 }

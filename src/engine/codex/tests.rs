@@ -24,7 +24,8 @@ fn contract() -> TaskContract {
         "clean_start": true, "approval_required": false, "verification_commands": [], "verification_files": [],
         "may_change_checks": [], "toolchains": [], "inputs": [], "evidence_expectations": [], "engine": null,
         "limits": {"wall_seconds": 1, "idle_seconds": 1, "cpu_seconds": 1, "output_bytes": 1, "processes": 1,
-            "open_files": 1, "file_bytes": 1, "changed_files": 1, "tmp_bytes": 1, "shm_bytes": 1,
+            "open_files": 1, "file_bytes": 1, "changed_files": 1, "tmp_bytes": 1, "shm_bytes": 1, "tree_cpu_seconds": 600, "memory_bytes": 2_000_000_000,
+            "disk_bytes": 1_000_000_000, "inodes": 100_000, "patch_bytes": 10_000_000,
             "grace_seconds": 1},
         "unsupported": [], "network_allow": [], "permissions": [], "script": null, "requested_by": null}))
     .unwrap()
