@@ -14,8 +14,8 @@ pub const LANDLOCK_FLOOR: u32 = 1;
 pub const LANDLOCK_FLOOR_ELEVATED: u32 = 3;
 
 /// How a process comes to control groups of its own.
-pub const GROUPS_REMEDY: &str = "run as root where the control groups can be written, or in a delegated part of version 2: \
-    `systemd-run --user --scope -p Delegate=yes cto …`";
+pub const GROUPS_REMEDY: &str = "run in a delegated part of control groups version 2: `systemd-run --user --scope -p Delegate=yes cto …` \
+    (as root without `--user`), or as root where those of version 1 can be written";
 
 /// The least Landlock ABI that a risk class demands.
 #[must_use]

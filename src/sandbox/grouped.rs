@@ -99,11 +99,10 @@ pub fn holds(name: LimitName, group: Option<Version>) -> Hold {
         None => otherwise,
     };
     match name {
-        N::MemoryBytes => grouped(watched("watchdog over /proc")),
         N::Processes if counts_within_namespaces() => {
             grouped(hard("watchdog over /proc, and rlimit of the user namespace one beyond"))
         }
-        N::Processes => grouped(watched("watchdog over /proc")),
+        N::MemoryBytes | N::Processes => grouped(watched("watchdog over /proc")),
         N::TreeCpuSeconds => watched(match group {
             Some(Version::V1) => "watchdog over cgroup v1",
             Some(Version::V2) => "watchdog over cgroup v2",
