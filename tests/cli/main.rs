@@ -11,6 +11,7 @@
 
 mod approval;
 mod bench;
+mod limits;
 mod sandbox;
 mod signals;
 
