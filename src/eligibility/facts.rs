@@ -232,10 +232,22 @@ pub struct HostFacts {
     pub landlock_abi: u32,
     /// Whether overlayfs can be mounted.
     pub overlay: bool,
+    /// Why a whole sandbox could not be established, when it could not.
+    pub refused: Option<SandboxRefusal>,
     /// Whether memory of a whole tree is held by the kernel.
     pub hard_memory: bool,
     /// Whether the number of processes of a whole tree is held by the kernel.
     pub hard_processes: bool,
+}
+
+/// What stands against a sandbox on this host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SandboxRefusal {
+    /// The layer and the act that was refused, with the kernel's answer.
+    pub why: String,
+    /// What to do about it.
+    pub remedy: String,
 }
 
 /// Who asked, as the harness saw it.

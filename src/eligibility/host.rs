@@ -14,8 +14,8 @@ pub const LANDLOCK_FLOOR: u32 = 1;
 pub const LANDLOCK_FLOOR_ELEVATED: u32 = 3;
 
 /// How a process comes to control groups of its own.
-pub const GROUPS_REMEDY: &str = "run as root where the control groups can be written, or in a delegated part of version 2: \
-    `systemd-run --user --scope -p Delegate=yes cto …`";
+pub const GROUPS_REMEDY: &str = "run in a delegated part of control groups version 2: `systemd-run --user --scope -p Delegate=yes cto …` \
+    (as root without `--user`), or as root where those of version 1 can be written";
 
 /// The least Landlock ABI that a risk class demands.
 #[must_use]
@@ -29,7 +29,7 @@ pub const fn landlock_floor(risk: RiskClass) -> u32 {
 /// Whether a host enforces what a risk class demands, as the gate sees it.
 #[must_use]
 pub fn enforces(host: &HostFacts, risk: RiskClass) -> bool {
-    lacking_layers(host, risk).is_empty() && lacking_limits(host, risk).is_empty()
+    host.refused.is_none() && lacking_layers(host, risk).is_empty() && lacking_limits(host, risk).is_empty()
 }
 
 /// `host.sandbox`
@@ -52,6 +52,12 @@ pub(super) fn sandbox(q: &Question<'_>) -> GateResult {
     let risk = q.contract.risk_class;
     let layers = lacking_layers(host, risk);
     let limits = lacking_limits(host, risk);
+    if let Some(refusal) = &host.refused {
+        let lacking =
+            if layers.is_empty() { String::new() } else { format!(" ({} missing)", layers.join(", ")) };
+        let reason = format!("no sandbox can be established here{lacking}: {}", refusal.why);
+        return GateResult::missing(reason, refusal.remedy.clone());
+    }
     if layers.is_empty() && limits.is_empty() {
         let hard = if risk < RiskClass::Elevated { "" } else { ", memory and processes held hard" };
         return GateResult::passed(format!(

@@ -28,7 +28,7 @@ pub use document::{DecisionDocument, DeniedBackend, PassedGate, RefusalState, Re
 pub use facts::{
     AdmissionFacts, ApprovalAnswer, ApprovalFacts, AuthorityFacts, ConformanceFacts, Criticality,
     EngineFacts, Facts, Grantor, HostFacts, LicenceFacts, Observed, Ownership, ProgramFacts, RegistryFacts,
-    Requester, SpendFacts, TargetFacts,
+    Requester, SandboxRefusal, SpendFacts, TargetFacts,
 };
 pub use gate::{
     Demand, Escalation, GATE_SET, GateId, GateResult, Question, Shortfall, all_hold, evaluate, required_gates,

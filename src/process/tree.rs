@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::Thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::beneath::{Dir, FileKind};
 use crate::vocab::{LimitName, Limits};
@@ -19,6 +19,8 @@ const REST: Duration = Duration::from_millis(500);
 const SHARE: u32 = 10;
 /// Folders below one another that are looked into; the patch reads no deeper either.
 const LEVELS: usize = 200;
+/// How far the file system's clock may be behind (a tick of the slowest kernels).
+const COARSE: Duration = Duration::from_millis(10);
 /// Bytes of a unit of `st_blocks`.
 const BLOCK: u64 = 512;
 
@@ -67,7 +69,7 @@ impl Taken {
 pub(super) struct TreeWatch {
     tree: WatchedTree,
     limits: Limits,
-    since: i64,
+    since: (i64, u32),
     shared: Arc<Shared>,
     thread: Option<Thread>,
 }
@@ -81,9 +83,10 @@ struct Shared {
 impl TreeWatch {
     /// Begins. A thread that cannot be had is no error: [`Self::last`] looks anyway.
     pub(super) fn begin(tree: WatchedTree, limits: &Limits) -> Self {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        // A second back: the file system's clock is coarser than this one.
-        let since = i64::try_from(now.as_secs()).unwrap_or(i64::MAX).saturating_sub(1);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        // A little back: the file system's clock is coarser than this one.
+        let now = now.saturating_sub(COARSE);
+        let since = (i64::try_from(now.as_secs()).unwrap_or(i64::MAX), now.subsec_nanos());
         let mut watch = Self { tree, limits: limits.clone(), since, shared: Arc::default(), thread: None };
         let look = watch.look(false);
         let shared = Arc::clone(&watch.shared);
@@ -133,7 +136,7 @@ impl Drop for TreeWatch {
 #[derive(Debug)]
 struct Look {
     dir: PathBuf,
-    since: Option<i64>,
+    since: Option<(i64, u32)>,
     disk: u64,
     inodes: u64,
     by_force: bool,
@@ -162,7 +165,7 @@ impl Look {
         };
         for entry in entries {
             let status = &entry.status;
-            if self.since.is_none_or(|since| status.changed.0 >= since) {
+            if self.since.is_none_or(|since| status.changed >= since) {
                 taken.entries = taken.entries.saturating_add(1);
                 taken.bytes = taken.bytes.saturating_add(status.blocks.saturating_mul(BLOCK));
                 if status.kind == FileKind::File {

@@ -12,7 +12,7 @@ use super::layers::landlock_abi;
 use super::order::{Answer, Order};
 use super::policy::{Purpose, SandboxPolicy};
 use super::stub::NAMESPACES;
-use crate::eligibility::{GROUPS_REMEDY, HostFacts};
+use crate::eligibility::{GROUPS_REMEDY, HostFacts, SandboxRefusal};
 use crate::home::Home;
 use crate::process::{Bounds, Group, Version, send};
 use crate::vocab::Limits;
@@ -87,6 +87,7 @@ fn look(home: &Home, stub: &StubProgram) -> Result<Seen, ProbeError> {
         seccomp: false,
         landlock_abi,
         overlay: false,
+        refused: None,
         hard_memory: false,
         hard_processes: false,
     };
@@ -113,6 +114,14 @@ fn look(home: &Home, stub: &StubProgram) -> Result<Seen, ProbeError> {
         // Asking for the mode fails only where the kernel has no seccomp at all.
         facts.seccomp = rustix::thread::secure_computing_mode().is_ok();
     }
+    facts.refused = failure.as_ref().map(|error| SandboxRefusal {
+        why: error.to_string(),
+        remedy: if facts.namespaces.len() < NAMESPACES.len() {
+            namespace_remedy()
+        } else {
+            failure_remedy(Some(error)).to_owned()
+        },
+    });
     Ok(Seen { facts, own_uid: uid.own, failure, overlay_failure, group, group_failure })
 }
 

@@ -12,6 +12,7 @@
 mod approval;
 mod bench;
 mod degrade;
+mod limits;
 mod sandbox;
 mod signals;
 

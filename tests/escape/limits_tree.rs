@@ -218,6 +218,28 @@ async fn the_work_tree_is_watched_in_bytes_and_in_entries() {
 }
 
 #[tokio::test]
+async fn of_a_private_copy_only_what_is_new_counts() {
+    let lease = lease();
+    let folder = open_folder();
+    let dir = folder.path().join("tree");
+    std::fs::create_dir(&dir).unwrap();
+    std::fs::write(dir.join("base"), vec![1; 60_000_000]).unwrap();
+    own(&dir, lease.uid());
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    let cases = [
+        ("cat base > /dev/null; echo x > new; sleep 1", None),
+        ("head -c 40000000 /dev/zero > new; sleep 8", Some(LimitName::DiskBytes)),
+    ];
+    for (text, name) in cases {
+        let tree = TreeMount { at: "/workspace".into(), form: TreeForm::Private { dir: dir.clone() } };
+        let mut policy = script(lease.uid(), Grouping::None, text).in_tree(tree);
+        policy.limits.disk_bytes = 20 * MIB;
+        let seen = run(policy).await;
+        assert_eq!(seen.reached, name.into_iter().collect::<Vec<_>>(), "{text}: {seen:?}");
+    }
+}
+
+#[tokio::test]
 async fn sparse_files_take_no_disk_and_grow_no_further_than_one_file_may() {
     let lease = lease();
     let tree = Tree::new(lease.uid());

@@ -152,6 +152,7 @@ pub(super) fn facts(gated: bool, contract: &TaskContract) -> Facts {
         authority: Observed::Seen(AuthorityFacts { digest: Digest::of(b"authority") }),
         engines: BTreeMap::from([(name.clone(), engine(gated))]),
         host: Observed::Seen(HostFacts {
+            refused: None,
             namespaces: NAMESPACES.iter().map(|ns| (*ns).to_owned()).collect(),
             seccomp: true,
             landlock_abi: 6,

@@ -6,6 +6,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use super::made::{fresh_name, members};
+use crate::process::census::Stat;
+
 /// Which interface of the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Version {
@@ -92,6 +95,8 @@ fn mounted(line: &str, version: Version, controllers: &BTreeSet<String>) -> Opti
     it_is.then(|| (root.into(), top.into()))
 }
 
+/// How often processes are moved down, until none is left.
+const MOVES: u32 = 5;
 /// Controllers that a version 2 group must hand down.
 const NEEDED: [&str; 2] = ["memory", "pids"];
 
@@ -121,16 +126,30 @@ fn delegate(place: &Place) -> io::Result<Place> {
 }
 
 fn move_down(place: &Place) -> io::Result<()> {
-    let me = std::process::id();
-    let listed = fs::read_to_string(place.dir.join("cgroup.procs"))?;
-    let members: Vec<u32> = listed.lines().filter_map(|line| line.parse().ok()).collect();
-    let ours = |pid: u32| pid == me || super::super::census::Stat::read(pid).is_some_and(|s| s.parent == me);
-    if !members.iter().all(|pid| ours(*pid)) {
-        return Err(io::ErrorKind::PermissionDenied.into());
+    let below = place.dir.join(fresh_name()?);
+    for attempt in 0..MOVES {
+        let members = members(&place.dir);
+        if members.is_empty() && attempt > 0 {
+            return Ok(());
+        }
+        if !members.iter().all(|pid| is_ours(*pid)) {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
+        if attempt == 0 {
+            fs::create_dir(&below)?;
+        }
+        // One that has ended meanwhile is not there any more either.
+        for pid in members {
+            fs::write(below.join("cgroup.procs"), pid.to_string()).ok();
+        }
     }
-    let below = place.dir.join(super::made::fresh_name()?);
-    fs::create_dir(&below)?;
-    members.iter().try_for_each(|pid| fs::write(below.join("cgroup.procs"), pid.to_string()))
+    Err(io::ErrorKind::ResourceBusy.into())
+}
+
+/// This process, or a child of its own: its zygote, and the stubs, which may be made while others are moved.
+fn is_ours(pid: u32) -> bool {
+    let me = std::process::id();
+    pid == me || Stat::read(pid).is_some_and(|stat| stat.parent == me)
 }
 
 #[cfg(test)]
