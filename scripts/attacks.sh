@@ -3,4 +3,5 @@
 # ESCAPE_CLASS=WN tries only the classes W and N. Needs python3 and git.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+export RUST_BACKTRACE=0
 exec cargo test --locked --quiet --test escape every_attack_is_held -- --nocapture

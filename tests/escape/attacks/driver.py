@@ -85,9 +85,10 @@ def checked(answer):
 
 
 def spit(path, text, flags=os.O_WRONLY | os.O_CREAT):
-    fd = os.open(path, flags, 0o644)
-    os.write(fd, text.encode())
-    os.close(fd)
+    with open(os.open(path, flags, 0o644), "wb", buffering=0) as file:
+        left = text.encode()
+        while left:
+            left = left[file.write(left):]
 
 
 def slurp(path):

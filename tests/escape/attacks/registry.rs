@@ -26,8 +26,17 @@ pub(crate) const CLASSES: &[Class] = &[
     Class { letter: 'R', name: "reads", attacks: include_str!("reads.py"), bounds: |_| {} },
     Class { letter: 'P', name: "processes", attacks: include_str!("processes.py"), bounds: |_| {} },
     Class { letter: 'K', name: "kernel", attacks: include_str!("kernel.py"), bounds: |_| {} },
+    Class { letter: 'X', name: "resources", attacks: include_str!("resources.py"), bounds: tight },
     Class { letter: 'N', name: "network", attacks: include_str!("network.py"), bounds: |_| {} },
 ];
+
+/// Bounds that a small attack runs into.
+fn tight(limits: &mut Limits) {
+    limits.open_files = 64;
+    limits.file_bytes = 1 << 20;
+    limits.tmp_bytes = 4 << 20;
+    limits.processes = 40;
+}
 
 /// One attack as the driver tells it.
 #[derive(Debug, Deserialize)]

@@ -1,6 +1,9 @@
 //! All attacks, by both users, and the table of them.
 
+use super::planting;
 use super::registry::CLASSES;
+use super::spoofs;
+use super::survivors;
 use super::table::{MARK, Row, complaints, print};
 use crate::ordinary;
 use crate::rig::is_root;
@@ -13,6 +16,15 @@ async fn rows() -> Vec<Row> {
     let mut rows = Vec::new();
     for class in CLASSES.iter().filter(|class| only.is_empty() || only.contains(class.letter)) {
         rows.extend(class.rows().await);
+    }
+    if only.is_empty() || only.contains('G') {
+        rows.extend(planting::rows());
+    }
+    if only.is_empty() || only.contains('S') {
+        rows.extend(survivors::rows().await);
+    }
+    if only.is_empty() || only.contains('H') {
+        rows.extend(spoofs::rows());
     }
     rows
 }

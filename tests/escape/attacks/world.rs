@@ -32,6 +32,8 @@ pub(crate) struct World {
     sockets: Sockets,
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
+    /// Whether the payload's uid is its own.
+    own: bool,
     /// A descriptor of the folder that programs would inherit.
     _inherited: OwnedFd,
 }
@@ -63,7 +65,18 @@ impl World {
         let (victim, told) = victim(folder.path(), &name, &canary, uid, key);
         let inherited = std::fs::File::open(folder.path().join("open")).unwrap();
         rustix::io::fcntl_setfd(&inherited, rustix::io::FdFlags::empty()).unwrap();
-        Self { folder, victim, told, canary, name, sockets, stop, threads, _inherited: inherited.into() }
+        Self {
+            folder,
+            victim,
+            told,
+            canary,
+            name,
+            sockets,
+            stop,
+            threads,
+            own: uid.own,
+            _inherited: inherited.into(),
+        }
     }
 
     /// Where what is handed in lies.
@@ -83,7 +96,7 @@ impl World {
             if inside { ("/ro".to_owned(), "/workspace".to_owned()) } else { (at("ro"), at("tree")) };
         let mut told = json!({
             "host": self.folder.path(), "ro": ro, "tree": tree, "victim": self.victim.id(),
-            "canary": self.canary, "name": self.name, "udp": self.sockets.udp, "awaited": self.sockets.awaited,
+            "canary": self.canary, "own": self.own, "name": self.name, "udp": self.sockets.udp, "awaited": self.sockets.awaited,
             "tcp": port(&self.sockets.tcp), "tcp6": self.sockets.tcp6.as_ref().map(port),
         });
         for (name, value) in self.told.as_object().unwrap() {
