@@ -144,10 +144,10 @@ pub(crate) fn texts(section: &Value, field: &str) -> Vec<String> {
     rows.filter_map(|row| row[field].as_str()).map(ToOwned::to_owned).collect()
 }
 
-/// Every plant.
-pub(crate) fn rows() -> Vec<Row> {
-    let all: Vec<&Planted> = REPOSITORY.iter().chain(TREE).collect();
-    all.into_iter().map(row).collect()
+/// Every plant, not yet tried.
+pub(crate) fn all() -> impl Iterator<Item = Box<dyn Fn() -> Row + Send>> {
+    let one = |planted: &'static Planted| Box::new(move || row(planted)) as Box<dyn Fn() -> Row + Send>;
+    REPOSITORY.iter().chain(TREE).map(one)
 }
 
 fn row(planted: &Planted) -> Row {

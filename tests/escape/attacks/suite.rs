@@ -1,5 +1,7 @@
 //! All attacks, by both users, and the table of them.
 
+use std::sync::Mutex;
+
 use super::planting;
 use super::registry::CLASSES;
 use super::spoofs;
@@ -11,22 +13,49 @@ use crate::rig::is_root;
 /// Set for the copy of this program that an ordinary user runs: to print rows, not the table.
 const ROWS_ONLY: &str = "ESCAPE_ROWS";
 
+/// How many whole runs go on at once, for each user: most of the time, each waits.
+const AT_ONCE: usize = 3;
+
 async fn rows() -> Vec<Row> {
     let only = std::env::var("ESCAPE_CLASS").unwrap_or_default();
+    let asked = |letter: char| only.is_empty() || only.contains(letter);
+    let mut runs: Vec<Box<dyn Fn() -> Row + Send>> = Vec::new();
+    if asked('G') {
+        runs.extend(planting::all());
+    }
+    if asked('H') {
+        runs.extend(spoofs::all());
+    }
+    let runs = std::thread::spawn(move || side_by_side(runs));
     let mut rows = Vec::new();
-    for class in CLASSES.iter().filter(|class| only.is_empty() || only.contains(class.letter)) {
+    for class in CLASSES.iter().filter(|class| asked(class.letter)) {
         rows.extend(class.rows().await);
     }
-    if only.is_empty() || only.contains('G') {
-        rows.extend(planting::rows());
-    }
-    if only.is_empty() || only.contains('S') {
+    if asked('S') {
         rows.extend(survivors::rows().await);
     }
-    if only.is_empty() || only.contains('H') {
-        rows.extend(spoofs::rows());
-    }
+    rows.extend(runs.join().unwrap());
     rows
+}
+
+/// Does all of them, some at once, and gives their rows in order.
+fn side_by_side(runs: Vec<Box<dyn Fn() -> Row + Send>>) -> Vec<Row> {
+    let waiting = Mutex::new(runs.into_iter().enumerate());
+    let done = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                loop {
+                    let Some((at, run)) = waiting.lock().unwrap().next() else { return };
+                    let row = run();
+                    done.lock().unwrap().push((at, row));
+                }
+            });
+        }
+    });
+    let mut done = done.into_inner().unwrap();
+    done.sort_by_key(|(at, _)| *at);
+    done.into_iter().map(|(_, row)| row).collect()
 }
 
 /// The rows of an ordinary user, by a copy of this program.
