@@ -8,7 +8,7 @@ import array, ctypes, errno, fcntl, json, mmap, os, resource, select, signal, so
 
 INSIDE = sys.argv[1] == "inside"
 WORLD = json.loads(sys.argv[2])
-HOST, RO, TREE = WORLD["host"], WORLD["ro"], WORLD["tree"]
+HOST, RO, RW, TREE = WORLD["host"], WORLD["ro"], WORLD["rw"], WORLD["tree"]
 VICTIM, CANARY = WORLD["victim"], WORLD["canary"]
 # The process above: inside it is the sandbox's own, outside the victim stands in its place.
 ONE = 1 if INSIDE else VICTIM

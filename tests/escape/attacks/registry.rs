@@ -30,6 +30,10 @@ pub(crate) const CLASSES: &[Class] = &[
     Class { letter: 'N', name: "network", attacks: include_str!("network.py"), bounds: |_| {} },
 ];
 
+/// What works inside, because it is not claimed to be held.
+pub(crate) const LIMITS: Class =
+    Class { letter: 'L', name: "not claimed", attacks: include_str!("limits.py"), bounds: |_| {} };
+
 /// Bounds that a small attack runs into.
 fn tight(limits: &mut Limits) {
     limits.open_files = 64;
@@ -127,11 +131,12 @@ impl Class {
     }
 }
 
-/// What every class has inside: a read-only folder and a work tree over a base.
+/// What every class has inside: a read-only folder, one to write to, and a work tree over a base.
 fn handed_in(mut policy: SandboxPolicy, world: &World) -> SandboxPolicy {
     let upper = Upper::Tmpfs { bytes: 4 << 20, inodes: 1024 };
     let form = TreeForm::Overlay { lowers: vec![world.at("tree")], upper };
     policy.read_only.push(Bind::new(world.at("ro"), "/ro"));
+    policy.writable.push(Bind::new(world.at("rw"), "/rw"));
     policy.in_tree(TreeMount { at: "/workspace".into(), form })
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use super::planting;
-use super::registry::CLASSES;
+use super::registry::{CLASSES, LIMITS};
 use super::spoofs;
 use super::survivors;
 use super::table::{MARK, Row, complaints, print};
@@ -35,6 +35,9 @@ async fn rows() -> Vec<Row> {
         rows.extend(survivors::rows().await);
     }
     rows.extend(runs.join().unwrap());
+    if asked('L') {
+        rows.extend(LIMITS.rows().await);
+    }
     rows
 }
 

@@ -35,6 +35,11 @@ impl Row {
         self.wrong.push(why);
     }
 
+    /// What is written down among what is not claimed: it is shown, and no attack that is held.
+    fn unclaimed(&self) -> bool {
+        self.class == "not claimed"
+    }
+
     fn tried(&self) -> bool {
         !self.outside.starts_with("cannot be tried here")
     }
@@ -54,7 +59,8 @@ pub(crate) fn print(own: &[Row], ordinary: &[Row], root: bool) -> String {
         let other = other(row);
         // Who can show less shows it for himself only.
         let outside = if row.tried() || !other.tried() { &row.outside } else { &other.outside };
-        untried += usize::from(!row.tried() && (!other.tried() || other.id.is_empty()));
+        let counted = !row.unclaimed();
+        untried += usize::from(counted && !row.tried() && (!other.tried() || other.id.is_empty()));
         let (as_root, as_ordinary) =
             if root { (&row.inside, &other.inside) } else { (&nobody.inside, &row.inside) };
         let (id, class, attack, by) = (&row.id, &row.class, &row.attack, &row.by);
@@ -62,15 +68,20 @@ pub(crate) fn print(own: &[Row], ordinary: &[Row], root: bool) -> String {
             .unwrap();
         match classes.last_mut().filter(|(last, _)| last == class) {
             Some((_, count)) => *count += 1,
+            None if row.unclaimed() => {}
             None => classes.push((class, 1)),
         }
     }
+    let partly = "works: not claimed";
+    let partly = own.iter().chain(ordinary).filter(|row| row.inside.starts_with(partly)).count();
     let worked = own.iter().chain(ordinary).filter(|row| !row.wrong.is_empty()).count();
     let counts: Vec<String> = classes.iter().map(|(class, count)| format!("{class} {count}")).collect();
-    let all = own.len();
+    let limits = own.iter().filter(|row| row.unclaimed()).count();
+    let all = own.len() - limits;
     writeln!(
         text,
-        "\n{all} attacks ({}); {worked} that are not held; {untried} whose control cannot be tried here",
+        "\n{all} attacks ({}); {worked} that are not held as they should; {partly} that one of the users can do and \
+         that is not claimed; {untried} whose control cannot be tried here. {limits} more that are not claimed.",
         counts.join(", ")
     )
     .unwrap();

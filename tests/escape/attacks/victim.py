@@ -30,6 +30,7 @@ print(json.dumps(told), flush=True)
 # What somebody who watches would see.
 while not select.select([sys.stdin], [], [], 0.05)[0]:
     open(place + "/ro/watched").read()
+    open("/usr/bin/true", "rb").read(1)
 libc.mq_unlink(("/" + name).encode())
 os.unlink("/dev/shm/" + name)
 libc.shmctl(shm, 0, None)

@@ -92,10 +92,10 @@ impl World {
     /// What an attack is told of it, from outside or inside.
     pub(crate) fn told(&self, inside: bool) -> String {
         let at = |name: &str| self.at(name).display().to_string();
-        let (ro, tree) =
-            if inside { ("/ro".to_owned(), "/workspace".to_owned()) } else { (at("ro"), at("tree")) };
+        let folders = [("/ro", "ro"), ("/rw", "rw"), ("/workspace", "tree")];
+        let [ro, rw, tree] = folders.map(|(to, from)| if inside { to.to_owned() } else { at(from) });
         let mut told = json!({
-            "host": self.folder.path(), "ro": ro, "tree": tree, "victim": self.victim.id(),
+            "host": self.folder.path(), "ro": ro, "rw": rw, "tree": tree, "victim": self.victim.id(),
             "canary": self.canary, "own": self.own, "name": self.name, "udp": self.sockets.udp, "awaited": self.sockets.awaited,
             "tcp": port(&self.sockets.tcp), "tcp6": self.sockets.tcp6.as_ref().map(port),
         });
@@ -105,10 +105,10 @@ impl World {
         told.to_string()
     }
 
-    /// Everything that could be seen to have changed: names, kinds, modes, owners, times, sizes, attributes, content.
+    /// Everything that could be seen to have changed where nothing may be: names, kinds, modes, owners, times, sizes, attributes, content.
     pub(crate) fn print(&self) -> String {
         // `%A` and `%C` would change by being looked at or linked.
-        let script = "find . -printf '%p %y %m %U %G %T@ %s %l\\n' | sort; find . -type f | sort | xargs cat";
+        let script = "find . -path ./rw -prune -o -printf '%p %y %m %U %G %T@ %s %l\\n' | sort; find . -path ./rw -prune -o -type f -print | sort | xargs cat";
         let output =
             Command::new("bash").args(["-c", script]).current_dir(self.folder.path()).output().unwrap();
         assert!(output.status.success());
@@ -135,7 +135,7 @@ fn port(listener: &TcpListener) -> u16 {
 
 /// `open` is everybody's, `ro` is handed in, `tree` is the base of a work tree.
 fn files(top: &Path, uid: RunUid, canary: &str) {
-    for folder in ["open", "ro", "tree", "home"] {
+    for folder in ["open", "ro", "rw", "tree", "home"] {
         std::fs::create_dir(top.join(folder)).unwrap();
     }
     let ro = ["file", "goner", "moved", "leaves", "covered", "locked", "watched"];
@@ -146,7 +146,7 @@ fn files(top: &Path, uid: RunUid, canary: &str) {
     }
     rustix::fs::setxattr(top.join("ro/file"), "user.mark", b"1", rustix::fs::XattrFlags::empty()).ok();
     symlink(top.join("open/canary"), top.join("ro/out")).unwrap();
-    for folder in ["open", "ro", "tree", "home"] {
+    for folder in ["open", "ro", "rw", "tree", "home"] {
         let mode = std::fs::Permissions::from_mode(if folder == "open" { 0o777 } else { 0o755 });
         std::fs::set_permissions(top.join(folder), mode).unwrap();
         own(&top.join(folder), uid);
@@ -189,7 +189,7 @@ fn sockets(
     unix.push(UnixListener::bind_addr(&stream).unwrap().into());
     let datagram = UnixAddr::from_abstract_name(format!("{name}-d")).unwrap();
     unix.push(UnixDatagram::bind_addr(&datagram).unwrap().into());
-    for path in ["ro/socket", "open/socket"].map(|path| top.join(path)) {
+    for path in ["ro/socket", "rw/socket", "open/socket"].map(|path| top.join(path)) {
         unix.push(UnixListener::bind(&path).unwrap().into());
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o777)).unwrap();
         own(&path, uid);
