@@ -38,7 +38,7 @@ def _():
     stream(socket.AF_INET, ("0.0.0.0", WORLD["tcp"]))
 
 
-@attack("N04", "connect to it by a mapped address", "namespace.net", "ECONNREFUSED")
+@attack("N04", "connect to it by a mapped address", "namespace.net", "ECONNREFUSED", "EAFNOSUPPORT", control="maybe")
 def _():
     stream(socket.AF_INET6, ("::ffff:127.0.0.1", WORLD["tcp"]))
 
@@ -51,7 +51,8 @@ def _():
     stream(socket.AF_INET6, ("::1", WORLD["tcp6"]))
 
 
-@attack("N06", "connect with the first bytes, without a call to connect", "namespace.net", "ECONNREFUSED")
+@attack("N06", "connect with the first bytes, without a call to connect", "namespace.net", "ECONNREFUSED", "EOPNOTSUPP",
+        control="maybe")
 def _():
     with socket.socket() as made:
         made.sendto(b"x", 0x20000000, ("127.0.0.1", WORLD["tcp"]))

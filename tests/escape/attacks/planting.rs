@@ -9,6 +9,7 @@ use super::planted::{Planted, REPOSITORY, Says};
 use super::planted_tree::TREE;
 use super::table::Row;
 use super::world::OUTSIDE_PATH;
+use crate::rig::cto;
 
 /// A contract whose engine runs what `script.toml` says; nothing but its patch decides.
 pub(crate) const CONTRACT: &str = r#"contract_version = "1"
@@ -114,9 +115,7 @@ impl Place {
 
     /// What `cto` says to standard output and standard error.
     pub(crate) fn cto(&self, args: &[&str]) -> (String, String) {
-        let beside = std::env::current_exe().unwrap().with_file_name("cto");
-        let program = if beside.exists() { beside } else { env!("CARGO_BIN_EXE_cto").into() };
-        let mut command = Command::new(program);
+        let mut command = Command::new(cto());
         command.args(args).current_dir(self.at("")).env_clear().env("PATH", OUTSIDE_PATH);
         let output = command.env("CTO_HOME", self.at("state")).env("HOME", self.at("home")).output().unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

@@ -8,7 +8,7 @@ use cto_harness::vocab::Limits;
 use cto_harness::workspace::{TreeForm, TreeMount, Upper};
 use serde::Deserialize;
 
-use super::table::Row;
+use super::table::{NOT_CLAIMED, Row};
 use super::world::{OUTSIDE_PATH, World};
 use crate::rig::{Outcome, is_root, lease, limits, policy, run};
 
@@ -32,7 +32,10 @@ pub(crate) const CLASSES: &[Class] = &[
 
 /// What works inside, because it is not claimed to be held.
 pub(crate) const LIMITS: Class =
-    Class { letter: 'L', name: "not claimed", attacks: include_str!("limits.py"), bounds: |_| {} };
+    Class { letter: 'L', name: NOT_CLAIMED, attacks: include_str!("limits.py"), bounds: |_| {} };
+
+/// What the driver says where an attack came to no end of its own.
+const NO_ANSWERS: [&str; 3] = ["broken", "no end", "no word"];
 
 /// Bounds that a small attack runs into.
 fn tight(limits: &mut Limits) {
@@ -70,11 +73,9 @@ impl Class {
         let outside = self.outside();
         let (inside, changed) = self.inside().await;
         let mut rows: Vec<Row> = outside.iter().map(|told| self.row(told, &inside)).collect();
-        if let Some(changed) = changed {
-            // Which of them it was, their answers tell; if they do not, one of them lies.
-            for row in &mut rows {
-                row.wrong(format!("the world outside is not what it was: {changed}"));
-            }
+        if let (Some(changed), Some(row)) = (changed, rows.first_mut()) {
+            // Which of the class it was, their answers tell; if they do not, one of them lies.
+            row.wrong(format!("in this class, the world outside is not what it was: {changed}"));
         }
         rows
     }
@@ -85,8 +86,10 @@ impl Class {
         let may_fail = told.control == "maybe" || (told.control == "root" && !is_root());
         row.outside = match told.word.as_str() {
             "worked" => "works".to_owned(),
-            // Not an answer of the kernel's: the attack itself is wrong.
-            broken if may_fail && !broken.contains(' ') => format!("cannot be tried here: {broken}"),
+            // Where it is none of the kernel's answers, the attack itself is wrong.
+            broken if may_fail && !NO_ANSWERS.iter().any(|no| broken.starts_with(no)) => {
+                format!("cannot be tried here: {broken}")
+            }
             other => {
                 row.wrong(format!("the control outside: {other}"));
                 other.to_owned()

@@ -2,11 +2,12 @@
 
 use std::sync::Mutex;
 
+use super::holes;
 use super::planting;
 use super::registry::{CLASSES, LIMITS};
 use super::spoofs;
 use super::survivors;
-use super::table::{MARK, Row, complaints, print};
+use super::table::{MARK, Row, complaints, elsewhere, print};
 use crate::ordinary;
 use crate::rig::is_root;
 
@@ -37,6 +38,7 @@ async fn rows() -> Vec<Row> {
     rows.extend(runs.join().unwrap());
     if asked('L') {
         rows.extend(LIMITS.rows().await);
+        rows.extend(holes::rows());
     }
     rows
 }
@@ -90,7 +92,7 @@ async fn every_attack_is_held() {
         return;
     }
     let ordinary = another.map(|thread| thread.join().unwrap()).unwrap_or_default();
-    println!("\n{}", print(&own, &ordinary, is_root()));
+    println!("\n{}\n{}", print(&own, &ordinary, is_root()), elsewhere());
     let mut wrong = complaints(&own, "the caller");
     wrong.extend(complaints(&ordinary, "an ordinary user"));
     if is_root() {

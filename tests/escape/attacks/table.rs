@@ -1,9 +1,16 @@
 //! The table: one row an attack, how it went outside and inside, and what held it.
 
+use std::fmt::Write as _;
+
 use serde::{Deserialize, Serialize};
 
 /// What begins a line that another process reads its rows from.
 pub(crate) const MARK: &str = "escape-row ";
+
+/// The class of what is not claimed to be held.
+pub(crate) const NOT_CLAIMED: &str = "not claimed";
+/// The class of what should be held and is not.
+pub(crate) const KNOWN_HOLE: &str = "known hole";
 
 /// One attack, by one user.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -35,9 +42,14 @@ impl Row {
         self.wrong.push(why);
     }
 
-    /// What is written down among what is not claimed: it is shown, and no attack that is held.
-    fn unclaimed(&self) -> bool {
-        self.class == "not claimed"
+    /// What is shown, and is none of the attacks that are held.
+    fn apart(&self) -> bool {
+        [NOT_CLAIMED, KNOWN_HOLE].contains(&self.class.as_str())
+    }
+
+    /// Whether it is no pass, and nothing that is known not to be one.
+    fn fails(&self) -> bool {
+        !self.wrong.is_empty() && self.class != KNOWN_HOLE
     }
 
     fn tried(&self) -> bool {
@@ -47,7 +59,6 @@ impl Row {
 
 /// The rows of both users side by side, and a line that counts them.
 pub(crate) fn print(own: &[Row], ordinary: &[Row], root: bool) -> String {
-    use std::fmt::Write as _;
     let mut text = String::from(
         "| id | class | attack | outside | inside, as root | inside, as an ordinary user | held by |\n\
          |---|---|---|---|---|---|---|\n",
@@ -59,7 +70,7 @@ pub(crate) fn print(own: &[Row], ordinary: &[Row], root: bool) -> String {
         let other = other(row);
         // Who can show less shows it for himself only.
         let outside = if row.tried() || !other.tried() { &row.outside } else { &other.outside };
-        let counted = !row.unclaimed();
+        let counted = !row.apart();
         untried += usize::from(counted && !row.tried() && (!other.tried() || other.id.is_empty()));
         let (as_root, as_ordinary) =
             if root { (&row.inside, &other.inside) } else { (&nobody.inside, &row.inside) };
@@ -68,28 +79,83 @@ pub(crate) fn print(own: &[Row], ordinary: &[Row], root: bool) -> String {
             .unwrap();
         match classes.last_mut().filter(|(last, _)| last == class) {
             Some((_, count)) => *count += 1,
-            None if row.unclaimed() => {}
+            None if row.apart() => {}
             None => classes.push((class, 1)),
         }
     }
     let partly = "works: not claimed";
     let partly = own.iter().chain(ordinary).filter(|row| row.inside.starts_with(partly)).count();
-    let worked = own.iter().chain(ordinary).filter(|row| !row.wrong.is_empty()).count();
+    let worked = own.iter().chain(ordinary).filter(|row| row.fails()).count();
     let counts: Vec<String> = classes.iter().map(|(class, count)| format!("{class} {count}")).collect();
-    let limits = own.iter().filter(|row| row.unclaimed()).count();
-    let all = own.len() - limits;
+    let of = |class: &str| own.iter().filter(|row| row.class == class).count();
+    let (limits, holes) = (of(NOT_CLAIMED), of(KNOWN_HOLE));
+    let all = own.len() - limits - holes;
     writeln!(
         text,
         "\n{all} attacks ({}); {worked} that are not held as they should; {partly} that one of the users can do and \
-         that is not claimed; {untried} whose control cannot be tried here. {limits} more that are not claimed.",
+         that is not claimed; {untried} whose control cannot be tried here. {limits} more that are not claimed, and {holes} known holes.",
         counts.join(", ")
     )
     .unwrap();
     text
 }
 
+/// Attacks that have a test of their own in this program: what is tried, the test, the file that it is in.
+const ELSEWHERE: &[(&str, &str, &str)] = &[
+    ("flood the output", "a_flood_is_cut_counted_and_ended", include_str!("../limits.rs")),
+    ("never end a line", "a_line_without_end_is_cut", include_str!("../limits.rs")),
+    (
+        "go on for ever, deaf to requests",
+        "wall_and_idle_time_end_a_payload_that_ignores_requests",
+        include_str!("../limits.rs"),
+    ),
+    (
+        "keep a processor busy, deaf to its signal",
+        "cpu_time_and_file_size_are_held_by_the_kernel",
+        include_str!("../limits.rs"),
+    ),
+    ("outlive a harness that is killed", "nothing_outlives_the_harness", include_str!("../processes.rs")),
+    (
+        "end everything inside",
+        "pid_one_cannot_be_killed_and_killing_all_ends_only_this",
+        include_str!("../processes.rs"),
+    ),
+    (
+        "end in the payload's place",
+        "a_child_given_to_pid_one_is_not_taken_for_the_payload",
+        include_str!("../processes.rs"),
+    ),
+    ("run a setuid program", "a_setuid_program_changes_nothing", include_str!("../kernel.rs")),
+    (
+        "change a protected file of the work tree",
+        "a_protected_file_cannot_be_changed_or_moved_away",
+        include_str!("../files.rs"),
+    ),
+    (
+        "move a folder away from under an input",
+        "a_folder_above_an_input_cannot_be_moved_away_from_it",
+        include_str!("../files.rs"),
+    ),
+    (
+        "plant a link where an input is laid",
+        "a_mount_place_behind_a_planted_link_is_refused",
+        include_str!("../files.rs"),
+    ),
+    ("use what root owns", "root_gains_nothing_over_its_own_files", include_str!("../files.rs")),
+];
+
+/// The attacks that are not in the table, with their tests.
+pub(crate) fn elsewhere() -> String {
+    let mut text = String::from("Tried by tests of their own:\n");
+    for (what, test, file) in ELSEWHERE {
+        assert!(file.contains(&format!("fn {test}(")), "there is no test `{test}`");
+        writeln!(text, "- {what}: `{test}`").unwrap();
+    }
+    text
+}
+
 /// Everything that is no pass, in words.
 pub(crate) fn complaints(rows: &[Row], who: &str) -> Vec<String> {
     let told = |row: &Row| format!("{who}: {} {}: {}", row.id, row.attack, row.wrong.join("; "));
-    rows.iter().filter(|row| !row.wrong.is_empty()).map(told).collect()
+    rows.iter().filter(|row| row.fails()).map(told).collect()
 }
