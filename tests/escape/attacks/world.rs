@@ -6,7 +6,6 @@ use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::os::unix::net::{SocketAddr as UnixAddr, UnixDatagram, UnixListener, UnixStream};
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -203,11 +202,10 @@ fn sockets(
 fn victim(top: &Path, name: &str, canary: &str, uid: RunUid, key: u32) -> (Child, Value) {
     let mut command = Command::new("/usr/bin/python3");
     command.args(["-c", include_str!("victim.py")]).arg(top).args([&key.to_string(), name]);
+    // It becomes that user by itself.
+    command.arg(uid.host_uid.to_string());
     command.env_clear().env("PATH", OUTSIDE_PATH).env("CANARY", canary);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).current_dir("/");
-    if uid.own {
-        command.uid(uid.host_uid).gid(uid.host_gid);
-    }
     let mut child = command.spawn().unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
