@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 use serde_json::Value;
 
@@ -29,9 +30,27 @@ engine = "fixture"
 script = "script.toml"
 "#;
 
-/// A place for one attack: a target, a repository of somebody else's, a home.
+/// A place for one attack: a target, two repositories of its files as a person has them (`clone`, `applied`), one of
+/// somebody else's, a home.
 pub(crate) struct Place {
     folder: tempfile::TempDir,
+}
+
+/// The one that all others are copies of.
+static FIRST: OnceLock<Place> = OnceLock::new();
+
+/// Removes it: what is static is never dropped.
+pub(crate) fn clean() {
+    if let Some(first) = FIRST.get() {
+        std::fs::remove_dir_all(first.at("")).ok();
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        // A folder that is closed to its owner could not be removed by him.
+        self.bash("chmod -R u+rwX . 2>/dev/null", &self.at(""));
+    }
 }
 
 /// What came out of a run.
@@ -44,11 +63,23 @@ pub(crate) struct Ran {
 
 impl Place {
     pub(crate) fn new() -> Self {
+        let first = FIRST.get_or_init(Self::first);
+        let place = Self { folder: tempfile::tempdir().unwrap() };
+        let copy = format!("cp -a {}/. .", first.at("").display());
+        assert!(place.bash(&copy, &place.at("")), "a place cannot be copied");
+        place
+    }
+
+    /// A new one.
+    fn first() -> Self {
         let place = Self { folder: tempfile::tempdir().unwrap() };
         let setup =
             "mkdir -p task/repo/hooks other home; echo one > task/repo/a; echo x > task/repo/hooks/keep
-            touch -d @1000000000 task/repo/a; echo secret > other/secret
-            cd other; git init -q; git add .; git commit -q -m other";
+            touch -d @1000000000 task/repo/a; echo secret > other/secret; cp -a task/repo clone
+            for repository in clone other; do
+                (cd $repository; git init -q; git add .; git commit -q -m base) || exit
+            done
+            cp -a clone applied";
         assert!(place.bash(setup, &place.at("")), "a place cannot be made");
         place
     }
@@ -77,14 +108,6 @@ impl Place {
             command.env(format!("GIT_{who}_NAME"), "a").env(format!("GIT_{who}_EMAIL"), "a@example.invalid");
         }
         command.output().unwrap().status.success()
-    }
-
-    /// A repository of the target's files, as a person has it.
-    fn clone_of_target(&self, name: &str) -> PathBuf {
-        let text =
-            format!("cp -a task/repo {name}; cd {name}; git init -q; git add .; git commit -q -m base");
-        assert!(self.bash(&text, &self.at("")), "the target cannot be cloned");
-        self.at(name)
     }
 
     /// Whether what was planted in `tree` works there.
@@ -152,7 +175,7 @@ pub(crate) fn all() -> impl Iterator<Item = Box<dyn Fn() -> Row + Send>> {
 fn row(planted: &Planted) -> Row {
     let place = Place::new();
     let mut row = Row::new("git", planted.id, planted.what, "the patch is computed from outside");
-    let clone = place.clone_of_target("clone");
+    let clone = place.at("clone");
     place.bash(&place.filled(planted.plant), &clone);
     "works".clone_into(&mut row.outside);
     if !place.shows(planted, &clone) {
@@ -194,7 +217,7 @@ fn inside(planted: &Planted, place: &Place) -> Result<String, String> {
             Ok(format!("told as a change of {path}"))
         }
         Says::Nothing if ran.verdict() == "pass" && findings.is_empty() => {
-            let applied = place.clone_of_target("applied");
+            let applied = place.at("applied");
             let apply = format!("git apply --binary {}/patch.diff", ran.bundle.display());
             if !place.bash(&apply, &applied) {
                 return Err("the patch cannot be applied".to_owned());

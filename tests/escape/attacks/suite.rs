@@ -58,6 +58,7 @@ fn side_by_side(runs: Vec<Box<dyn Fn() -> Row + Send>>) -> Vec<Row> {
             });
         }
     });
+    planting::clean();
     let mut done = done.into_inner().unwrap();
     done.sort_by_key(|(at, _)| *at);
     done.into_iter().map(|(_, row)| row).collect()
