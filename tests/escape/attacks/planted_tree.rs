@@ -217,8 +217,8 @@ pub(crate) const TREE: &[Planted] = &[
         "G59",
         "a file that is another at the end",
         Changed("a"),
-        "(setsid bash -c 'for i in {1..100}; do sleep 0.01; ln -sfn /etc/passwd a; echo x > b; mv b a; done' > /dev/null 2>&1 &) ; sleep 0.1; echo x > b; mv b a",
-        "test $(wc -c < a) != 4 && touch @MARK@",
+        "(setsid bash -c 'for i in {1..100}; do sleep 0.01; [ -e stop ] && exit; ln -sfn /etc/passwd a; echo x > b; mv b a; done' > /dev/null 2>&1 &) ; sleep 0.1; echo x > b; mv b a",
+        "test $(wc -c < a) != 4 && touch @MARK@; touch stop; sleep 0.1",
     ),
     planted(
         "G60",

@@ -1,5 +1,6 @@
 //! All attacks, by both users, and the table of them.
 
+use std::collections::BTreeSet;
 use std::sync::Mutex;
 
 use super::holes;
@@ -96,6 +97,8 @@ async fn every_attack_is_held() {
     println!("\n{}\n{}", print(&own, &ordinary, is_root()), elsewhere());
     let mut wrong = complaints(&own, "the caller");
     wrong.extend(complaints(&ordinary, "an ordinary user"));
+    let ids: BTreeSet<&str> = own.iter().map(|row| row.id.as_str()).collect();
+    wrong.extend((ids.len() != own.len()).then(|| "two attacks have one id".to_owned()));
     if is_root() {
         wrong.extend((own.len() != ordinary.len()).then(|| "the users did not try the same".to_owned()));
     }
