@@ -165,6 +165,19 @@ async fn exit_statuses_are_the_kernels() {
 }
 
 #[tokio::test]
+async fn a_child_given_to_pid_one_is_not_taken_for_the_payload() {
+    // clone(2) with CLONE_PARENT: the child is a sibling of the payload, and ends first.
+    let number = if cfg!(target_arch = "x86_64") { 56 } else { 220 };
+    let script = format!(
+        "import ctypes, os, time\nif ctypes.CDLL(None).syscall({number}, 0x8000 | 17, 0, 0, 0, 0) == 0: os._exit(0)\n\
+         time.sleep(0.2)\nprint('goes on', flush=True)\nos._exit(3)"
+    );
+    let lease = lease();
+    let seen = run(policy(lease.uid(), &["python3", "-c", &script])).await;
+    assert_eq!((seen.exit.status.as_str(), seen.out.as_str()), ("exited:3", "goes on\n"), "{seen:?}");
+}
+
+#[tokio::test]
 async fn pid_one_cannot_be_killed_and_killing_all_ends_only_this() {
     let seen = inside("kill -9 1; kill -STOP 1; kill -TERM 1; echo alive; kill -9 -1; echo never").await;
     assert!(seen.out.starts_with("alive\n"), "{seen:?}");

@@ -40,6 +40,12 @@ pub(crate) fn stub() -> StubProgram {
     StubProgram::At(if beside.exists() { beside } else { PathBuf::from(env!("CARGO_BIN_EXE_cto-stub")) })
 }
 
+/// The program beside the copied test program, else the one that cargo built.
+pub(crate) fn cto() -> PathBuf {
+    let beside = std::env::current_exe().unwrap().with_file_name("cto");
+    if beside.exists() { beside } else { PathBuf::from(env!("CARGO_BIN_EXE_cto")) }
+}
+
 pub(crate) fn limits() -> Limits {
     Limits {
         wall_seconds: 120,

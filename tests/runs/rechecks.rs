@@ -40,6 +40,8 @@ fn a_patch_too_large_to_keep_is_read_again_and_derived() {
     let bench = TestBench::new();
     // More than the most that a verifier keeps of a file.
     shell_fixture(&bench, "big", "head -c 68000000 /dev/zero | tr '\\0' a > made");
+    let contract = fs::read_to_string(bench.work().join("big/contract.toml")).unwrap();
+    bench.file("big/contract.toml", &format!("{contract}limits = {{ patch_bytes = 100000000 }}\n"));
     bench.cto(&["run", "big"]).expect(0, &["PASS"]);
     bench
         .cto(&["verify", "latest", "--repo", "big", "--replay"])

@@ -1,0 +1,12 @@
+//! Attacks by class, each shown to work outside and to fail inside, as root and as an ordinary user, and their table.
+
+mod holes;
+mod planted;
+mod planted_tree;
+mod planting;
+mod registry;
+mod spoofs;
+mod suite;
+mod survivors;
+mod table;
+mod world;
