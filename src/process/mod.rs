@@ -6,6 +6,7 @@
 
 mod census;
 mod control;
+mod copied;
 mod group;
 mod launch;
 mod lines;
@@ -17,6 +18,7 @@ mod tree;
 mod watch;
 mod watchdog;
 
+pub use copied::Copies;
 pub use group::{Bounds, Group, GroupError, Leftover, Version, remove_left_groups};
 pub use launch::{LaunchError, Launched, StubProcess, spawn_stub};
 pub use lines::LINE_MAX;

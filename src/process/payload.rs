@@ -18,6 +18,7 @@ use tokio::net::UnixStream;
 use tokio::net::unix::pipe;
 
 use super::control::{Down, Frames, frame};
+use super::copied::Copies;
 use super::group::Group;
 use super::launch::{Launched, StubProcess};
 use super::lines::LineBuffer;
@@ -45,6 +46,8 @@ pub struct PayloadParts {
     pub stdout: Option<OwnedFd>,
     /// Read end of standard error, if it is a pipe.
     pub stderr: Option<OwnedFd>,
+    /// Output that is copied to files of the caller's.
+    pub copies: Copies,
     /// Read end of what the kernel shows, if somebody was to be asked.
     pub observed: Option<OwnedFd>,
     /// The limits in force.
@@ -85,6 +88,7 @@ pub struct Payload {
     pub(super) init: AsyncFd<OwnedFd>,
     pub(super) control: Option<UnixStream>,
     pub(super) frames: Frames,
+    pub(super) copies: Copies,
     pub(super) observed: Option<pipe::Receiver>,
     pub(super) seen: Frames,
     pub(super) readers: [Option<Reader>; 2],
@@ -158,6 +162,7 @@ impl Payload {
             init,
             control: Some(control),
             frames: Frames::default(),
+            copies: parts.copies,
             observed,
             seen: Frames::default(),
             readers,

@@ -272,6 +272,9 @@ impl Payload {
             self.finish_stream(index);
         }
         self.see_the_rest();
+        if let Err(error) = self.copies.finish() {
+            self.exit.status = format!("lost:output could not be written: {error}");
+        }
         self.stdin = None;
     }
 }

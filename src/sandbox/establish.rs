@@ -15,8 +15,8 @@ use super::policy::{LISTENER_PORT, SandboxPolicy};
 use super::zygote;
 use crate::evidence::{LayerRow, SandboxSection};
 use crate::process::{
-    Down, Group, LaunchError, Launched, Payload, PayloadParts, ProcessError, Version, end_and_wait, receive,
-    send, spawn_stub,
+    Copies, Down, Group, LaunchError, Launched, Payload, PayloadParts, ProcessError, Version, end_and_wait,
+    receive, send, spawn_stub,
 };
 
 /// The stub's file name, beside the running executable.
@@ -201,6 +201,7 @@ impl Sandbox {
             stdin: ours.stdin,
             stdout: ours.stdout,
             stderr: ours.stderr,
+            copies: ours.copies,
             observed: self.observed.take(),
             limits: self.policy.limits.clone(),
             group: self.group.take(),
@@ -254,23 +255,17 @@ struct Streams {
     stdin: Option<OwnedFd>,
     stdout: Option<OwnedFd>,
     stderr: Option<OwnedFd>,
+    copies: Copies,
 }
+
+/// What fstatfs(2) says of a pipe that has no name (`PIPEFS_MAGIC` of linux/magic.h).
+const PIPEFS: rustix::fs::FsWord = 0x5049_5045;
 
 impl Streams {
     /// The payload's three ends, and the owner's.
     fn make(stdio: Stdio, policy: &SandboxPolicy) -> io::Result<([OwnedFd; 3], Self)> {
-        let own = |fd: BorrowedFd<'_>| fd.try_clone_to_owned();
         if stdio == Stdio::Inherit {
-            // Only their descriptors are taken; nothing is read or written here.
-            let three = [own(stdin().as_fd())?, own(stdout().as_fd())?, own(stderr().as_fd())?];
-            for stream in &three {
-                // A directory's descriptor reaches all of the host: `..` of it is outside.
-                let kind = FileType::from_raw_mode(rustix::fs::fstat(stream)?.st_mode);
-                if kind == FileType::Directory {
-                    return Err(io::Error::other("a standard stream is a directory"));
-                }
-            }
-            return Ok((three, Self::default()));
+            return Self::inherit(policy.uid.own);
         }
         let (out_read, out_write) = io::pipe()?;
         let (err_read, err_write) = io::pipe()?;
@@ -288,8 +283,35 @@ impl Streams {
                 pipe.map(|pipe| rustix::fs::fchown(pipe, uid, gid)).transpose()?;
             }
         }
-        let ours = Self { stdin: feed, stdout: Some(out_read.into()), stderr: Some(err_read.into()) };
+        let (stdout, stderr) = (Some(out_read.into()), Some(err_read.into()));
+        let ours = Self { stdin: feed, stdout, stderr, copies: Copies::default() };
         Ok(([input, out_write.into(), err_write.into()], ours))
+    }
+
+    /// The caller's own streams; only their descriptors are taken. Where the payload's uid is the caller's, a file comes
+    /// as a pipe, so that nothing but its bytes can be changed.
+    fn inherit(own_uid: bool) -> io::Result<([OwnedFd; 3], Self)> {
+        let own = |fd: BorrowedFd<'_>| fd.try_clone_to_owned();
+        let mut ours = Self::default();
+        let mut three = [own(stdin().as_fd())?, own(stdout().as_fd())?, own(stderr().as_fd())?];
+        for (index, stream) in three.iter_mut().enumerate() {
+            let kind = FileType::from_raw_mode(rustix::fs::fstat(&*stream)?.st_mode);
+            if kind == FileType::Directory {
+                // A directory's descriptor reaches all of the host: `..` of it is outside.
+                return Err(io::Error::other("a standard stream is a directory"));
+            }
+            let named = kind == FileType::Fifo && rustix::fs::fstatfs(&*stream)?.f_type != PIPEFS;
+            if own_uid || !(kind.is_file() || kind == FileType::BlockDevice || named) {
+                continue;
+            }
+            let file = own(stream.as_fd())?;
+            *stream = if index == 0 {
+                Copies::input(file.into())?.into()
+            } else {
+                ours.copies.output(file)?.into()
+            };
+        }
+        Ok((three, ours))
     }
 }
 

@@ -1,11 +1,11 @@
 //! Attacks by class, each shown to work outside and to fail inside, as root and as an ordinary user, and their table.
 
-mod holes;
 mod planted;
 mod planted_tree;
 mod planting;
 mod registry;
 mod spoofs;
+mod streams;
 mod suite;
 mod survivors;
 mod table;

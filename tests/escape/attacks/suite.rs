@@ -3,12 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 
-use super::holes;
 use super::planting;
 use super::registry::{CLASSES, LIMITS};
-use super::spoofs;
 use super::survivors;
 use super::table::{MARK, Row, complaints, elsewhere, print};
+use super::{spoofs, streams};
 use crate::ordinary;
 use crate::rig::is_root;
 
@@ -39,7 +38,9 @@ async fn rows() -> Vec<Row> {
     rows.extend(runs.join().unwrap());
     if asked('L') {
         rows.extend(LIMITS.rows().await);
-        rows.extend(holes::rows());
+    }
+    if asked('O') {
+        rows.extend(streams::rows());
     }
     rows
 }

@@ -9,8 +9,6 @@ pub(crate) const MARK: &str = "escape-row ";
 
 /// The class of what is not claimed to be held.
 pub(crate) const NOT_CLAIMED: &str = "not claimed";
-/// The class of what should be held and is not.
-pub(crate) const KNOWN_HOLE: &str = "known hole";
 
 /// One attack, by one user.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -44,12 +42,12 @@ impl Row {
 
     /// What is shown, and is none of the attacks that are held.
     fn apart(&self) -> bool {
-        [NOT_CLAIMED, KNOWN_HOLE].contains(&self.class.as_str())
+        self.class == NOT_CLAIMED
     }
 
-    /// Whether it is no pass, and nothing that is known not to be one.
+    /// Whether it is no pass.
     fn fails(&self) -> bool {
-        !self.wrong.is_empty() && self.class != KNOWN_HOLE
+        !self.wrong.is_empty()
     }
 
     fn tried(&self) -> bool {
@@ -88,12 +86,12 @@ pub(crate) fn print(own: &[Row], ordinary: &[Row], root: bool) -> String {
     let worked = own.iter().chain(ordinary).filter(|row| row.fails()).count();
     let counts: Vec<String> = classes.iter().map(|(class, count)| format!("{class} {count}")).collect();
     let of = |class: &str| own.iter().filter(|row| row.class == class).count();
-    let (limits, holes) = (of(NOT_CLAIMED), of(KNOWN_HOLE));
-    let all = own.len() - limits - holes;
+    let limits = of(NOT_CLAIMED);
+    let all = own.len() - limits;
     writeln!(
         text,
         "\n{all} attacks ({}); {worked} that are not held as they should; {partly} that one of the users can do and \
-         that is not claimed; {untried} whose control cannot be tried here. {limits} more that are not claimed, and {holes} known holes.",
+         that is not claimed; {untried} whose control cannot be tried here. {limits} more that are not claimed.",
         counts.join(", ")
     )
     .unwrap();
