@@ -1,6 +1,6 @@
 //! Several runs at once, and what they leave in common: one audit log, one cache, no interference.
 
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use super::bench::{TestBench, fixture};
 
@@ -26,6 +26,31 @@ fn four_runs_of_one_fixture_at_once_all_pass() {
         let needle = format!("\"act\":\"{act}\"");
         assert_eq!(audit.matches(&needle).count(), 4, "{act} in {audit}");
     }
+}
+
+#[test]
+fn a_hundred_runs_at_once_all_pass_and_leave_nothing() {
+    let bench = TestBench::new();
+    // The first lays out the base that all share.
+    bench.cto(&["run", &fixture("docs-only")]).expect(0, &["PASS"]);
+    let start = |_| {
+        let mut call = bench.call(&["run", &fixture("docs-only"), "--json"]);
+        call.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let runs: Vec<_> = (0..100).map(start).collect();
+    let pids: Vec<u32> = runs.iter().map(std::process::Child::id).collect();
+    for run in runs {
+        let output = run.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    assert!(bench.leftovers().is_empty(), "{:?}", bench.leftovers());
+    let names = Command::new("find").args(["/sys/fs/cgroup", "-name", "cto-*"]).output().unwrap();
+    let names = String::from_utf8_lossy(&names.stdout).into_owned();
+    for pid in pids {
+        assert!(!names.contains(&format!("-{pid}-")), "the group of {pid} is left: {names}");
+    }
+    let listed = bench.cto(&["runs", "--json"]);
+    assert_eq!(listed.out.matches("\"state\":\"pass\"").count(), 101, "{}", listed.out);
 }
 
 #[test]
