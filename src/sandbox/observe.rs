@@ -85,7 +85,9 @@ pub(super) struct Observer {
     /// `None` when nobody listens any more.
     told: Option<PipeWriter>,
     tasks: HashMap<Pid, Task>,
-    /// Tasks that were met before their maker's event.
+    /// Tasks that stand at their beginning, whose maker's event has not come yet.
+    early: HashSet<Pid>,
+    /// Tasks that were entered without their maker's event.
     met: HashSet<Pid>,
     processes: u64,
     executed: u64,
@@ -99,6 +101,7 @@ impl Observer {
             init,
             told: Some(told),
             tasks: HashMap::new(),
+            early: HashSet::new(),
             met: HashSet::new(),
             processes: 0,
             executed: 0,
@@ -164,17 +167,31 @@ impl Observer {
         {
             self.tell(&Seen::Ended { process: task.process, status: ended, at: Timestamp::now() });
         }
+        // It may have been the maker of one that still waits, killed before it could have its event.
+        for waiting in std::mem::take(&mut self.early) {
+            self.meet(waiting);
+            // One that is gone meanwhile says so itself.
+            trace::resume(waiting, 0).ok();
+        }
         pid == self.init
     }
 
     fn stopped(&mut self, pid: Pid, signal: libc::c_int, event: libc::c_int) -> io::Result<()> {
         if pid != self.init && !self.tasks.contains_key(&pid) {
+            if event == libc::PTRACE_EVENT_STOP && signal == libc::SIGTRAP {
+                // It stands at its beginning until the event of its maker says whose it is.
+                self.early.insert(pid);
+                return Ok(());
+            }
             self.meet(pid);
         }
         match event {
             libc::PTRACE_EVENT_FORK | libc::PTRACE_EVENT_VFORK | libc::PTRACE_EVENT_CLONE => {
                 let child = Pid::from_raw(trace::event_message(pid)?);
                 self.born(child, pid, event == libc::PTRACE_EVENT_CLONE);
+                if self.early.remove(&child) {
+                    trace::resume(child, 0)?;
+                }
                 if pid == self.init {
                     // It makes nothing but the payload; what is its child is traced by now.
                     return trace::detach(pid);
@@ -182,8 +199,13 @@ impl Observer {
                 trace::resume(pid, 0)
             }
             libc::PTRACE_EVENT_EXEC => {
-                self.executed(pid);
-                trace::resume(pid, 0)
+                let seen = self.executed(pid);
+                let resumed = trace::resume(pid, 0);
+                // While it goes on. What the owner has not taken yet, the tree is at most one event beyond.
+                if let Some(seen) = seen {
+                    self.tell(&seen);
+                }
+                resumed
             }
             // A task that begins, or a process that stops as a whole: job control stays what it is.
             libc::PTRACE_EVENT_STOP if signal == libc::SIGTRAP => trace::resume(pid, 0),
@@ -227,14 +249,14 @@ impl Observer {
 
     /// `pid` stands before the first instruction of a new program. All other threads of its process are gone, and the
     /// one that asked has become the leader.
-    fn executed(&mut self, pid: Pid) {
+    fn executed(&mut self, pid: Pid) -> Option<Seen> {
         self.tasks.retain(|tid, task| *tid == pid || task.leader != pid);
         self.executed += 1;
         let told = self.executed <= TOLD_MAX;
-        let Some(task) = self.tasks.get_mut(&pid) else { return };
+        let task = self.tasks.get_mut(&pid)?;
         task.told |= told;
         if !told {
-            return;
+            return None;
         }
         let (process, parent) = (task.process, task.parent);
         let (argv, cut) = arguments(pid);
@@ -244,8 +266,7 @@ impl Observer {
         };
         let (program, cwd) = (link("exe").unwrap_or_default(), link("cwd").unwrap_or_default());
         let at = Timestamp::now();
-        let seen = Executed { process, parent, pid: pid.as_raw(), program, argv, cut, cwd, at };
-        self.tell(&Seen::Executed(seen));
+        Some(Seen::Executed(Executed { process, parent, pid: pid.as_raw(), program, argv, cut, cwd, at }))
     }
 
     /// Blocks while the owner does not read: what it has not taken yet, the tree has not gone beyond.
@@ -261,11 +282,12 @@ impl Observer {
 
 /// The arguments in the process's memory, where the kernel put them.
 fn arguments(pid: Pid) -> (Vec<String>, bool) {
-    let mut bytes = Vec::new();
-    let read = File::open(format!("/proc/{pid}/cmdline"))
-        .and_then(|file| file.take(ARGUMENT_BYTES_MAX as u64 + 1).read_to_end(&mut bytes));
-    let cut = read.is_err() || bytes.len() > ARGUMENT_BYTES_MAX;
-    bytes.truncate(ARGUMENT_BYTES_MAX);
+    let mut bytes = vec![0; ARGUMENT_BYTES_MAX + 1];
+    // One read gives all that there is room for.
+    let read = File::open(format!("/proc/{pid}/cmdline")).and_then(|mut file| file.read(&mut bytes));
+    let length = read.as_ref().map_or(0, |length| *length);
+    let cut = read.is_err() || length > ARGUMENT_BYTES_MAX;
+    bytes.truncate(length.min(ARGUMENT_BYTES_MAX));
     let whole = bytes.strip_suffix(b"\0").unwrap_or(&bytes);
     if whole.is_empty() && bytes.is_empty() {
         return (Vec::new(), cut);
