@@ -22,6 +22,7 @@ use super::order::{Answer, Order, Refusal, refused};
 use super::policy::SandboxPolicy;
 use super::sources::{Sources, System};
 use super::sys::{self, Made};
+use super::zygote::Wanted;
 use crate::process::{receive, send};
 use crate::workspace::RunUid;
 
@@ -47,7 +48,7 @@ pub fn main() -> std::process::ExitCode {
         return std::process::ExitCode::FAILURE;
     }
     let control = std::io::stdin().as_fd().try_clone_to_owned().map(UnixStream::from);
-    if control.is_ok_and(|control| serve(&control)) {
+    if control.is_ok_and(|control| serve(&control, Wanted::Now)) {
         std::process::ExitCode::SUCCESS
     } else {
         std::process::ExitCode::FAILURE
@@ -56,9 +57,12 @@ pub fn main() -> std::process::ExitCode {
 
 /// Takes one order and carries it out; whether that went well. The process holds `control` and its standard streams,
 /// and no other descriptor.
-pub(super) fn serve(control: &UnixStream) -> bool {
+pub(super) fn serve(control: &UnixStream, wanted: Wanted) -> bool {
     // What needs no policy is done while the harness still finds out which one it will be.
     let early = Uid::effective().is_root().then(Early::make);
+    if wanted == Wanted::Later {
+        Order::rehearse();
+    }
     let done = match receive::<Order>(control) {
         Ok(Some((Order::Establish { parent, policy, clone_into }, mut fds))) => {
             let told = (policy.observed && !fds.is_empty()).then(|| PipeWriter::from(fds.remove(0)));

@@ -15,6 +15,8 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use nix::sys::signal::Signal;
 use nix::unistd::getppid;
 
+use serde::{Deserialize, Serialize};
+
 use super::calls;
 use super::stub;
 use super::sys;
@@ -50,15 +52,25 @@ pub fn prepare() -> io::Result<()> {
     // Nobody waits for it: it ends after this process, and init reaps it.
     drop(theirs);
     // One that is gone already is found gone by whoever needs it; the program `cto-stub` does not take its place.
-    let ready = ask(&ours).ok();
+    let ready = ask(&ours, Wanted::Now).ok();
     let ends = Mutex::new(Ends { channel: ours, ready });
     PREPARED.set(Zygote { ends }).map_err(|_| io::ErrorKind::AlreadyExists.into())
 }
 
+/// When a stub will be wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Wanted {
+    /// At once.
+    Now,
+    /// Some time: there is time to get ready.
+    Later,
+}
+
 /// Asks for a stub; the value is the harness's end of its control channel.
-fn ask(channel: &UnixStream) -> io::Result<UnixStream> {
+fn ask(channel: &UnixStream, when: Wanted) -> io::Result<UnixStream> {
     let (control, theirs) = UnixStream::pair()?;
-    send(channel, &(), &[theirs.as_fd()])?;
+    send(channel, &when, &[theirs.as_fd()])?;
     Ok(control)
 }
 
@@ -74,7 +86,7 @@ pub fn expect_another() {
     let mut ends = zygote.ends.lock().unwrap_or_else(PoisonError::into_inner);
     if ends.ready.is_none() {
         // A zygote that is gone is found gone by whoever needs it.
-        ends.ready = ask(&ends.channel).ok();
+        ends.ready = ask(&ends.channel, Wanted::Later).ok();
     }
 }
 
@@ -84,7 +96,7 @@ impl Zygote {
         let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
         let control = match ends.ready.take() {
             Some(ready) => Ok(ready),
-            None => ask(&ends.channel),
+            None => ask(&ends.channel, Wanted::Now),
         };
         let control = control.map_err(LaunchError::Zygote)?;
         let answer = receive::<Option<u32>>(&ends.channel).map_err(LaunchError::Zygote)?;
@@ -139,10 +151,10 @@ fn forget_the_call() -> io::Result<()> {
 /// went well.
 fn live(channel: UnixStream) -> bool {
     loop {
-        let control: UnixStream = match receive::<()>(&channel) {
+        let (wanted, control): (_, UnixStream) = match receive::<Wanted>(&channel) {
             Ok(None) => return true,
-            Ok(Some(((), fds))) => match fds.into_iter().next() {
-                Some(control) => control.into(),
+            Ok(Some((wanted, fds))) => match fds.into_iter().next() {
+                Some(control) => (wanted, control.into()),
                 None => return false,
             },
             Err(_) => return false,
@@ -150,7 +162,7 @@ fn live(channel: UnixStream) -> bool {
         match sys::fork_sibling() {
             Ok(None) => {
                 drop(channel);
-                return stub::serve(&control);
+                return stub::serve(&control, wanted);
             }
             made => {
                 drop(control);
