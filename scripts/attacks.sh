@@ -2,7 +2,7 @@
 # The table of attacks: each tried outside, then inside, as root (when run so) and as an ordinary user. Fails if one works.
 # ESCAPE_CLASS=WN tries only the classes W and N. Needs python3 and git.
 # --peers: what can be tried in one call, in other sandboxes, into docs/attacks.json, and its picture. As root; needs
-#          bwrap and scripts/install-codex.sh, and a clone that an ordinary user can reach. ESCAPE_WORDS=1 shows every answer.
+#          bwrap and scripts/install-codex.sh, and a clone that an ordinary user can reach.
 # --picture: docs/attacks.svg from docs/attacks.json, and from nothing else.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde::Deserialize;
 
-use super::picture::{Count, DATA, Measured, Peer, at};
+use super::picture::{Count, DATA, Ids, Measured, Peer, at};
 use super::registry::{CLASSES, Class, NO_ANSWERS};
 use super::world::{OUTSIDE_PATH, World};
 use crate::ordinary;
@@ -76,10 +76,8 @@ fn call(peer: &(&str, &str, &str), class: &Class, world: &World, home: &Path) ->
     command.args(&words[1..]).args(["/usr/bin/python3", "-c", &class.text(), "peer", &world.told(false)]);
     command.env_clear().env("PATH", OUTSIDE_PATH).env("CANARY", world.canary());
     for name in ["HOME", "CODEX_HOME", "CTO_HOME"] {
-        command.env(name, home.join("home"));
+        command.env(name, home);
     }
-    // What a sandbox leaves among temporary files goes with it.
-    command.env("TMPDIR", home.join("tmp"));
     command.current_dir(world.at("tree"));
     command
 }
@@ -108,9 +106,6 @@ fn answers(peer: &(&str, &str, &str), class: &Class) -> Answers {
     let lease = lease();
     let world = World::new(lease.uid());
     let home = tempfile::tempdir().unwrap();
-    for name in ["home", "tmp"] {
-        std::fs::create_dir(home.path().join(name)).unwrap();
-    }
     let output = call(peer, class, &world, home.path()).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     let answers: Answers = text
@@ -142,7 +137,8 @@ fn counted(peer: &(&str, &str, &str), control: &[Answers], seen: &[Answers]) -> 
         call: (*shown).to_owned(),
         added_for_resources: (*bounds).to_owned(),
         classes: Vec::new(),
-        worked: Vec::new(),
+        worked: Ids::default(),
+        held: BTreeMap::new(),
         unclear: BTreeMap::new(),
     };
     for ((class, control), seen) in CLASSES.iter().zip(control).zip(seen) {
@@ -152,10 +148,12 @@ fn counted(peer: &(&str, &str, &str), control: &[Answers], seen: &[Answers]) -> 
             count.tried += 1;
             if word == "worked" {
                 count.worked += 1;
-                counted.worked.push(id.clone());
+                counted.worked.add(id);
             } else if unclear(word) {
                 count.unclear += 1;
-                counted.unclear.insert(id.clone(), word.to_owned());
+                counted.unclear.entry(word.to_owned()).or_default().add(id);
+            } else {
+                counted.held.entry(word.to_owned()).or_default().add(id);
             }
         }
         counted.classes.push(count);
@@ -165,7 +163,11 @@ fn counted(peer: &(&str, &str, &str), control: &[Answers], seen: &[Answers]) -> 
 
 /// Whether an attack is tried: outside, it works.
 fn works(id: &str, word: &str) -> bool {
-    word == "worked" && LEFT_OUT.iter().all(|(left, _)| *left != id)
+    word == "worked" && !left_out(id)
+}
+
+fn left_out(id: &str) -> bool {
+    LEFT_OUT.iter().any(|(left, _)| *left == id)
 }
 
 /// The kernel's version, and the machine's kind.
@@ -179,16 +181,9 @@ fn measured() -> Measured {
         PEERS.iter().map(|peer| CLASSES.iter().map(|class| answers(peer, class)).collect()).collect();
     let control = &seen[0];
     let all = control.iter().flatten();
-    let not_here: BTreeMap<String, String> = all
-        .filter(|(id, word)| *word != "worked" && !LEFT_OUT.iter().any(|(left, _)| left == id))
-        .map(|(id, word)| (id.clone(), word.clone()))
-        .collect();
-    if std::env::var_os("ESCAPE_WORDS").is_some() {
-        for (id, word) in control.iter().flatten() {
-            let words =
-                seen.iter().map(|peer| peer.iter().find_map(|class| class.get(id)).map_or("-", |word| word));
-            println!("{id} {word}: {}", words.collect::<Vec<_>>().join(" | "));
-        }
+    let mut not_here = BTreeMap::<String, Ids>::new();
+    for (id, word) in all.filter(|(id, word)| *word != "worked" && !left_out(id)) {
+        not_here.entry(word.clone()).or_default().add(id);
     }
     Measured {
         date: first_line(Command::new("date").args(["-u", "+%F"])),
@@ -209,14 +204,10 @@ fn by_another() -> Measured {
     let mut copy = ordinary::copy();
     copy.args(["--exact", "attacks::peers::the_peers_are_measured", "--ignored", "--nocapture"]);
     copy.env(CODEX, codex()).env("TMPDIR", folder.path());
-    if let Some(words) = std::env::var_os("ESCAPE_WORDS") {
-        copy.env("ESCAPE_WORDS", words);
-    }
     let output = copy.output();
     let text = String::from_utf8_lossy(&output.stdout);
     let errors = String::from_utf8_lossy(&output.stderr);
-    println!("{text}");
-    assert!(output.status.success(), "as an ordinary user (who must reach this folder):\n{errors}");
+    assert!(output.status.success(), "as an ordinary user (who must reach this folder):\n{text}\n{errors}");
     let told = text.lines().find_map(|line| line.split_once(MARK)).expect("it tells").1;
     serde_json::from_str(told).unwrap()
 }
