@@ -1,17 +1,19 @@
 """Tries the attacks of one class, each in a process of its own, and tells how each ended, a line of JSON each.
 
-The same text runs outside (positive control) and inside. A class of attacks and a call of `main` follow it. An attack
+The same text runs outside (positive control) and inside, and in other sandboxes, where it does as outside. A class of attacks and a call of `main` follow it. An attack
 that comes to its end has worked; what held it is an error of the kernel, by name, or what it tells by `held`.
 """
 
 import array, ctypes, errno, fcntl, json, mmap, os, resource, select, signal, socket, stat, struct, sys, time
 
-INSIDE = sys.argv[1] == "inside"
+INSIDE, PEER = sys.argv[1] == "inside", sys.argv[1] == "peer"
 WORLD = json.loads(sys.argv[2])
 HOST, RO, RW, TREE = WORLD["host"], WORLD["ro"], WORLD["rw"], WORLD["tree"]
 VICTIM, CANARY = WORLD["victim"], WORLD["canary"]
+# Whether the first process is a sandbox's own: where it is the host's, it is left alone.
+APART = INSIDE or PEER and os.readlink("/proc/self/ns/pid") != WORLD["pids"]
 # The process above: inside it is the sandbox's own, outside the victim stands in its place.
-ONE = 1 if INSIDE else VICTIM
+ONE = 1 if APART else VICTIM
 SECONDS = 5
 
 libc = ctypes.CDLL(None, use_errno=True)

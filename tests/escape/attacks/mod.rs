@@ -1,5 +1,7 @@
 //! Attacks by class, each shown to work outside and to fail inside, as root and as an ordinary user, and their table.
 
+mod peers;
+mod picture;
 mod planted;
 mod planted_tree;
 mod planting;

@@ -3,7 +3,7 @@
 
 def one():
     """A process above that may be ended: inside the sandbox's own, outside a child."""
-    if INSIDE:
+    if APART:
         return 1
     pid = os.fork()
     if pid == 0:

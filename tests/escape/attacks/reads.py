@@ -8,7 +8,7 @@ def _():
 
 @attack("R02", "list a folder of the host", "root", "ENOENT")
 def _():
-    os.listdir(HOST)
+    os.listdir(HOST + "/home")
 
 
 @attack("R03", "read a key in somebody's home", "root", "ENOENT")
@@ -104,7 +104,8 @@ def _():
 
 @attack("R19", "read the memory of the process above", "undumpable", "EACCES", control="maybe")
 def _():
-    os.pread(os.open("/proc/%d/mem" % ONE, os.O_RDONLY), 100, WORLD["address"])
+    memory = os.open("/proc/%d/mem" % ONE, os.O_RDONLY)
+    os.pread(memory, 100, int(slurp("/proc/%d/maps" % ONE).split(b"-")[0], 16))
 
 
 @attack("R20", "read where the process above has its memory", "undumpable", "EACCES")

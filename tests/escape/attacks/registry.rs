@@ -35,7 +35,7 @@ pub(crate) const LIMITS: Class =
     Class { letter: 'L', name: NOT_CLAIMED, attacks: include_str!("limits.py"), bounds: |_| {} };
 
 /// What the driver says where an attack came to no end of its own.
-const NO_ANSWERS: [&str; 3] = ["broken", "no end", "no word"];
+pub(crate) const NO_ANSWERS: [&str; 3] = ["broken", "no end", "no word"];
 
 /// Bounds that a small attack runs into.
 fn tight(limits: &mut Limits) {
@@ -64,7 +64,8 @@ struct Answer {
 }
 
 impl Class {
-    fn text(&self) -> String {
+    /// What tries them.
+    pub(crate) fn text(&self) -> String {
         [include_str!("driver.py"), self.attacks, "\n\nmain()\n"].join("\n")
     }
 

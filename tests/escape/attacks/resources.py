@@ -1,6 +1,6 @@
 # X: resources. Inside the bounds are small; outside a folder of the test's own takes as much.
 
-SCRATCH = "/tmp" if INSIDE else HOST + "/open"
+SCRATCH = "/tmp" if APART else HOST + "/open"
 INFINITE = 2**64 - 1
 
 

@@ -96,6 +96,7 @@ impl World {
         let mut told = json!({
             "host": self.folder.path(), "ro": ro, "rw": rw, "tree": tree, "victim": self.victim.id(),
             "canary": self.canary, "own": self.own, "name": self.name, "udp": self.sockets.udp, "awaited": self.sockets.awaited,
+            "pids": std::fs::read_link("/proc/self/ns/pid").unwrap(),
             "tcp": port(&self.sockets.tcp), "tcp6": self.sockets.tcp6.as_ref().map(port),
         });
         for (name, value) in self.told.as_object().unwrap() {
