@@ -4,6 +4,7 @@
 //! the exit comes last and only when the whole tree is dead. Limits of time and output are held here, on the
 //! harness's side, where nothing inside can reach them. What the tree may touch is `sandbox`'s concern.
 
+mod background;
 mod census;
 mod control;
 mod copied;
@@ -18,6 +19,7 @@ mod tree;
 mod watch;
 mod watchdog;
 
+pub use background::in_background;
 pub use copied::Copies;
 pub use group::{Bounds, Group, GroupError, Leftover, Version, remove_left_groups};
 pub use launch::{LaunchError, Launched, StubProcess, spawn_stub};

@@ -21,6 +21,7 @@ use crate::eligibility::{
 };
 use crate::home::{Accounts, Config, Home, RegisteredCriticality, RegisteredOwnership, Registry};
 use crate::inspection::secrets::Scanner;
+use crate::process;
 use crate::sandbox::{self, ProbeError};
 use crate::store::{Store, StoreError};
 use crate::verification::{Described, Provisions, SearchPlaces};
@@ -131,7 +132,7 @@ impl Probing {
     pub(super) fn begin(home: &Home) -> Self {
         let home = home.clone();
         let probing = std::thread::spawn(move || sandbox::probe(&home));
-        std::thread::spawn(Scanner::warm_up);
+        process::in_background(Scanner::warm_up);
         Self(Some(probing))
     }
 
