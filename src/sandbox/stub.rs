@@ -118,7 +118,9 @@ fn establish(
         return Err(Refusal::new("control", "the harness is gone"));
     }
     // Ctrl-C on a terminal is for the harness, which ends the sandbox in order.
-    nix::unistd::setsid().map_err(refused("control", "setsid"))?;
+    if nix::unistd::getsid(None) != Ok(nix::unistd::getpid()) {
+        nix::unistd::setsid().map_err(refused("control", "setsid"))?;
+    }
     // Best effort: where it is refused, the sandbox is picked as any other process.
     std::fs::write("/proc/self/oom_score_adj", OOM_SCORE).ok();
     if policy.uid.own {

@@ -2,9 +2,9 @@
 //!
 //! Executing a program costs a dynamic link; a fork of a small, young process does not. Guarantees: it is
 //! single-threaded, holds no descriptor but its channel, and nothing of the caller's environment and arguments is
-//! left in its memory; stubs are children of the harness, as if it had started them itself; it ends with the
-//! harness. Does not: know any policy, or outlive an error: one that cannot make itself clean is gone, and then
-//! there are no sandboxes.
+//! left in its memory; stubs are children of the harness, as if it had started them itself (the first one it does make
+//! itself, which then comes clean in the same way); it ends with the harness. Does not: know any policy, or outlive an
+//! error: one that cannot make itself clean is gone, and then there are no sandboxes.
 
 use std::fs::OpenOptions;
 use std::io;
@@ -35,14 +35,31 @@ pub(super) struct Zygote {
 #[derive(Debug)]
 struct Ends {
     channel: UnixStream,
-    /// Of a stub that was asked for before anybody needed it: its pid is the next answer on the channel.
-    ready: Option<UnixStream>,
+    /// A stub that was made before anybody needed it.
+    ready: Option<Ready>,
+}
+
+#[derive(Debug)]
+struct Ready {
+    control: UnixStream,
+    /// Of the first stub; that of another one is the next answer on the channel.
+    pid: Option<u32>,
 }
 
 /// Makes the zygote. Call it first in `main`: it must be the only thread, and what was read before is copied.
 /// Without it (in a program that links this library), each stub is a program that is executed.
 pub fn prepare() -> io::Result<()> {
     let parent = nix::unistd::getpid();
+    // The first stub does not wait for the zygote.
+    let (control, theirs) = UnixStream::pair()?;
+    let Some(first) = sys::fork()? else {
+        drop(control);
+        let clean = come_clean(theirs).ok().filter(|_| getppid() == parent);
+        let served = clean.is_some_and(|control| stub::serve(&control, Wanted::Now));
+        std::process::exit(i32::from(!served))
+    };
+    drop(theirs);
+    let ready = Some(Ready { control, pid: u32::try_from(first.as_raw()).ok() });
     let (ours, theirs) = UnixStream::pair()?;
     if sys::fork()?.is_none() {
         drop(ours);
@@ -51,8 +68,6 @@ pub fn prepare() -> io::Result<()> {
     }
     // Nobody waits for it: it ends after this process, and init reaps it.
     drop(theirs);
-    // One that is gone already is found gone by whoever needs it; the program `cto-stub` does not take its place.
-    let ready = ask(&ours, Wanted::Now).ok();
     let ends = Mutex::new(Ends { channel: ours, ready });
     PREPARED.set(Zygote { ends }).map_err(|_| io::ErrorKind::AlreadyExists.into())
 }
@@ -86,7 +101,8 @@ pub fn expect_another() {
     let mut ends = zygote.ends.lock().unwrap_or_else(PoisonError::into_inner);
     if ends.ready.is_none() {
         // A zygote that is gone is found gone by whoever needs it.
-        ends.ready = ask(&ends.channel, Wanted::Later).ok();
+        let control = ask(&ends.channel, Wanted::Later).ok();
+        ends.ready = control.map(|control| Ready { control, pid: None });
     }
 }
 
@@ -94,15 +110,16 @@ impl Zygote {
     /// A new stub, waiting for its order.
     pub(super) fn fork_stub(&self) -> Result<Launched, LaunchError> {
         let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
-        let control = match ends.ready.take() {
-            Some(ready) => Ok(ready),
-            None => ask(&ends.channel, Wanted::Now),
+        let (control, known) = match ends.ready.take() {
+            Some(Ready { control, pid }) => (control, pid),
+            None => (ask(&ends.channel, Wanted::Now).map_err(LaunchError::Zygote)?, None),
         };
-        let control = control.map_err(LaunchError::Zygote)?;
-        let answer = receive::<Option<u32>>(&ends.channel).map_err(LaunchError::Zygote)?;
-        let pid = answer.and_then(|(pid, _)| pid).ok_or_else(|| {
-            LaunchError::Zygote(io::Error::other("the process that makes them is gone, or could not"))
-        })?;
+        let told = || -> io::Result<u32> {
+            let answer = receive::<Option<u32>>(&ends.channel)?;
+            let gone = || io::Error::other("the process that makes them is gone, or could not");
+            answer.and_then(|(pid, _)| pid).ok_or_else(gone)
+        };
+        let pid = known.map_or_else(told, Ok).map_err(LaunchError::Zygote)?;
         let stub = StubProcess::of(pid).map_err(LaunchError::Zygote)?;
         Ok(Launched { stub, control })
     }
