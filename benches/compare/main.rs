@@ -19,6 +19,7 @@
 
 mod bundle;
 mod document;
+mod hundred;
 mod observation;
 mod place;
 mod rounds;
@@ -33,12 +34,13 @@ use rows::Row;
 /// A name and what measures its rows.
 type Measurement = (&'static str, fn(&Place) -> Vec<Row>);
 
-const MEASUREMENTS: [Measurement; 6] = [
+const MEASUREMENTS: [Measurement; 7] = [
     ("sandbox", rows::sandbox),
     ("warm", warm::warm),
     ("observation", observation::observation),
     ("verify", rows::verify),
     ("run-1k", |place| rows::run(place, 1_000, 9)),
+    ("hundred", hundred::hundred),
     ("run-50k", |place| rows::run(place, 50_000, 3)),
 ];
 

@@ -117,7 +117,7 @@ fn by_hand(place: &Place, script: &Path, repository: &Path) {
     assert!(must(&mut command).stdout.is_empty(), "the script's diff is not empty");
 }
 
-fn contract(target: &str, mode: &str) -> String {
+pub(crate) fn contract(target: &str, mode: &str) -> String {
     let (risk, paths, clean_start) =
         if mode == "none" { ("SAFE", "[]", false) } else { ("RESTRICTED", r#"["**"]"#, true) };
     format!(
