@@ -227,6 +227,21 @@ fn programs(report: &Report, page: &mut Page) {
     if more > 0 {
         page.line(&format!("- … and {more} more, see `report.json` and the events"));
     }
+    tried("Refused system calls", &section.refused_calls, page);
+    tried("Asked for outside, without a route", &section.sought, page);
+}
+
+/// What was refused and asked for, each with how often.
+fn tried(what: &str, counts: &BTreeMap<String, u64>, page: &mut Page) {
+    let mut all: Vec<String> =
+        counts.iter().take(SHOWN).map(|(name, count)| format!("{} ({count})", escaped(name))).collect();
+    if counts.len() > SHOWN {
+        all.push(format!("and {} more", counts.len() - SHOWN));
+    }
+    if !all.is_empty() {
+        page.line("");
+        page.line(&format!("{what}: {}.", all.join(", ")));
+    }
 }
 
 fn counted_long(count: u64, what: &str) -> String {

@@ -22,6 +22,7 @@ const AT_LISTENER_AND_OUTSIDE: &str = "at the listener, in connect and sendto";
 const IN_REPOSITORY: &str = "in the engine's throw-away repository only";
 const AT_THE_END: &str = "in what was still alive when the engine ended";
 const EXECUTED: &str = "in what the kernel executed";
+const PARTLY: &str = "in the part that was seen of what the kernel executed";
 
 /// Characters of a command line that is an attempt.
 const TEXT_MAX: usize = 400;
@@ -31,9 +32,11 @@ const ATTEMPTS_KEPT: usize = 20;
 /// What was seen besides the patch. `None` means that nobody could look, which is not the same as "nothing".
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ActionObservations {
-    /// What the kernel executed; only where the whole tree was seen to its end.
+    /// What the kernel executed, as far as it was seen. An attempt counts wherever it was seen.
     pub executed: Option<Vec<Program>>,
-    /// Addresses outside that were asked for, with how often; only where all were seen.
+    /// Whether that, and what was asked for outside, is everything: only then, nothing found means something.
+    pub all_seen: bool,
+    /// Addresses outside that were asked for, with how often.
     pub sought: Option<BTreeMap<String, u64>>,
     /// Forbidden actions that the patch shows, from [`super::inspect_patch`].
     pub in_patch: Vec<(ActionId, String)>,
@@ -76,7 +79,8 @@ fn row(id: &ActionId, observed: &ActionObservations) -> ActionRow {
     };
     // Where it was looked; a place where nobody could look is not named.
     let places = [
-        executed.as_ref().map(|_| EXECUTED),
+        executed.as_ref().filter(|_| observed.all_seen).map(|_| EXECUTED),
+        executed.as_ref().filter(|found| !observed.all_seen && !found.is_empty()).map(|_| PARTLY),
         patch.then_some(IN_PATCH),
         seen.as_ref().map(|_| place(id.as_str(), observed)),
     ];
@@ -122,7 +126,7 @@ fn executed(id: &ActionId, observed: &ActionObservations) -> Option<Vec<String>>
 /// Where [`seen`] looks for attempts of a named action.
 fn place(id: &str, observed: &ActionObservations) -> &'static str {
     match id {
-        "network.egress" if observed.sought.is_some() => AT_LISTENER_AND_OUTSIDE,
+        "network.egress" if observed.sought.is_some() && observed.all_seen => AT_LISTENER_AND_OUTSIDE,
         "git.push" | "network.egress" => AT_LISTENER,
         "process.daemonize" => AT_THE_END,
         _ => IN_REPOSITORY,
@@ -191,6 +195,26 @@ mod tests {
         let results: Vec<_> = rows.iter().map(|row| row.result).collect();
         assert_eq!(results, [ActionResult::Attempted, ActionResult::Attempted, ActionResult::NotObservable]);
         assert_eq!(attempts(&rows).count(), 3);
+    }
+
+    #[test]
+    fn an_attempt_counts_although_not_everything_was_seen() {
+        let at = crate::vocab::Timestamp::now();
+        let argv = ["git", "push"].map(str::to_owned).to_vec();
+        let (program, cwd) = ("/usr/bin/git".to_owned(), "/".to_owned());
+        let executed =
+            crate::process::Executed { process: 1, parent: 0, pid: 1, program, argv, cut: false, cwd, at };
+        let seen = |all_seen| ActionObservations {
+            executed: Some(vec![Program { executed: executed.clone(), status: None, ended: None }]),
+            all_seen,
+            ..ActionObservations::default()
+        };
+        for all_seen in [true, false] {
+            let rows = actions(&forbidding(&["command:git push*", "git.push", "deploy"]), &seen(all_seen));
+            let results: Vec<_> = rows.iter().map(|row| row.result).collect();
+            let nothing = if all_seen { ActionResult::NoneSeen } else { ActionResult::NotObservable };
+            assert_eq!(results, [ActionResult::Attempted, ActionResult::Attempted, nothing]);
+        }
     }
 
     #[test]

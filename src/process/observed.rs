@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::vocab::Timestamp;
 
 /// Most bytes of arguments that are told of one program.
-pub const ARGUMENT_BYTES_MAX: usize = 8 * 1024;
+pub const ARGUMENT_BYTES_MAX: usize = 16 * 1024;
 /// Most programs that are told one by one; all are counted.
 pub const TOLD_MAX: u64 = 20_000;
 

@@ -16,6 +16,9 @@ pub const ROWS_MAX: usize = 500;
 /// Characters of one text in a row.
 pub const ROW_TEXT_MAX: usize = 400;
 
+/// Bytes of arguments that are kept of all programs, so that a payload cannot grow the harness by executing.
+const KEPT_MAX: usize = 32 << 20;
+
 /// What was seen of one payload.
 #[derive(Debug, Clone, Default)]
 pub struct ProcessTree {
@@ -23,6 +26,10 @@ pub struct ProcessTree {
     /// Programs and processes by the observer's own count; `None` until its last word.
     sum: Option<(u64, u64)>,
     told: u64,
+    /// Bytes of arguments that are kept.
+    kept: usize,
+    /// Whether a program, or a part of its arguments, was not kept.
+    partly: bool,
     refused: BTreeMap<String, u64>,
     sought: BTreeMap<String, u64>,
 }
@@ -77,7 +84,11 @@ impl ProcessTree {
             "at": executed.at,
         });
         self.end(executed.process, "replaced", executed.at);
-        if (self.programs.len() as u64) < TOLD_MAX {
+        self.partly |= executed.cut;
+        self.kept += executed.argv.iter().map(|word| word.len() + 1).sum::<usize>();
+        if self.kept > KEPT_MAX || (self.programs.len() as u64) >= TOLD_MAX {
+            self.partly = true;
+        } else {
             self.programs.push(Program { executed, status: None, ended: None });
         }
         data
@@ -119,6 +130,12 @@ impl ProcessTree {
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.sum.is_some_and(|(executed, _)| executed == self.told)
+    }
+
+    /// Whether every program was seen with all of its arguments: only then, nothing found means that nothing was there.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.is_complete() && !self.partly
     }
 
     /// For the report.
@@ -201,6 +218,24 @@ mod tests {
         assert_eq!(less.section().left_out, 1);
         tree.take(sum(1), "engine");
         assert!(tree.is_complete());
+    }
+
+    #[test]
+    fn arguments_that_were_cut_are_not_all_that_was_seen() {
+        let mut tree = ProcessTree::default();
+        let Seen::Executed(mut one) = executed(1, &["git"]) else { return };
+        one.cut = true;
+        tree.take(Seen::Executed(one), "engine");
+        tree.take(sum(1), "engine");
+        assert!(tree.is_complete() && !tree.is_whole());
+        // Nor is a flood of arguments, of which only so much is kept.
+        let mut flood = ProcessTree::default();
+        let long = "x".repeat(1 << 20);
+        for process in 1..=40 {
+            flood.take(executed(process, &[&long]), "engine");
+        }
+        flood.take(sum(40), "engine");
+        assert!(flood.is_complete() && !flood.is_whole() && flood.programs().len() < 33);
     }
 
     #[test]

@@ -54,8 +54,9 @@ pub(super) async fn verify_and_inspect(
     }
     let tree = &finished.observed.processes;
     let observed = ActionObservations {
-        executed: tree.is_complete().then(|| tree.programs().to_vec()),
-        sought: tree.is_complete().then(|| tree.sought().clone()),
+        executed: Some(tree.programs().to_vec()),
+        all_seen: tree.is_whole(),
+        sought: Some(tree.sought().clone()),
         left_behind: tree.is_complete().then(|| tree.left_behind()),
         in_patch: inspection.attempts.clone(),
         refused_requests: Some(finished.observed.refused.clone()),
@@ -88,11 +89,11 @@ pub(super) async fn verify_and_inspect(
 fn unobserved(contract: &TaskContract, tree: &ProcessTree) -> Option<Finding> {
     let mut actions = contract.forbidden_actions.iter().flatten();
     let rule = actions.find(|id| matches!(Action::parse(id), Ok(Action::Command(_))))?;
-    (!tree.is_complete()).then(|| Finding {
+    (!tree.is_whole()).then(|| Finding {
         code: "observation.incomplete".to_owned(),
         path: String::new(),
         line: None,
-        sentence: format!("Not every program that was executed was seen, so `{rule}` was not judged."),
+        sentence: format!("Not every program that was executed was seen with all of its arguments, so `{rule}` was not judged."),
         weight: Verdict::Blocked,
     })
 }

@@ -77,7 +77,8 @@ fn outside(bytes: &[u8; ADDRESS_BYTES]) -> Option<SocketAddr> {
     let (family, rest) = bytes.split_first_chunk::<2>()?;
     let (port, rest) = rest.split_first_chunk::<2>()?;
     let ip: IpAddr = match i32::from(u16::from_ne_bytes(*family)) {
-        libc::AF_INET => Ipv4Addr::from(*rest.first_chunk::<4>()?).into(),
+        // A datagram to no family goes by the older one.
+        libc::AF_INET | libc::AF_UNSPEC => Ipv4Addr::from(*rest.first_chunk::<4>()?).into(),
         // Behind four bytes of flow information.
         libc::AF_INET6 => Ipv6Addr::from(*rest.get(4..)?.first_chunk::<16>()?).to_canonical(),
         _ => return None,

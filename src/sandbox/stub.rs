@@ -130,6 +130,9 @@ fn establish(
     }
     // In a namespace of his own, the caller makes everything anew: there it is his to clone.
     let early = early.filter(|_| policy.uid.own).unwrap_or_else(Early::make)?;
+    if policy.observed != told.is_some() {
+        return Err(Refusal::new("observation", "find whom to tell what is seen"));
+    }
     let sources = Sources::open(policy, early.system)?;
     let watch = told.is_some().then(UnixStream::pair).transpose();
     let (filter, watcher) = watch.map_err(refused("control", "make a socket pair"))?.unzip();

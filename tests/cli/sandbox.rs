@@ -159,7 +159,7 @@ fn what_becomes_a_sandbox_holds_nothing_of_the_call() {
         String::from_utf8_lossy(&[read("cmdline"), read("environ")].concat()).into_owned()
     };
     assert!(marks.iter().all(|mark| told(child.id()).contains(mark)), "positive control");
-    let stubs = descendants(child.id(), "cto-stub");
+    let stubs = settled(child.id());
     assert_eq!(stubs.len(), 4, "the zygote, a stub, PID 1 and the holder of its mounts");
     for stub in stubs {
         assert!(marks.iter().all(|mark| !told(stub).contains(mark)), "{}", told(stub));
@@ -174,13 +174,15 @@ fn what_stands_beside_a_sandbox_goes_with_it() {
     for killed in [false, true] {
         let bench = TestBench::new();
         let mut child = until_ready(&bench, &["sandbox", "--", "/bin/sh", "-c", "echo ready; read -r line"]);
-        let stubs = descendants(child.id(), "cto-stub");
-        assert!(stubs.len() == 4 && stubs.iter().all(|pid| lives(*pid)), "positive control");
-        let holders: Vec<_> = stubs
-            .iter()
-            .map(|pid| opened(*pid))
-            .filter(|all| all.iter().any(|leads| is_mounts(leads)))
-            .collect();
+        let stubs = settled(child.id());
+        assert!(stubs.iter().all(|pid| lives(*pid)), "positive control");
+        let holders = || -> Vec<Vec<String>> {
+            let opened = stubs.iter().map(|pid| opened(*pid));
+            opened.filter(|all| all.iter().any(|leads| is_mounts(leads))).collect()
+        };
+        // Right after its fork it has what the stub has, which lets go of the mounts in the same moment.
+        soon(|| holders().len() == 1 && holders()[0].len() == 3);
+        let holders = holders();
         assert_eq!(holders.len(), 1, "one holds the mounts, the stub no more: {holders:?}");
         let [until, one, other] = holders[0].as_slice() else { panic!("it holds more: {holders:?}") };
         assert!(until.starts_with("pipe:") && is_mounts(one) && is_mounts(other), "{holders:?}");
@@ -196,6 +198,20 @@ fn what_stands_beside_a_sandbox_goes_with_it() {
             std::thread::sleep(Duration::from_millis(5));
         }
     }
+}
+
+/// Waits until `holds`, for ten seconds at most; what was waited for is asserted afterwards.
+fn soon(holds: impl Fn() -> bool) {
+    let until = Instant::now() + Duration::from_secs(10);
+    while !holds() && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// The zygote, a stub, PID 1 and the holder of its mounts, once each has come clean.
+fn settled(parent: u32) -> Vec<u32> {
+    soon(|| descendants(parent, "cto-stub").len() == 4);
+    descendants(parent, "cto-stub")
 }
 
 /// What the descriptors of a process lead to, in their order.
