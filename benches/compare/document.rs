@@ -7,7 +7,7 @@ use std::process::Command;
 use cto_harness::vocab::Timestamp;
 
 use super::place::{Place, version};
-use super::rows::{Measured, Row, millis};
+use super::rows::{Goal, Measured, Row, millis};
 
 /// From this line on the document belongs to people.
 const BY_PEOPLE: &str = "## Where the time goes\n";
@@ -26,27 +26,42 @@ pub(crate) fn table(rows: &[Row]) -> String {
     for row in rows {
         match &row.measured {
             Ok(measured) => line(&mut text, row, measured),
-            Err(why) => writeln!(text, "| {} | {why} | | | ≤ {} | |", row.what, row.goal.0).unwrap(),
+            Err(why) => writeln!(text, "| {} | {why} | | | {} | |", row.what, goal(row.goal)).unwrap(),
         }
     }
     text
 }
 
 fn line(text: &mut String, row: &Row, measured: &Measured) {
-    let times = |(median, low, high): (f64, f64, f64)| format!("**{median:.1}** ({low:.1}–{high:.1})");
-    let verdict = if measured.ratio() <= row.goal.1 { "met" } else { "missed" };
+    let times = |(median, low, high): (f64, f64, f64)| {
+        // A tenth says too little of what takes less than two milliseconds.
+        let digits = if median < 2.0 { 2 } else { 1 };
+        format!("**{median:.digits$}** ({low:.digits$}–{high:.digits$})")
+    };
+    let met = match row.goal {
+        Goal::Ratio(_, most) => measured.ratio() <= most,
+        Goal::Millis(most) => millis(&measured.ours).0 <= f64::from(most),
+    };
+    let verdict = if met { "met" } else { "missed" };
     writeln!(
         text,
-        "| {}, {} rounds | {} | {}: {} | {} | ≤ {} | {verdict} |",
+        "| {}, {} rounds | {} | {}: {} | {} | {} | {verdict} |",
         row.what,
         row.rounds,
         times(millis(&measured.ours)),
         measured.peer,
         times(measured.peer_millis),
         ratio(measured.ratio()),
-        row.goal.0,
+        goal(row.goal),
     )
     .unwrap();
+}
+
+fn goal(goal: Goal) -> String {
+    match goal {
+        Goal::Ratio(text, _) => format!("≤ {text}"),
+        Goal::Millis(most) => format!("≤ {most} ms"),
+    }
 }
 
 /// As people say it: `1/12` below a half, else `1.05`.

@@ -24,6 +24,7 @@ mod observation;
 mod place;
 mod rounds;
 mod rows;
+mod tree;
 mod warm;
 
 use std::path::Path;
@@ -34,11 +35,13 @@ use rows::Row;
 /// A name and what measures its rows.
 type Measurement = (&'static str, fn(&Place) -> Vec<Row>);
 
-const MEASUREMENTS: [Measurement; 7] = [
+const MEASUREMENTS: [Measurement; 9] = [
     ("sandbox", rows::sandbox),
     ("warm", warm::warm),
     ("observation", observation::observation),
     ("verify", rows::verify),
+    ("tree-1k", |place| tree::tree(place, 1_000, 9)),
+    ("tree-50k", |place| tree::tree(place, 50_000, 3)),
     ("run-1k", |place| rows::run(place, 1_000, 9)),
     ("hundred", hundred::hundred),
     ("run-50k", |place| rows::run(place, 50_000, 3)),
@@ -46,7 +49,7 @@ const MEASUREMENTS: [Measurement; 7] = [
 
 fn main() {
     // Before anything else, as a program that makes sandboxes does.
-    cto_harness::sandbox::prepare_zygote().unwrap();
+    cto_harness::sandbox::prepare_zygote(cto_harness::sandbox::Expected::Several).unwrap();
     let words: Vec<String> = std::env::args().skip(1).collect();
     if !words.iter().any(|word| word == "--bench") {
         println!("measures only under `cargo bench --bench compare`");

@@ -11,7 +11,7 @@ use cto_harness::workspace::RunUid;
 
 use super::place::{Place, must};
 use super::rounds::{Contender, Times, take_turns};
-use super::rows::{Measured, Row, millis};
+use super::rows::{Goal, Measured, Row, millis};
 use super::warm::limits;
 
 const TRACER: &str = include_str!("c/tracer.c");
@@ -26,7 +26,7 @@ pub(crate) fn observation(place: &Place) -> Vec<Row> {
     let Some(tracer) = compiled(place, "tracer", TRACER) else {
         let why = "not measured: there is no C compiler (`cc`)";
         let row = |what: &str, goal| Row { what: what.to_owned(), goal, rounds: ROUNDS, measured: Err(why) };
-        return vec![row("observing a program", ("1.3", 1.3)), row("observing `make`", ("1.05", 1.05))];
+        return vec![row("observing a program", Goal::Ratio("1.3", 1.3)), row("observing `make`", Goal::Ratio("1.05", 1.05))];
     };
     vec![of_a_program(&tracer), of_a_build(place)]
 }
@@ -61,7 +61,7 @@ fn of_a_program(tracer: &Path) -> Row {
     let measured =
         Measured { ours: Times::of("observed", ours), peer: peer.name, peer_millis: millis(&peer) };
     let what = format!("observing a program (overhead of each of {PROGRAMS})");
-    Row { what, goal: ("1.3", 1.3), rounds: ROUNDS, measured: Ok(measured) }
+    Row { what, goal: Goal::Ratio("1.3", 1.3), rounds: ROUNDS, measured: Ok(measured) }
 }
 
 fn of_a_build(place: &Place) -> Row {
@@ -98,7 +98,7 @@ fn of_a_build(place: &Place) -> Row {
     let (peer, ours) = (times.pop().unwrap(), times.pop().unwrap());
     let measured = Measured { ours, peer: peer.name, peer_millis: millis(&peer) };
     let what = format!("`make` of {} C files, observed", FILES + 1);
-    Row { what, goal: ("1.05", 1.05), rounds: 9, measured: Ok(measured) }
+    Row { what, goal: Goal::Ratio("1.05", 1.05), rounds: 9, measured: Ok(measured) }
 }
 
 /// Wall time inside, from the word to go to the end, as PID 1 takes it.

@@ -63,9 +63,12 @@ impl Place {
         must(command.current_dir(folder).env("GIT_CONFIG_NOSYSTEM", "1").env("HOME", self.dir.path()));
     }
 
-    /// A repository of `files` text files of about one kilobyte, a hundred in a folder, clean at one commit.
+    /// A repository of `files` text files of about one kilobyte, a hundred in a folder, clean at one commit. Made once.
     pub(crate) fn repository(&self, files: usize) -> PathBuf {
         let path = self.path(&format!("repository-{files}"));
+        if path.exists() {
+            return path;
+        }
         for n in 0..files {
             let folder = path.join(format!("part-{:02}/unit-{:03}", n / 5_000, n / 100));
             if n % 100 == 0 {

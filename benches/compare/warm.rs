@@ -13,7 +13,7 @@ use tokio::runtime::Runtime;
 use super::observation::compiled;
 use super::place::{Place, must};
 use super::rounds::Times;
-use super::rows::{Measured, NO_BWRAP, Row, bwrap_flags, millis};
+use super::rows::{Goal, Measured, NO_BWRAP, Row, bwrap_flags, millis};
 
 const LEAST: &str = include_str!("c/least.c");
 const ROUNDS: usize = 31;
@@ -71,11 +71,11 @@ pub(crate) fn warm(place: &Place) -> Vec<Row> {
     }
     let [ours, peers @ ..] = taken;
     let wanted = [
-        ("a minimal C program", ("1.5", 1.5), "not measured: there is no C compiler (`cc`)"),
-        ("bwrap, as a command", ("0.7", 0.7), NO_BWRAP),
+        ("a minimal C program", Goal::Ratio("1.5", 1.5), "not measured: there is no C compiler (`cc`)"),
+        ("bwrap, as a command", Goal::Ratio("0.7", 0.7), NO_BWRAP),
         (
             "`codex sandbox`, as a command",
-            ("1/15", 1.0 / 15.0),
+            Goal::Ratio("1/15", 1.0 / 15.0),
             "not measured: scripts/install-codex.sh installs it",
         ),
     ];

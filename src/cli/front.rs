@@ -10,7 +10,7 @@ use super::output::{Line, Output, Tone, lines_of};
 use super::problem::Problem;
 use crate::home::Home;
 use crate::run::clean_up;
-use crate::sandbox::prepare_zygote;
+use crate::sandbox::{Expected, prepare_zygote};
 use crate::vocab::Reason;
 
 use super::{
@@ -23,9 +23,9 @@ const CONFINING: [&str; 5] = ["run", "decide", "verify", "sandbox", "doctor"];
 /// What `main` does: parses the call, runs the command, prints what went wrong, gives the exit code.
 #[must_use]
 pub fn main() -> ExitCode {
-    if std::env::args_os().nth(1).is_some_and(|verb| CONFINING.iter().any(|known| verb == *known)) {
+    if let Some(expected) = expected_sandboxes() {
         // Where it cannot be made, stubs are executed instead: slower, and confined in the same way.
-        prepare_zygote().ok();
+        prepare_zygote(expected).ok();
     }
     let mut output = Output::new();
     output.for_programs(asked_for_json());
@@ -40,6 +40,21 @@ pub fn main() -> ExitCode {
         Err(error) => explain(&error, &mut output),
     };
     if output.has_failed() { Exit::Unrecorded.into() } else { exit.into() }
+}
+
+/// How many sandboxes the call will establish, guessed before its words make sense; `None` if none. A guess that is
+/// wrong costs time and nothing else.
+fn expected_sandboxes() -> Option<Expected> {
+    let mut words = std::env::args_os().skip(1);
+    let verb = words.next()?;
+    if !CONFINING.iter().any(|known| verb == *known) {
+        return None;
+    }
+    // An isolated view of a folder is tried out first, in a sandbox of its own.
+    let tried = words
+        .take_while(|word| word != "--")
+        .any(|word| word.as_encoded_bytes().starts_with(b"--workspace"));
+    Some(if verb == "sandbox" && !tried { Expected::One } else { Expected::Several })
 }
 
 /// Help and version are answers; everything else is a usage error.

@@ -230,8 +230,9 @@ impl Drop for Sandbox {
 impl StubProgram {
     /// A stub that waits for its order.
     pub(super) fn start(&self) -> Result<Launched, SandboxError> {
-        match zygote::prepared().filter(|_| *self == Self::BesideMe) {
-            Some(zygote) => Ok(zygote.fork_stub()?),
+        let zygote = zygote::prepared().filter(|_| *self == Self::BesideMe);
+        match zygote.map(zygote::Zygote::fork_stub).transpose()?.flatten() {
+            Some(launched) => Ok(launched),
             None => Ok(spawn_stub(&self.path()?)?),
         }
     }

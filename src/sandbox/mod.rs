@@ -29,4 +29,4 @@ pub use establish::{Sandbox, SandboxError, Stdio, StubProgram};
 pub use grouped::{Hold, holds};
 pub use policy::{Bind, Grouping, INSIDE_HOME, INSIDE_PATH, LISTENER_PORT, Purpose, SandboxPolicy};
 pub use probe::{DoctorRow, ProbeError, doctor, probe, probe_with};
-pub use zygote::{expect_another, prepare as prepare_zygote};
+pub use zygote::{Expected, expect_another, prepare as prepare_zygote};

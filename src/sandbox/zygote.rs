@@ -13,7 +13,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use nix::sys::signal::Signal;
-use nix::unistd::getppid;
+use nix::unistd::{Pid, getppid};
 
 use serde::{Deserialize, Serialize};
 
@@ -34,7 +34,8 @@ pub(super) struct Zygote {
 
 #[derive(Debug)]
 struct Ends {
-    channel: UnixStream,
+    /// To the zygote; `None` where no more than one stub was expected.
+    channel: Option<UnixStream>,
     /// A stub that was made before anybody needed it.
     ready: Option<Ready>,
 }
@@ -46,9 +47,18 @@ struct Ready {
     pid: Option<u32>,
 }
 
+/// How many sandboxes a process expects to make.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expected {
+    /// One: its stub is all there is to make. Should a second be wanted, its stub is a program that is executed.
+    One,
+    /// Several.
+    Several,
+}
+
 /// Makes the zygote. Call it first in `main`: it must be the only thread, and what was read before is copied.
 /// Without it (in a program that links this library), each stub is a program that is executed.
-pub fn prepare() -> io::Result<()> {
+pub fn prepare(expected: Expected) -> io::Result<()> {
     let parent = nix::unistd::getpid();
     // The first stub does not wait for the zygote.
     let (control, theirs) = UnixStream::pair()?;
@@ -60,16 +70,20 @@ pub fn prepare() -> io::Result<()> {
     };
     drop(theirs);
     let ready = Some(Ready { control, pid: u32::try_from(first.as_raw()).ok() });
+    let channel = (expected == Expected::Several).then(|| fork_zygote(parent)).transpose()?;
+    let ends = Mutex::new(Ends { channel, ready });
+    PREPARED.set(Zygote { ends }).map_err(|_| io::ErrorKind::AlreadyExists.into())
+}
+
+/// Nobody waits for it: it ends after this process, and init reaps it.
+fn fork_zygote(parent: Pid) -> io::Result<UnixStream> {
     let (ours, theirs) = UnixStream::pair()?;
     if sys::fork()?.is_none() {
         drop(ours);
         let lived = come_clean(theirs).is_ok_and(|channel| getppid() == parent && live(channel));
         std::process::exit(i32::from(!lived))
     }
-    // Nobody waits for it: it ends after this process, and init reaps it.
-    drop(theirs);
-    let ends = Mutex::new(Ends { channel: ours, ready });
-    PREPARED.set(Zygote { ends }).map_err(|_| io::ErrorKind::AlreadyExists.into())
+    Ok(ours)
 }
 
 /// When a stub will be wanted.
@@ -101,27 +115,29 @@ pub fn expect_another() {
     let mut ends = zygote.ends.lock().unwrap_or_else(PoisonError::into_inner);
     if ends.ready.is_none() {
         // A zygote that is gone is found gone by whoever needs it.
-        let control = ask(&ends.channel, Wanted::Later).ok();
+        let control = ends.channel.as_ref().and_then(|channel| ask(channel, Wanted::Later).ok());
         ends.ready = control.map(|control| Ready { control, pid: None });
     }
 }
 
 impl Zygote {
-    /// A new stub, waiting for its order.
-    pub(super) fn fork_stub(&self) -> Result<Launched, LaunchError> {
+    /// A new stub, waiting for its order; `None` where there was to be one only, and it is taken.
+    pub(super) fn fork_stub(&self) -> Result<Option<Launched>, LaunchError> {
         let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
-        let (control, known) = match ends.ready.take() {
-            Some(Ready { control, pid }) => (control, pid),
-            None => (ask(&ends.channel, Wanted::Now).map_err(LaunchError::Zygote)?, None),
+        let (control, known) = match (ends.ready.take(), &ends.channel) {
+            (Some(Ready { control, pid }), _) => (control, pid),
+            (None, Some(channel)) => (ask(channel, Wanted::Now).map_err(LaunchError::Zygote)?, None),
+            (None, None) => return Ok(None),
         };
         let told = || -> io::Result<u32> {
-            let answer = receive::<Option<u32>>(&ends.channel)?;
+            let channel = ends.channel.as_ref().ok_or(io::ErrorKind::NotConnected)?;
+            let answer = receive::<Option<u32>>(channel)?;
             let gone = || io::Error::other("the process that makes them is gone, or could not");
             answer.and_then(|(pid, _)| pid).ok_or_else(gone)
         };
         let pid = known.map_or_else(told, Ok).map_err(LaunchError::Zygote)?;
         let stub = StubProcess::of(pid).map_err(LaunchError::Zygote)?;
-        Ok(Launched { stub, control })
+        Ok(Some(Launched { stub, control }))
     }
 }
 
