@@ -73,7 +73,7 @@ pub(crate) fn tree(place: &Place, files: usize, rounds: usize) -> Vec<Row> {
             }
         }
     }
-    let [ready, added, patch, compared, cold, checked_out] = taken;
+    let [ready, added, changed, compared, cold, checked_out] = taken;
     let row = |what: &str, goal, ours, name, peer| {
         let peer = Times::of(name, peer);
         let measured = Measured { ours: Times::of("ours", ours), peer: name, peer_millis: millis(&peer) };
@@ -81,7 +81,7 @@ pub(crate) fn tree(place: &Place, files: usize, rounds: usize) -> Vec<Row> {
     };
     vec![
         row("work tree ready, base cached", Goal::Millis(1), ready, "`git worktree add`", added),
-        row("patch of a one-file change", Goal::Millis(5), patch, "`git diff HEAD`", compared),
+        row("patch of a one-file change", Goal::Millis(5), changed, "`git diff HEAD`", compared),
         row("work tree ready, base not cached", Goal::Ratio("1", 1.0), cold, "`git checkout`", checked_out),
     ]
 }

@@ -1,50 +1,28 @@
-//! The new root: built on a tmpfs with the payload's identity out of opened sources, then pivoted into.
+//! The new root: what stands already (`standing`) and what the policy adds, put together with the payload's identity
+//! out of opened sources, then pivoted into.
 //!
 //! Nothing of the host stays reachable: what is not attached here goes away with the old root. Mount points
 //! are made and opened below the new root without following any link, because parts of a work tree may have
 //! been written by an engine.
 
 use std::collections::BTreeSet;
-use std::io::{self, Write as _};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::{Component, Path, PathBuf};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, mkdirat, openat, openat2, symlinkat};
+use rustix::fs::{CWD, Mode, OFlags, mkdirat};
 use rustix::io::Errno;
-use rustix::mount::{
-    MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount_change, move_mount, open_tree,
-    unmount,
-};
+use rustix::mount::{MountPropagationFlags, OpenTreeFlags, UnmountFlags, mount_change, unmount};
 
 use super::order::{Refusal, refused};
+use super::places::{attach, attach_at, beneath, copy, dir, inner, place, tmpfs};
 use super::policy::SandboxPolicy;
 use super::sources::{NODEV, NOEXEC, NOSUID, Piece, RDONLY, Sources, TreeSource, filesystem};
+use super::standing::{Covers, ROOT_BYTES};
 use super::sys;
 use crate::workspace::{TreeForm, Upper};
 
-/// Size of the tmpfs that holds mount points and the few files of `/etc`.
-const ROOT_BYTES: &str = "4m";
 /// Files and directories on the private `/tmp`, for each 4 KiB of its size, within bounds.
 const INODES: std::ops::RangeInclusive<u64> = 1024..=1_048_576;
-/// Entries of `/proc` that tell about the host or reach it; those that exist are covered.
-const MASKED: [&str; 16] = [
-    "acpi",
-    "asound",
-    "bus",
-    "driver",
-    "fs",
-    "irq",
-    "scsi",
-    "interrupts",
-    "kallsyms",
-    "kcore",
-    "key-users",
-    "keys",
-    "kmsg",
-    "sched_debug",
-    "sysrq-trigger",
-    "timer_list",
-];
 
 /// Builds the new root and makes it `/`; returns when nothing of the old one is left. The value is how many read-only
 /// folders could not be laid behind an overlay, so that sockets in them can be reached.
@@ -55,20 +33,10 @@ pub(super) fn enter(sources: Sources, policy: &SandboxPolicy) -> Result<usize, R
     let scratch = tmpfs(ROOT_BYTES, "4096", "0700").map_err(refused("root", "make a tmpfs"))?;
     attach(&scratch, CWD, "/tmp").map_err(refused("root", "attach a tmpfs on /tmp"))?;
     dir(&scratch, "root")?;
-    let root = tmpfs(ROOT_BYTES, "8192", "0755").map_err(refused("root", "make a tmpfs"))?;
+    let Sources { standing, tree, writable, mut read_only, files } = sources;
+    let root = standing.root;
     attach(&root, &scratch, "root").map_err(refused("root", "attach the new root"))?;
-    let Sources { system, tree, writable, mut read_only, files } = sources;
-    skeleton(&root)?;
-    for (path, target) in system.links {
-        let path = inner(&path);
-        if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            place(&root, parent, true)?;
-        }
-        symlinkat(&target, &root, path).map_err(refused("root", format!("link {}", path.display())))?;
-    }
-    system.pieces.iter().try_for_each(|piece| lay_system(&root, piece))?;
-    devices(&root, &system.devpts)?;
-    proc_fs(&scratch, &root)?;
+    proc_fs(&root, &standing.covers)?;
     private_space(&root, policy)?;
     if let Some(source) = tree {
         let pieces = writable.iter().chain(&read_only).chain(&files);
@@ -116,49 +84,9 @@ fn pivot(root: &OwnedFd) -> rustix::io::Result<()> {
     rustix::process::chdir("/")
 }
 
-fn tmpfs(bytes: &str, inodes: &str, mode: &str) -> rustix::io::Result<OwnedFd> {
-    filesystem("tmpfs", &[("size", bytes), ("nr_inodes", inodes), ("mode", mode)], &[], NOSUID | NODEV)
-}
-
 fn sized(bytes: u64, mode: &str) -> rustix::io::Result<OwnedFd> {
     let inodes = (bytes / 4096).clamp(*INODES.start(), *INODES.end());
     tmpfs(&bytes.to_string(), &inodes.to_string(), mode)
-}
-
-/// Attaches a detached mount on an existing path; a link at its end is not followed.
-fn attach(mount: &OwnedFd, on: impl AsFd, path: &str) -> rustix::io::Result<()> {
-    move_mount(mount, "", on, path, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
-}
-
-/// Attaches on an opened place.
-fn attach_at(mount: &OwnedFd, place: &OwnedFd) -> rustix::io::Result<()> {
-    let empty = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
-    move_mount(mount, "", place, "", empty)
-}
-
-fn lay(root: &OwnedFd, piece: &Piece) -> Result<(), Refusal> {
-    let on = place(root, inner(&piece.to), piece.is_dir)?;
-    attach_at(&piece.mount, &on).map_err(refused("root", format!("attach {}", piece.to.display())))
-}
-
-/// The same for a place that only this file has made anything in, so that it cannot lead through a link: a
-/// quarter of the system calls, for the two dozen pieces that every sandbox has.
-fn lay_system(root: &OwnedFd, piece: &Piece) -> Result<(), Refusal> {
-    let path = inner(&piece.to);
-    let made = if piece.is_dir {
-        mkdirat(root, path, Mode::from_raw_mode(0o755))
-    } else {
-        let new = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
-        openat(root, path, new, Mode::from_raw_mode(0o644)).map(drop)
-    };
-    match made {
-        Ok(()) => {}
-        Err(Errno::NOENT) => return lay(root, piece),
-        Err(errno) => return Err(refused("root", format!("make a place for {}", piece.to.display()))(errno)),
-    }
-    let empty = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
-    move_mount(&piece.mount, "", root, path, empty)
-        .map_err(refused("root", format!("attach {}", piece.to.display())))
 }
 
 /// Lays what the policy hands in over everything else. Inside the work tree each folder above it becomes a mount
@@ -193,123 +121,23 @@ impl Pins<'_> {
     }
 }
 
-/// A detached copy of one mount; what is mounted on it comes along only with `AT_RECURSIVE`.
-fn copy(of: &OwnedFd, also: OpenTreeFlags) -> rustix::io::Result<OwnedFd> {
-    let how =
-        OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
-    open_tree(of, "", how | also)
-}
-
-/// The path as seen from the root's descriptor.
-fn inner(path: &Path) -> &Path {
-    path.strip_prefix("/").unwrap_or(path)
-}
-
-/// Opens the place of a mount, making what is missing of it. No component may be a link.
-fn place(root: &OwnedFd, path: &Path, is_dir: bool) -> Result<OwnedFd, Refusal> {
-    let fail = || refused("root", format!("make a place for /{}", path.display()));
-    match beneath(root.as_fd(), path, OFlags::PATH) {
-        Err(Errno::NOENT) => {}
-        other => return other.map_err(fail()),
-    }
-    let mut at = root.try_clone().map_err(refused("root", "keep the root open"))?;
-    let mut parts = path.components().peekable();
-    while let Some(part) = parts.next() {
-        let Component::Normal(name) = part else {
-            return Err(Refusal::new("root", format!("/{} is not a plain path", path.display())));
-        };
-        let name = Path::new(name);
-        let made = if parts.peek().is_some() || is_dir {
-            mkdirat(&at, name, Mode::from_raw_mode(0o755))
-        } else {
-            let new = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
-            openat(&at, name, new, Mode::from_raw_mode(0o644)).map(drop)
-        };
-        match made {
-            // A read-only place may still be there already; if it is not, opening it says so.
-            Ok(()) | Err(Errno::EXIST | Errno::ROFS) => {}
-            Err(errno) => return Err(fail()(errno)),
-        }
-        at = beneath(at.as_fd(), name, OFlags::PATH).map_err(fail())?;
-    }
-    Ok(at)
-}
-
-fn beneath(at: BorrowedFd<'_>, path: &Path, flags: OFlags) -> rustix::io::Result<OwnedFd> {
-    let strict = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    openat2(at, path, flags | OFlags::CLOEXEC, Mode::empty(), strict)
-}
-
-fn dir(at: &OwnedFd, name: &str) -> Result<(), Refusal> {
-    mkdirat(at, name, Mode::from_raw_mode(0o755))
-        .map_err(refused("root", format!("make the directory {name}")))
-}
-
-/// Directories, links and the synthetic files of `/etc`.
-fn skeleton(root: &OwnedFd) -> Result<(), Refusal> {
-    for name in ["dev", "dev/pts", "dev/shm", "etc", "proc", "run", "tmp", "var"] {
-        dir(root, name)?;
-    }
-    let links = [
-        ("/tmp", "var/tmp"),
-        ("/run", "var/run"),
-        ("/proc/self/fd", "dev/fd"),
-        ("/proc/self/fd/0", "dev/stdin"),
-        ("/proc/self/fd/1", "dev/stdout"),
-        ("/proc/self/fd/2", "dev/stderr"),
-        ("pts/ptmx", "dev/ptmx"),
-    ];
-    for (target, name) in links {
-        symlinkat(target, root, name).map_err(refused("root", format!("link {name}")))?;
-    }
-    let nobody = "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n";
-    let user = "user:x:1000:1000:payload:/tmp/home:/bin/sh\n";
-    let files = [
-        ("etc/passwd", format!("root:x:0:0:root:/nonexistent:/usr/sbin/nologin\n{user}{nobody}")),
-        ("etc/group", "root:x:0:\nuser:x:1000:\nnogroup:x:65534:\n".to_owned()),
-        ("etc/hosts", "127.0.0.1 localhost sandbox\n::1 localhost\n".to_owned()),
-        ("etc/hostname", "sandbox\n".to_owned()),
-        ("etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\nservices: files\n".to_owned()),
-    ];
-    for (name, text) in files {
-        write(root, name, text.as_bytes()).map_err(refused("root", format!("write {name}")))?;
-    }
-    Ok(())
-}
-
-fn write(root: &OwnedFd, name: &str, bytes: &[u8]) -> io::Result<()> {
-    let new = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
-    std::fs::File::from(openat(root, name, new, Mode::from_raw_mode(0o644))?).write_all(bytes)
-}
-
-fn devices(root: &OwnedFd, devpts: &OwnedFd) -> Result<(), Refusal> {
-    attach(devpts, root, "dev/pts").map_err(refused("root", "attach the devpts"))
-}
-
 /// A fresh `/proc` of the new pid namespace, read-only, with what concerns the host covered.
-fn proc_fs(scratch: &OwnedFd, root: &OwnedFd) -> Result<(), Refusal> {
+fn proc_fs(root: &OwnedFd, covers: &Covers) -> Result<(), Refusal> {
     let proc = filesystem("proc", &[], &[], RDONLY | NOSUID | NODEV | NOEXEC)
         .map_err(refused("root", "mount a fresh /proc"))?;
     attach(&proc, root, "proc").map_err(refused("root", "attach /proc"))?;
-    let null = openat(root, "dev/null", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
-        .map_err(refused("root", "open /dev/null"))?;
-    let empty = filesystem(
-        "tmpfs",
-        &[("size", "4096"), ("nr_inodes", "2"), ("mode", "0555")],
-        &[],
-        RDONLY | NOSUID | NODEV,
-    )
-    .map_err(refused("root", "make an empty directory"))?;
-    // It goes away with the old root. Closing a mount that is attached nowhere makes the kernel wait for all processors.
-    dir(scratch, "empty")?;
-    attach(&empty, scratch, "empty").map_err(refused("root", "attach the empty directory"))?;
-    for name in MASKED {
+    for (name, cover) in &covers.known {
+        match attach(cover, &proc, *name) {
+            // Not in this one.
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(errno) => return Err(refused("root", format!("cover /proc/{name}"))(errno)),
+        }
+    }
+    // Where the caller's own `/proc` shows less than a fresh one.
+    for name in &covers.unknown {
         let fail = || refused("root", format!("cover /proc/{name}"));
-        let Ok(on) = beneath(proc.as_fd(), Path::new(name), OFlags::PATH) else { continue };
-        let kind = rustix::fs::fstat(&on).map_err(fail())?.st_mode;
-        let is_dir = rustix::fs::FileType::from_raw_mode(kind) == rustix::fs::FileType::Directory;
-        let cover = if is_dir { &empty } else { &null };
-        let cover = copy(cover, OpenTreeFlags::empty()).map_err(fail())?;
+        let Ok(on) = beneath(proc.as_fd(), Path::new(*name), OFlags::PATH) else { continue };
+        let cover = covers.over(&on).map_err(fail())?;
         attach_at(&cover, &on).map_err(fail())?;
     }
     Ok(())

@@ -17,31 +17,14 @@ use rustix::mount::{
 
 use super::order::{Refusal, refused};
 use super::policy::{Bind, SandboxPolicy};
+use super::standing::Standing;
 use super::sys;
-use crate::home::SYSTEM_FOLDERS;
 use crate::workspace::{TreeForm, Upper};
 
 pub(super) const RDONLY: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_RDONLY;
 pub(super) const NOSUID: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID;
 pub(super) const NODEV: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NODEV;
 pub(super) const NOEXEC: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOEXEC;
-
-/// What of `/etc` programs need and anybody may know.
-const ETC: [&str; 11] = [
-    "/etc/ld.so.cache",
-    "/etc/ld.so.conf",
-    "/etc/ld.so.conf.d",
-    "/etc/alternatives",
-    "/etc/localtime",
-    "/etc/ssl/certs",
-    "/etc/ssl/openssl.cnf",
-    "/etc/ssl/cert.pem",
-    "/etc/pki/tls/certs",
-    "/etc/pki/ca-trust/extracted",
-    "/etc/services",
-];
-/// The devices that every sandbox has.
-const DEVICES: [&str; 6] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty"];
 
 /// A detached mount, and where it belongs.
 #[derive(Debug)]
@@ -62,22 +45,11 @@ pub(super) enum TreeSource {
     Plain(OwnedFd),
 }
 
-/// What every sandbox has, whatever its policy.
-#[derive(Debug)]
-pub(super) struct System {
-    /// Links at the top or in `/etc`: (path inside, target).
-    pub(super) links: Vec<(PathBuf, PathBuf)>,
-    /// System directories, parts of `/etc`, devices.
-    pub(super) pieces: Vec<Piece>,
-    /// The new terminal file system.
-    pub(super) devpts: OwnedFd,
-}
-
 /// Everything, in the order in which it is laid.
 #[derive(Debug)]
 pub(super) struct Sources {
     /// What every sandbox has.
-    pub(super) system: System,
+    pub(super) standing: Standing,
     /// The work tree.
     pub(super) tree: Option<TreeSource>,
     /// Writable binds by policy.
@@ -88,39 +60,19 @@ pub(super) struct Sources {
     pub(super) files: Vec<Piece>,
 }
 
-impl System {
-    /// Opens what every sandbox has; needs no policy, and can be done before there is one.
-    pub(super) fn open() -> Result<Self, Refusal> {
-        let mut links = Vec::new();
-        let mut pieces = Vec::new();
-        // Directories, or the links that stand in their place.
-        for path in SYSTEM_FOLDERS.iter().chain(&ETC).map(Path::new) {
-            let Ok(found) = path.symlink_metadata() else { continue };
-            if found.is_symlink() {
-                let target =
-                    std::fs::read_link(path).map_err(refused("root", format!("read {}", path.display())))?;
-                links.push((path.to_owned(), target));
-            } else {
-                pieces.push(piece(path, path, RDONLY | NOSUID | NODEV)?);
-            }
-        }
-        for path in DEVICES.map(Path::new) {
-            pieces.push(piece(path, path, NOSUID | NOEXEC)?);
-        }
-        Ok(Self { links, pieces, devpts: devpts()? })
-    }
-}
-
 impl Sources {
     /// Opens everything that `policy` names, beside what every sandbox has.
-    pub(super) fn open(policy: &SandboxPolicy, system: System) -> Result<Self, Refusal> {
+    pub(super) fn open(policy: &SandboxPolicy, standing: Standing) -> Result<Self, Refusal> {
         let open = |list: &[Bind], flags| -> Result<Vec<Piece>, Refusal> {
             list.iter().map(|bind| piece(&bind.from, &bind.to, flags)).collect()
         };
         let writable = open(&policy.writable, NOSUID | NODEV)?;
         let read_only = open(&policy.read_only, RDONLY | NOSUID | NODEV)?;
         let files = open(&policy.files, RDONLY | NOSUID | NODEV)?;
-        Ok(Self { system, tree: tree(policy)?, writable, read_only, files })
+        if policy.uid.own {
+            standing.give(policy.uid)?;
+        }
+        Ok(Self { standing, tree: tree(policy)?, writable, read_only, files })
     }
 }
 
@@ -148,7 +100,8 @@ fn tree(policy: &SandboxPolicy) -> Result<Option<TreeSource>, Refusal> {
     }))
 }
 
-fn piece(from: &Path, to: &Path, flags: MountAttrFlags) -> Result<Piece, Refusal> {
+/// A detached copy of what is mounted at `from`.
+pub(super) fn piece(from: &Path, to: &Path, flags: MountAttrFlags) -> Result<Piece, Refusal> {
     let act = || format!("open {}", from.display());
     let mount = clone_mount(from, flags).map_err(refused("root", act()))?;
     let kind = FileType::from_raw_mode(rustix::fs::fstat(&mount).map_err(refused("root", act()))?.st_mode);
@@ -167,13 +120,6 @@ fn clone_mount(path: &Path, flags: MountAttrFlags) -> io::Result<OwnedFd> {
     let mount = open_tree(CWD, path, how)?;
     sys::mount_setattr(mount.as_fd(), u64::from(flags.bits()), true)?;
     Ok(mount)
-}
-
-/// A terminal file system of its own. It is made here because its root node needs uid 0 mapped, which the
-/// sandbox's own namespace does not have.
-fn devpts() -> Result<OwnedFd, Refusal> {
-    filesystem("devpts", &[("ptmxmode", "0666"), ("mode", "0620")], &[], NOSUID | NOEXEC)
-        .map_err(refused("root", "make a devpts"))
 }
 
 /// A new, detached file system.

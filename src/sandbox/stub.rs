@@ -20,7 +20,8 @@ use super::init;
 use super::observe;
 use super::order::{Answer, Order, Refusal, refused};
 use super::policy::SandboxPolicy;
-use super::sources::{Sources, System};
+use super::sources::Sources;
+use super::standing::Standing;
 use super::sys::{self, Made};
 use super::zygote::Wanted;
 use crate::process::{receive, send};
@@ -59,6 +60,7 @@ pub fn main() -> std::process::ExitCode {
 /// and no other descriptor.
 pub(super) fn serve(control: &UnixStream, wanted: Wanted) -> bool {
     // What needs no policy is done while the harness still finds out which one it will be.
+    let settled = settle();
     let early = Uid::effective().is_root().then(Early::make);
     if wanted == Wanted::Later {
         Order::rehearse();
@@ -66,7 +68,8 @@ pub(super) fn serve(control: &UnixStream, wanted: Wanted) -> bool {
     let done = match receive::<Order>(control) {
         Ok(Some((Order::Establish { parent, policy, clone_into }, mut fds))) => {
             let told = (policy.observed && !fds.is_empty()).then(|| PipeWriter::from(fds.remove(0)));
-            establish(control, parent, &policy, early, told, Entrances::of(fds, clone_into))
+            let entrances = Entrances::of(fds, clone_into);
+            settled.and_then(|()| establish(control, parent, &policy, early, told, entrances))
         }
         Ok(Some((Order::TryNamespaces, _))) => {
             send(control, &Answer::Namespaces(try_namespaces()), &[]).map_err(refused("control", "answer"))
@@ -81,15 +84,26 @@ pub(super) fn serve(control: &UnixStream, wanted: Wanted) -> bool {
     true
 }
 
+/// Becomes a process by itself.
+fn settle() -> Result<(), Refusal> {
+    // Best effort: where it is refused, the sandbox is picked as any other process.
+    std::fs::write("/proc/self/oom_score_adj", OOM_SCORE).ok();
+    // Ctrl-C on a terminal is for the harness, which ends the sandbox in order.
+    if nix::unistd::getsid(None) != Ok(nix::unistd::getpid()) {
+        nix::unistd::setsid().map_err(refused("control", "setsid"))?;
+    }
+    Ok(())
+}
+
 /// What a stub has before it knows its policy.
 struct Early {
     /// Identities of the namespaces that it came from.
     before: Vec<String>,
-    system: System,
+    standing: Standing,
 }
 
 impl Early {
-    /// Opens what every sandbox has, and enters the network namespace that PID 1 will inherit: the dearest of all to
+    /// Puts together what every sandbox has, and enters the network namespace that PID 1 will inherit: the dearest of all to
     /// make. It belongs to the caller's user namespace: nobody inside could ever configure it, but where that is the
     /// host's own, the kernel sends its device events here, too, and only the filter (no netlink but routes) keeps
     /// them from a payload.
@@ -100,7 +114,7 @@ impl Early {
         let socket = std::net::UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0));
         let socket = socket.map_err(refused("network", "make a socket"))?;
         sys::loopback_up(socket.as_fd()).map_err(refused("network", "bring up loopback"))?;
-        Ok(Self { before, system: System::open()? })
+        Ok(Self { before, standing: Standing::build()? })
     }
 }
 
@@ -117,12 +131,6 @@ fn establish(
     if getppid() != Pid::from_raw(parent) {
         return Err(Refusal::new("control", "the harness is gone"));
     }
-    // Ctrl-C on a terminal is for the harness, which ends the sandbox in order.
-    if nix::unistd::getsid(None) != Ok(nix::unistd::getpid()) {
-        nix::unistd::setsid().map_err(refused("control", "setsid"))?;
-    }
-    // Best effort: where it is refused, the sandbox is picked as any other process.
-    std::fs::write("/proc/self/oom_score_adj", OOM_SCORE).ok();
     if policy.uid.own {
         nix::unistd::setgroups(&[]).map_err(refused("identity", "give up supplementary groups"))?;
     } else {
@@ -133,7 +141,7 @@ fn establish(
     if policy.observed != told.is_some() {
         return Err(Refusal::new("observation", "find whom to tell what is seen"));
     }
-    let sources = Sources::open(policy, early.system)?;
+    let sources = Sources::open(policy, early.standing)?;
     let watch = told.is_some().then(UnixStream::pair).transpose();
     let (filter, watcher) = watch.map_err(refused("control", "make a socket pair"))?.unzip();
     let (gate, mut release) = std::io::pipe().map_err(refused("control", "make a pipe"))?;
