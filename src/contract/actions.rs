@@ -13,6 +13,8 @@ pub struct ActionRule {
     pub id: &'static str,
     /// What stops it.
     pub enforced_by: &'static str,
+    /// What stops it where the contract's `network.allow` names destinations, when that is something else.
+    pub with_routes: Option<&'static str>,
     /// What shows attempts in this version; `None` = not observable here.
     pub observed_in: Option<Observed>,
     /// Globs of paths whose change is an attempt (only with [`Observed::Patch`]).
@@ -28,22 +30,37 @@ pub enum Observed {
     Listener,
 }
 
+/// The action that `network.allow` allows.
+pub const EGRESS: &str = "network.egress";
+
 /// Every named action.
 pub const RULES: &[ActionRule] = &[
-    rule("git.push", "no route out and no credential inside; the target repository is not in the sandbox"),
+    ActionRule {
+        with_routes: Some("no credential inside; no route but to what `network.allow` names"),
+        ..rule(
+            "git.push",
+            "no route out and no credential inside; the target repository is not in the sandbox",
+        )
+    },
     rule("git.merge", "the target repository is not in the sandbox; merging has no executor"),
     rule("git.commit", "commits inside reach only the throw-away repository, which is dropped"),
     rule("git.history-rewrite", "the target repository's objects and refs are not in the sandbox"),
-    rule("deploy", "no route out and no credential inside; deploying has no executor"),
-    rule("issue.close", "no route out and no credential inside; closing has no executor"),
+    ActionRule {
+        with_routes: Some("no credential inside; no route but to what `network.allow` names; no executor"),
+        ..rule("deploy", "no route out and no credential inside; deploying has no executor")
+    },
+    ActionRule {
+        with_routes: Some("no credential inside; no route but to what `network.allow` names; no executor"),
+        ..rule("issue.close", "no route out and no credential inside; closing has no executor")
+    },
     ActionRule {
         observed_in: Some(Observed::Listener),
-        ..rule(
-            "network.egress",
-            "empty network namespace; the only listener forwards model requests and nothing else",
-        )
+        ..rule(EGRESS, "empty network namespace; the only listener forwards model requests and nothing else")
     },
-    rule("package.install", "no route out; system directories are read-only"),
+    ActionRule {
+        with_routes: Some("system directories are read-only; no route but to what `network.allow` names"),
+        ..rule("package.install", "no route out; system directories are read-only")
+    },
     ActionRule {
         observed_in: Some(Observed::Patch),
         paths: &["vendor/", "third_party/", "third-party/", "node_modules/"],
@@ -52,10 +69,15 @@ pub const RULES: &[ActionRule] = &[
             "inputs are mounted read-only; patch inspection finds changes to vendored folders",
         )
     },
-    rule(
-        "external-repo.mutate",
-        "nothing outside the work tree is writable; nested repositories are findings",
-    ),
+    ActionRule {
+        with_routes: Some(
+            "no credential inside; nothing outside the work tree is writable; nested repositories are findings",
+        ),
+        ..rule(
+            "external-repo.mutate",
+            "nothing outside the work tree is writable; nested repositories are findings",
+        )
+    },
     rule(
         "process.daemonize",
         "process namespace; the whole tree is killed and seen empty before anything is collected",
@@ -64,7 +86,7 @@ pub const RULES: &[ActionRule] = &[
 ];
 
 const fn rule(id: &'static str, enforced_by: &'static str) -> ActionRule {
-    ActionRule { id, enforced_by, observed_in: None, paths: &[] }
+    ActionRule { id, enforced_by, with_routes: None, observed_in: None, paths: &[] }
 }
 
 /// A forbidden action, read.
@@ -135,6 +157,8 @@ mod tests {
         for rule in RULES {
             assert!(matches!(parse(rule.id), Ok(Action::Named(found)) if found == rule));
             assert!(rule.enforced_by.len() > 15, "{}", rule.id);
+            // Where there is a route, no row says that there is none.
+            assert!(!rule.enforced_by.contains("no route out") || rule.with_routes.is_some(), "{}", rule.id);
             assert_eq!(rule.paths.is_empty(), rule.observed_in != Some(Observed::Patch), "{}", rule.id);
         }
     }

@@ -18,7 +18,7 @@ use super::rules;
 use super::seal::Attachments;
 use super::source::{Node, WireSource};
 use super::wire::{AuthorityWire, CommandWire, TaskContractWire};
-use crate::vocab::ActionId;
+use crate::vocab::{ActionId, Destination};
 
 /// The longest title or reference, in characters.
 const MAX_LINE_CHARS: usize = 200;
@@ -54,7 +54,7 @@ impl Checker<'_> {
         let (limits, mut unsupported) = limits::settle(&wire.limits.unwrap_or_default(), self.ceilings);
         self.actions(wire.forbidden_actions.as_deref())?;
         let network_allow = wire.network.map_or_else(Vec::new, |network| network.allow);
-        self.network(&network_allow, &mut unsupported)?;
+        self.network(&network_allow, wire.forbidden_actions.as_deref())?;
         let permissions = self.permissions(wire.permissions.as_deref(), &mut unsupported)?;
         let verification_commands = self.commands(wire.verification_commands, &mut unsupported)?;
 
@@ -241,16 +241,24 @@ impl Checker<'_> {
         Ok(())
     }
 
-    fn network(&self, allow: &[String], unsupported: &mut Vec<String>) -> Checked<()> {
-        for (index, endpoint) in allow.iter().enumerate() {
+    fn network(&self, allow: &[String], forbidden: Option<&[ActionId]>) -> Checked<()> {
+        let mut seen = BTreeSet::new();
+        for (index, text) in allow.iter().enumerate() {
             let field = format!("network.allow[{index}]");
-            rules::endpoint(endpoint)
-                .map_err(|why| self.wrong(&field, endpoint, why, "write host:port, like example.org:443"))?;
+            Destination::parse(text).map_err(|error| {
+                self.wrong(&field, text, &error.to_string(), "write host:port, like example.org:443")
+            })?;
+            self.once(&field, &mut seen, text)?;
         }
-        if !allow.is_empty() {
-            unsupported.push("network.allow".to_owned());
+        let forbids = forbidden.into_iter().flatten().position(|id| id.as_str() == super::actions::EGRESS);
+        match forbids {
+            Some(index) if !allow.is_empty() => Err(self.refuse(
+                &format!("forbidden_actions[{index}]"),
+                format!("`{}` is forbidden, and `network.allow` allows it", super::actions::EGRESS),
+                "take one of the two out of the contract",
+            )),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     fn permissions(

@@ -157,7 +157,6 @@ fn what_cannot_be_carried_out_is_named_and_never_dropped() {
     let text = format!(
         "{LEAST}forbidden_actions = [\"git.push\", \"command:git push *\"]
 permissions = [\"commit\", \"push\", \"merge\", \"deploy\", \"close\"]
-network = {{ allow = [\"example.org:443\"] }}
 [limits]
 output_bytes = 1000000000000
 tokens = 1
@@ -174,7 +173,6 @@ spend = {{ run_usd = \"1.50\", thread_usd = \"2\" }}
             "limits.spend.run_usd",
             "limits.spend.thread_usd",
             "limits.tokens",
-            "network.allow",
             "permissions.close",
             "permissions.deploy",
             "permissions.merge",

@@ -56,9 +56,10 @@ pub struct TaskContract {
     pub engine: Option<EngineChoice>,
     /// Limits with defaults filled in.
     pub limits: Limits,
-    /// Fields that were given but that this version cannot carry out: `limits.memory`, `network.allow` …
+    /// Fields that were given but that this version cannot carry out: `limits.memory`, `permissions.push` …
     pub unsupported: BTreeSet<String>,
-    /// `host:port` list (recorded; not supported yet when not empty).
+    /// Where the run may connect to, `host:port` each, as [`crate::vocab::Destination`] spells them; the operator's
+    /// configuration must allow each, too.
     pub network_allow: Vec<String>,
     /// What may leave the harness.
     pub permissions: BTreeSet<Permission>,

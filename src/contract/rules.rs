@@ -1,4 +1,4 @@
-//! Rules for texts of a contract: what a path, a ref, an endpoint and a name may look like.
+//! Rules for texts of a contract: what a path, a ref and a name may look like.
 //!
 //! Each returns the sentence that says what is wrong; the caller knows the field.
 
@@ -54,17 +54,6 @@ pub(super) fn base_ref(name: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// `host:port`.
-pub(super) fn endpoint(text: &str) -> Result<(), &'static str> {
-    const WRONG: &str = "is not host:port";
-    let (host, port) = text.rsplit_once(':').ok_or(WRONG)?;
-    let host_ok = !host.is_empty()
-        && host.len() <= 255
-        && host.bytes().all(|b| b.is_ascii_alphanumeric() || b".-:[]".contains(&b));
-    let port_ok = port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0);
-    if host_ok && port_ok { Ok(()) } else { Err(WRONG) }
-}
-
 /// A toolchain's name.
 pub(super) fn toolchain(name: &str) -> Result<(), &'static str> {
     let first = name.bytes().next().is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
@@ -118,9 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn endpoints_refs_and_names() {
-        assert!(endpoint("example.org:443").is_ok() && endpoint("[::1]:80").is_ok());
-        assert!(endpoint("example.org").is_err() && endpoint("x:0").is_err() && endpoint("x:70000").is_err());
+    fn refs_and_names() {
         assert!(base_ref("refs/heads/main").is_ok() && base_ref("HEAD").is_ok());
         assert!(base_ref("-x").is_err() && base_ref("a..b").is_err() && base_ref("HEAD~1").is_err());
         assert!(artifact_name("backend/a.jsonl").is_ok() && artifact_name("../x").is_err());

@@ -113,7 +113,7 @@ pub(super) struct InputWire {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NetworkWire {
-    /// `host:port` each.
+    /// `host:port` each: a lower-case name with a dot in it, or an IP address.
     pub(super) allow: Vec<String>,
 }
 

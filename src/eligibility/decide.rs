@@ -32,6 +32,7 @@ pub(super) struct Granted {
     engine: EngineId,
     mode: MutationMode,
     program: Digest,
+    network_allow: Vec<String>,
     approvals: Vec<ApprovalId>,
     valid_until: Option<Timestamp>,
 }
@@ -80,6 +81,7 @@ struct Terms {
     decision_id: Digest,
     request_digest: Digest,
     program: Digest,
+    network_allow: Vec<String>,
     approvals: Vec<ApprovalId>,
 }
 
@@ -210,6 +212,7 @@ pub(super) fn judge(
         engine: q.engine_id.clone(),
         mode: q.contract.mutation_mode?,
         program: program.digest,
+        network_allow: q.contract.network_allow.clone(),
         valid_until: approvals.iter().map(|a| a.expires_at).chain(licence).min(),
         approvals: approvals.into_iter().map(|a| a.id.clone()).collect(),
     })
@@ -289,6 +292,7 @@ impl Decision {
                 decision_id: self.document.decision_id,
                 request_digest: self.document.request_digest,
                 program: granted.program,
+                network_allow: granted.network_allow,
                 approvals: granted.approvals,
             },
         })
@@ -344,6 +348,11 @@ macro_rules! terms {
             #[must_use]
             pub const fn program(&self) -> Digest {
                 self.terms.program
+            }
+            /// Where it may connect to besides its model, as contract and configuration both allow.
+            #[must_use]
+            pub fn network_allow(&self) -> &[String] {
+                &self.terms.network_allow
             }
             /// The approvals that the decision rests on: to be spent for this run before launching.
             #[must_use]

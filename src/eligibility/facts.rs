@@ -50,6 +50,10 @@ pub struct Facts {
     pub policy: Digest,
     /// The most that a contract may ask for (part of the policy digest).
     pub ceilings: Limits,
+    /// Destinations that the configuration allows runs to connect to (part of the policy digest). Absent in
+    /// decisions of harnesses that allowed none.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub network_allow: BTreeSet<String>,
     /// The requester as the harness observed it.
     pub requester: Requester,
     /// Approvals on record for this request digest, already checked against signature and spent list.

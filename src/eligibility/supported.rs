@@ -1,7 +1,7 @@
 //! The gate that keeps silence from being consent: what this version cannot carry out is never ignored.
 //!
 //! It reads the list that sealing made, and adds what only the facts can tell: limits above their ceiling,
-//! toolchains and inputs that are not there, a script or a model for an engine that takes none.
+//! destinations that no operator allows, toolchains and inputs that are not there, a script or a model for an engine that takes none.
 
 use std::collections::BTreeSet;
 
@@ -46,14 +46,17 @@ pub(super) fn supported(q: &Question<'_>) -> GateResult {
             "take these out of the contract: this version cannot enforce or carry them out",
         );
     }
+    if let Some(closed) = q.contract.network_allow.iter().find(|to| !q.facts.network_allow.contains(*to)) {
+        return GateResult::missing(
+            format!("`network.allow` names `{closed}`, which the configuration does not allow"),
+            "take it out of the contract, or have an operator add it to `allow` of `[network]` in config.toml",
+        );
+    }
     provisions(q).unwrap_or_else(|| GateResult::passed("this version carries out everything that is asked"))
 }
 
 fn unsupported(q: &Question<'_>) -> BTreeSet<String> {
     let mut fields = q.contract.unsupported.clone();
-    if !q.contract.network_allow.is_empty() {
-        fields.insert("network.allow".to_owned());
-    }
     let model_asked = q.contract.engine.as_ref().is_some_and(|e| &e.id == q.engine_id && e.model.is_some());
     if model_asked && q.engine.is_some_and(|e| e.model.is_none() && e.spend == super::SpendFacts::Free) {
         fields.insert("engine.model".to_owned());

@@ -1,13 +1,14 @@
 //! `config.toml`: what an operator may set. Strict: an unknown field is an error, never ignored.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::config_syntax::{self, is_a_variable};
 use super::{HomeError, KeySource};
-use crate::vocab::{EngineId, LimitName};
+use crate::vocab::{Destination, EngineId, LimitName, shown};
 
 /// The checked configuration. Everything has a default, so that a first run needs no file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -18,6 +19,8 @@ pub struct Config {
     pub toolchains: BTreeMap<String, ToolchainConfig>,
     /// Ceilings that replace the built-in ones, in the unit of the name.
     pub ceilings: BTreeMap<LimitName, u64>,
+    /// Where runs may connect to.
+    pub network: NetworkConfig,
 }
 
 /// How one engine is reached. Holds no secret: the key is named, not written.
@@ -46,6 +49,15 @@ pub struct ToolchainConfig {
     pub env: BTreeMap<String, String>,
 }
 
+/// Where runs may connect to, where their contract asks for it. Nothing by default.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct NetworkConfig {
+    /// What a contract's `network.allow` may name.
+    pub allow: BTreeSet<Destination>,
+    /// Addresses of classes that are refused otherwise (private, loopback, this host's own …), each by itself.
+    pub addresses: BTreeSet<IpAddr>,
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Wire {
@@ -55,6 +67,17 @@ struct Wire {
     toolchains: BTreeMap<String, ToolchainWire>,
     #[serde(default)]
     limits: BTreeMap<LimitName, u64>,
+    #[serde(default)]
+    network: NetworkWire,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NetworkWire {
+    #[serde(default)]
+    allow: Vec<String>,
+    #[serde(default)]
+    addresses: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -142,6 +165,30 @@ impl Checker<'_> {
         Ok(())
     }
 
+    fn network(&self, wire: &NetworkWire) -> Result<NetworkConfig, HomeError> {
+        let mut network = NetworkConfig::default();
+        for (index, text) in wire.allow.iter().enumerate() {
+            let field = || format!("network.allow[{index}]");
+            let destination = Destination::parse(text).map_err(|error| {
+                let problem = format!("`{}` {error}", shown(text));
+                self.refuse(field(), &problem, "write host:port, like example.org:443")
+            })?;
+            if !network.allow.insert(destination) {
+                return Err(self.refuse(field(), "stands there twice", "keep one of the two"));
+            }
+        }
+        for (index, text) in wire.addresses.iter().enumerate() {
+            let field = format!("network.addresses[{index}]");
+            let address = exact_address(text).ok_or_else(|| {
+                let problem =
+                    format!("`{}` is not the address of one host in its canonical form", shown(text));
+                self.refuse(field, &problem, "write one address, like 10.1.2.3 or fd00::1, without a mask")
+            })?;
+            network.addresses.insert(address);
+        }
+        Ok(network)
+    }
+
     fn engine(&self, id: &EngineId, wire: EngineWire) -> Result<EngineConfig, HomeError> {
         let field = |name: &str| format!("engines.{id}.{name}");
         if let Some(program) = &wire.program {
@@ -171,7 +218,7 @@ impl Checker<'_> {
             self.absolute(format!("toolchains.{name}.path"), path)?;
         }
         if let Some(odd) = wire.env.keys().find(|key| key.is_empty() || key.contains(['=', '\0'])) {
-            let problem = format!("`{}` is not a name of an environment variable", crate::vocab::shown(odd));
+            let problem = format!("`{}` is not a name of an environment variable", shown(odd));
             return Err(self.refuse(format!("toolchains.{name}.env"), &problem, "use letters, digits and _"));
         }
         Ok(ToolchainConfig { read_only: wire.read_only, path: wire.path, env: wire.env })
@@ -188,6 +235,7 @@ impl Config {
             let field = format!("limits.{}", toml_name(*name));
             return Err(check.refuse(field, "a ceiling of 0 forbids every run", "write a positive number"));
         }
+        config.network = check.network(&wire.network)?;
         for (id, engine) in wire.engines {
             let checked = check.engine(&id, engine)?;
             config.engines.insert(id, checked);
@@ -226,6 +274,14 @@ impl Config {
     }
 }
 
+/// One host's address, spelled canonically; an IPv4 address is written as one.
+fn exact_address(text: &str) -> Option<IpAddr> {
+    let address: IpAddr = text.parse().ok()?;
+    let broadcast = matches!(address, IpAddr::V4(v4) if v4.is_broadcast());
+    let of_a_host = !address.is_unspecified() && !address.is_multicast() && !broadcast;
+    (of_a_host && address.to_canonical() == address && address.to_string() == text).then_some(address)
+}
+
 fn toml_name(name: LimitName) -> String {
     serde_json::to_value(name)
         .ok()
@@ -257,6 +313,9 @@ mod tests {
             env = { ZIG = "1" }
             [limits]
             wall_seconds = 60
+            [network]
+            allow = ["example.org:443", "[2001:db8::1]:443"]
+            addresses = ["10.1.2.3", "fd00::1"]
             "#,
         )
         .unwrap();
@@ -264,6 +323,12 @@ mod tests {
         assert_eq!(codex.key, Some(KeySource::Env("CODEX_KEY".into())));
         assert!(codex.unpriced);
         assert_eq!(config.ceilings.get(&LimitName::WallSeconds), Some(&60));
+        let allow: Vec<String> = config.network.allow.iter().map(ToString::to_string).collect();
+        assert_eq!(allow, ["example.org:443", "[2001:db8::1]:443"]);
+        assert_eq!(
+            config.network.addresses,
+            ["10.1.2.3", "fd00::1"].map(|text| text.parse().unwrap()).into()
+        );
         assert_eq!(config.toolchains["zig"].path, [PathBuf::from("/opt/zig/bin")]);
     }
 
@@ -284,6 +349,14 @@ mod tests {
             ("oops = 1", "oops"),
             ("[engines.codex]\nmodel = 'a'\nmodel = 'b'", "model"),
             ("[engines", "line 1"),
+            ("[network]\nallow = ['a.example:443', '*.example:443']", "network.allow[1]"),
+            ("[network]\nallow = ['a.example:443', 'a.example:443']", "network.allow[1]"),
+            ("[network]\nallow = ['localhost:443']", "network.allow[0]"),
+            ("[network]\naddresses = ['10.0.0.0/8']", "network.addresses[0]"),
+            ("[network]\naddresses = ['10.1.2.3', '0.0.0.0']", "network.addresses[1]"),
+            ("[network]\naddresses = ['::ffff:10.1.2.3']", "network.addresses[0]"),
+            ("[network]\naddresses = ['224.0.0.1']", "network.addresses[0]"),
+            ("[network]\ndeny = []", "deny"),
         ] {
             let error = parse(text).unwrap_err();
             let message = error.to_string();

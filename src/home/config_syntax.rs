@@ -1,7 +1,7 @@
 //! What is wrong with a text of `config.toml`, without repeating a key that somebody wrote into it.
 //!
 //! The parser's own answer holds the source line, which is what a person wants to see, unless it holds a key. So the
-//! line is shown only where no key is looked for: in `[limits]` and `[toolchains.*]`.
+//! line is shown only where no key is looked for: in `[limits]`, `[network]` and `[toolchains.*]`.
 
 use std::path::Path;
 
@@ -19,7 +19,7 @@ pub(super) fn refused(path: &Path, text: &str, error: &toml::de::Error) -> HomeE
     let before = text.get(..at).unwrap_or("");
     let line = before.matches('\n').count() + 1;
     let table = header_above(text, line);
-    if table.starts_with("[limits]") || table.starts_with("[toolchains.") {
+    if ["[limits]", "[network]", "[toolchains."].iter().any(|keyless| table.starts_with(keyless)) {
         return HomeError::Syntax { path: path.to_owned(), problem: error.to_string() };
     }
     let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
@@ -125,6 +125,8 @@ mod tests {
     fn elsewhere_the_line_is_shown() {
         let error = Config::parse(Path::new("/c"), "[limits]\nwall_seconds = 'ten'\n").unwrap_err();
         assert!(error.to_string().contains("wall_seconds = 'ten'"), "{error}");
+        let error = Config::parse(Path::new("/c"), "[network]\nallow = 'a.example:443'\n").unwrap_err();
+        assert!(error.to_string().contains("allow = 'a.example:443'"), "{error}");
     }
 
     #[test]

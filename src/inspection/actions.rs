@@ -17,6 +17,8 @@ const NOWHERE: &str = ActionResult::NOWHERE;
 const IN_PATCH: &str = "in the patch";
 /// An attempt that found no route leaves no trace: only what reached the listener is seen.
 const AT_LISTENER: &str = "at the listener";
+/// What is said to an allowed host is said within TLS.
+const AT_LISTENER_NOT_WITHIN: &str = "at the listener, not within allowed tunnels";
 /// Not in `sendmsg` with an address, and not in what a program that was not observed asked for.
 const AT_LISTENER_AND_OUTSIDE: &str = "at the listener, in connect and sendto";
 const IN_REPOSITORY: &str = "in the engine's throw-away repository only";
@@ -59,7 +61,8 @@ pub struct ActionObservations {
 /// One row for each action that the contract forbids, in the contract's order.
 #[must_use]
 pub fn actions(contract: &TaskContract, observed: &ActionObservations) -> Vec<ActionRow> {
-    contract.forbidden_actions.iter().flatten().map(|action| row(action, observed)).collect()
+    let routes = !contract.network_allow.is_empty();
+    contract.forbidden_actions.iter().flatten().map(|action| row(action, routes, observed)).collect()
 }
 
 /// Every forbidden action that was attempted, for the events: action and what shows it.
@@ -67,12 +70,15 @@ pub fn attempts(rows: &[ActionRow]) -> impl Iterator<Item = (&str, &str)> {
     rows.iter().flat_map(|row| row.attempts.iter().map(|attempt| (row.action.as_str(), attempt.as_str())))
 }
 
-fn row(id: &ActionId, observed: &ActionObservations) -> ActionRow {
+fn row(id: &ActionId, routes: bool, observed: &ActionObservations) -> ActionRow {
     let seen = seen(id, observed);
     let executed = executed(id, observed);
     let in_patch = observed.in_patch.iter().filter(|(found, _)| found == id).map(|(_, what)| what.clone());
     let (enforced_by, patch) = match Action::parse(id) {
-        Ok(Action::Named(rule)) => (rule.enforced_by, rule.observed_in == Some(Observed::Patch)),
+        Ok(Action::Named(rule)) => {
+            let stops = rule.with_routes.filter(|_| routes).unwrap_or(rule.enforced_by);
+            (stops, rule.observed_in == Some(Observed::Patch))
+        }
         Ok(action @ Action::Path(_)) => (action.enforced_by(), true),
         Ok(action @ Action::Command(_)) => (action.enforced_by(), false),
         Err(_) => ("nothing: this version does not know the action", false),
@@ -82,7 +88,7 @@ fn row(id: &ActionId, observed: &ActionObservations) -> ActionRow {
         executed.as_ref().filter(|_| observed.all_seen).map(|_| EXECUTED),
         executed.as_ref().filter(|found| !observed.all_seen && !found.is_empty()).map(|_| PARTLY),
         patch.then_some(IN_PATCH),
-        seen.as_ref().map(|_| place(id.as_str(), observed)),
+        seen.as_ref().map(|_| place(id.as_str(), routes, observed)),
     ];
     let places: Vec<&str> = places.into_iter().flatten().collect();
     let observable = if places.is_empty() { NOWHERE.to_owned() } else { places.join(", ") };
@@ -124,8 +130,9 @@ fn executed(id: &ActionId, observed: &ActionObservations) -> Option<Vec<String>>
 }
 
 /// Where [`seen`] looks for attempts of a named action.
-fn place(id: &str, observed: &ActionObservations) -> &'static str {
+fn place(id: &str, routes: bool, observed: &ActionObservations) -> &'static str {
     match id {
+        "git.push" if routes => AT_LISTENER_NOT_WITHIN,
         "network.egress" if observed.sought.is_some() && observed.all_seen => AT_LISTENER_AND_OUTSIDE,
         "git.push" | "network.egress" => AT_LISTENER,
         "process.daemonize" => AT_THE_END,
@@ -195,6 +202,18 @@ mod tests {
         let results: Vec<_> = rows.iter().map(|row| row.result).collect();
         assert_eq!(results, [ActionResult::Attempted, ActionResult::Attempted, ActionResult::NotObservable]);
         assert_eq!(attempts(&rows).count(), 3);
+    }
+
+    #[test]
+    fn where_there_are_routes_no_row_says_that_there_are_none() {
+        let seen = ActionObservations { refused_requests: Some(Vec::new()), ..ActionObservations::default() };
+        let ids = ["git.push", "deploy", "issue.close", "package.install", "external-repo.mutate"];
+        let offline = actions(&forbidding(&ids), &seen);
+        assert!(offline[0].enforced_by.starts_with("no route out"), "{offline:?}");
+        let contract = TaskContract { network_allow: vec!["a.example:443".to_owned()], ..forbidding(&ids) };
+        let rows = actions(&contract, &seen);
+        assert!(rows.iter().all(|row| !row.enforced_by.contains("no route out")), "{rows:?}");
+        assert_eq!(rows[0].observable, AT_LISTENER_NOT_WITHIN);
     }
 
     #[test]

@@ -104,6 +104,7 @@ pub(super) fn facts(
         provisions: seen.described.iter().map(described).collect(),
         policy: settings.policy_digest()?,
         ceilings: settings.ceilings.limits.clone(),
+        network_allow: settings.config.network.allow.iter().map(ToString::to_string).collect(),
         requester: requester(settings, uid),
         approvals: Vec::new(),
         approval_errors: Vec::new(),

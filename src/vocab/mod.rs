@@ -1,9 +1,10 @@
-//! Words that every stage shares: digests, ids, time, signatures, limits, reasons.
+//! Words that every stage shares: digests, ids, time, signatures, limits, reasons, destinations.
 //!
 //! Nothing here performs I/O except [`sign::SealingKey::generate`] and [`ids::RunId::new`], which ask the
 //! kernel for randomness, and [`time::Timestamp::now`], which reads the clock. Pure stages (contract,
 //! eligibility, inspection's verdict) call none of these three.
 
+mod destination;
 mod digest;
 mod ids;
 mod limits;
@@ -13,6 +14,7 @@ mod sign;
 mod text;
 mod time;
 
+pub use destination::{Destination, DestinationError, Host};
 pub use digest::{Digest, DigestError, GitId, Hasher};
 pub use ids::{ActionId, ApprovalId, EngineId, IdError, PrincipalName, RunId, TaskId};
 pub use limits::{LimitName, Limits};

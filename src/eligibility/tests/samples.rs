@@ -65,7 +65,7 @@ pub(super) fn contract(gated: bool, mode: Option<MutationMode>, risk: RiskClass)
         engine: Some(EngineChoice { id: id(if gated { GATED } else { BUILT_IN }), model: None }),
         limits: limits(10),
         unsupported: BTreeSet::new(),
-        network_allow: Vec::new(),
+        network_allow: vec!["a.example:443".to_owned()],
         permissions: BTreeSet::new(),
         script: None,
         requested_by: None,
@@ -163,6 +163,7 @@ pub(super) fn facts(gated: bool, contract: &TaskContract) -> Facts {
         provisions: BTreeMap::from([("toolchain:rust".to_owned(), Observed::Seen(Digest::of(b"rust")))]),
         policy: Digest::of(b"policy"),
         ceilings: limits(100),
+        network_allow: BTreeSet::from(["a.example:443".to_owned(), "b.example:443".to_owned()]),
         requester: Requester {
             account: "1000:dev".to_owned(),
             principal: None,
@@ -246,7 +247,7 @@ fn contract_spoils() -> Vec<(GateId, RefusalState, Spoil)> {
         (G::ContractSupported, Missing, |c, _| {
             c.unsupported.insert("limits.memory".to_owned());
         }),
-        (G::ContractSupported, Missing, |c, _| c.network_allow = vec!["h:1".to_owned()]),
+        (G::ContractSupported, Missing, |c, _| c.network_allow.push("c.example:443".to_owned())),
         (G::ContractSupported, Missing, |c, _| c.toolchains.push("go".to_owned())),
         (G::ContractSupported, Failed, |c, _| c.limits.wall_seconds = 101),
         (G::ContractSupported, Failed, |c, _| c.limits.processes = 0),
@@ -260,6 +261,7 @@ fn fact_spoils() -> Vec<(GateId, RefusalState, Spoil)> {
             f.provisions.insert("toolchain:rust".to_owned(), broken());
         }),
         (G::ContractSupported, Missing, |_, f| f.provisions.clear()),
+        (G::ContractSupported, Missing, |_, f| f.network_allow.clear()),
         (G::ContractAuthority, Missing, |_, f| f.authority = gone()),
         (G::ContractAuthority, Errored, |_, f| f.authority = broken()),
         (G::TargetBase, Failed, |_, f| target(f, |t| t.unreadable_forms.push("shallow".to_owned()))),
