@@ -21,6 +21,11 @@ impl Answer {
         (sender, Self { frames })
     }
 
+    /// No body.
+    pub(super) fn empty() -> Self {
+        Self::channel().1
+    }
+
     /// A whole body at once.
     pub(super) fn whole(text: String) -> Self {
         let (sender, body) = Self::channel();

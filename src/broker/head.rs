@@ -43,6 +43,11 @@ impl Watched {
     pub(super) fn new(stream: TcpStream, head: Head) -> Self {
         Self { stream, head }
     }
+
+    /// The connection itself, once no more heads come.
+    pub(super) fn into_stream(self) -> TcpStream {
+        self.stream
+    }
 }
 
 impl AsyncRead for Watched {

@@ -37,3 +37,10 @@ pub(super) fn unanswered(why: &str) -> String {
     serde_json::json!({"error": {"message": message, "type": "endpoint_error", "code": "endpoint"}})
         .to_string()
 }
+
+/// The body of the answer that stands for a destination which could not be connected to.
+pub(super) fn unconnected(why: &str) -> String {
+    let message = format!("the destination is allowed and could not be reached: {why}");
+    serde_json::json!({"error": {"message": message, "type": "destination_error", "code": "destination"}})
+        .to_string()
+}

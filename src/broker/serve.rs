@@ -7,14 +7,15 @@ use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper::{Request, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::answer::Answer;
+use super::egress::{self, Egress};
 use super::endpoint::Upstream;
 use super::forward::{check_head, forward, plain, rebuild};
 use super::head::{Head, Watched};
@@ -33,6 +34,10 @@ const HEAD_LINES: usize = 64;
 const HEAD_TIME: Duration = Duration::from_secs(15);
 /// Model requests of one run.
 const CALLS: u64 = 10_000;
+/// Tunnels at a time; each was a connection before, and makes room for another.
+const TUNNELS: usize = 32;
+/// Tunnels of one run.
+const TUNNELS_IN_ALL: u64 = 10_000;
 /// Refusals that get an event of their own; the rest are counted.
 const REFUSALS_RECORDED: u64 = 200;
 /// Notices on their way to the log.
@@ -51,13 +56,24 @@ pub struct Route {
     pub model: String,
 }
 
+/// Every way out of one run. By default there is none, and everything is refused.
+#[derive(Debug, Clone, Default)]
+pub struct Ways {
+    /// To the model; `None` for engines that have none.
+    pub model: Option<Route>,
+    /// To destinations that contract and configuration both allow.
+    pub egress: Egress,
+}
+
 /// How often what happened.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct BrokerCounts {
     /// Requests that were sent to the endpoint.
     pub forwarded: u64,
-    /// Requests that were refused.
+    /// Requests and tunnels that were refused.
     pub refused: u64,
+    /// Tunnels that were let through.
+    pub tunnels: u64,
 }
 
 /// An event on its way to the log; whoever records it says so, and only then the act goes on.
@@ -92,6 +108,15 @@ struct Tally {
     forwarded: AtomicU64,
     refused: AtomicU64,
     pushes: AtomicU64,
+    tunnels: AtomicU64,
+    carried: CarriedInAll,
+}
+
+/// Bytes of all tunnels of a run.
+#[derive(Debug, Default)]
+pub(super) struct CarriedInAll {
+    pub(super) sent: AtomicU64,
+    pub(super) received: AtomicU64,
 }
 
 /// Counts and notices, shared by all connections.
@@ -101,21 +126,27 @@ pub(super) struct Desk {
     tally: Arc<Tally>,
     /// Held while a body is read and made anew.
     one_body: Semaphore,
+    tunnels: Arc<Semaphore>,
+    /// Its sender is gone when the broker stops.
+    running: watch::Receiver<()>,
 }
 
 impl Broker {
-    /// Serves the handed-out listener until dropped; without a route everything is refused. Must be called within a
-    /// tokio runtime.
-    pub fn serve(
-        listener: std::net::TcpListener,
-        route: Option<Route>,
-    ) -> Result<(Self, Notices), BrokerError> {
+    /// Serves the handed-out listener until dropped. Must be called within a tokio runtime.
+    pub fn serve(listener: std::net::TcpListener, ways: Ways) -> Result<(Self, Notices), BrokerError> {
         listener.set_nonblocking(true)?;
         let listener = TcpListener::from_std(listener)?;
         let (sender, notices) = mpsc::channel(NOTICES);
         let tally = Arc::new(Tally::default());
-        let desk = Arc::new(Desk { notices: sender, tally: Arc::clone(&tally), one_body: Semaphore::new(1) });
-        let accepting = tokio::spawn(accept(listener, Arc::new(route), desk));
+        let (runs, running) = watch::channel(());
+        let desk = Arc::new(Desk {
+            notices: sender,
+            tally: Arc::clone(&tally),
+            one_body: Semaphore::new(1),
+            tunnels: Arc::new(Semaphore::new(TUNNELS)),
+            running,
+        });
+        let accepting = tokio::spawn(accept(listener, Arc::new(ways), desk, runs));
         Ok((Self { accepting, tally }, notices))
     }
 
@@ -128,7 +159,11 @@ impl Broker {
     #[must_use]
     pub fn counts(&self) -> BrokerCounts {
         let read = |count: &AtomicU64| count.load(Ordering::SeqCst);
-        BrokerCounts { forwarded: read(&self.tally.forwarded), refused: read(&self.tally.refused) }
+        BrokerCounts {
+            forwarded: read(&self.tally.forwarded),
+            refused: read(&self.tally.refused),
+            tunnels: read(&self.tally.tunnels),
+        }
     }
 }
 
@@ -138,7 +173,8 @@ impl Drop for Broker {
     }
 }
 
-async fn accept(listener: TcpListener, route: Arc<Option<Route>>, desk: Arc<Desk>) {
+/// `_runs` is held until the broker stops: then every tunnel ends, too.
+async fn accept(listener: TcpListener, ways: Arc<Ways>, desk: Arc<Desk>, _runs: watch::Sender<()>) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     // Held by this task: when the broker is dropped, the connections are ended with it.
     let mut connections = tokio::task::JoinSet::new();
@@ -150,25 +186,29 @@ async fn accept(listener: TcpListener, route: Arc<Option<Route>>, desk: Arc<Desk
             tokio::time::sleep(Duration::from_millis(20)).await;
             continue;
         };
-        let (route, desk) = (Arc::clone(&route), Arc::clone(&desk));
+        let (ways, desk) = (Arc::clone(&ways), Arc::clone(&desk));
         connections.spawn(async move {
             let _place_until_the_end = place;
-            connection(stream, route, desk).await;
+            connection(stream, ways, desk).await;
         });
     }
 }
 
-async fn connection(stream: tokio::net::TcpStream, route: Arc<Option<Route>>, desk: Arc<Desk>) {
+async fn connection(stream: tokio::net::TcpStream, ways: Arc<Ways>, desk: Arc<Desk>) {
     let head = Head::default();
     let _at_the_end = Unfinished { head: head.clone(), desk: Arc::clone(&desk) };
     let service = {
         let (head, desk) = (head.clone(), Arc::clone(&desk));
         service_fn(move |request| {
             head.finished();
-            let (route, head, desk) = (Arc::clone(&route), head.clone(), Arc::clone(&desk));
+            let (ways, head, desk) = (Arc::clone(&ways), head.clone(), Arc::clone(&desk));
             async move {
-                let answer = answer(request, route.as_ref().as_ref(), &desk).await;
-                head.rests();
+                let connects = request.method() == Method::CONNECT;
+                let answer = answer(request, &ways, &desk).await;
+                // No head comes on a connection that is a tunnel from here on.
+                if !(connects && answer.status().is_success()) {
+                    head.rests();
+                }
                 Ok::<_, Infallible>(answer)
             }
         })
@@ -179,6 +219,7 @@ async fn connection(stream: tokio::net::TcpStream, route: Arc<Option<Route>>, de
         .max_buf_size(HEAD_BYTES)
         .max_headers(HEAD_LINES)
         .serve_connection(TokioIo::new(Watched::new(stream, head.clone())), service)
+        .with_upgrades()
         .await;
     if let Err(error) = served
         && (error.is_parse() || error.is_parse_too_large())
@@ -205,13 +246,13 @@ impl Drop for Unfinished {
     }
 }
 
-async fn answer(request: Request<Incoming>, route: Option<&Route>, desk: &Arc<Desk>) -> Response<Answer> {
+async fn answer(request: Request<Incoming>, ways: &Ways, desk: &Arc<Desk>) -> Response<Answer> {
     let method = cut(request.method().as_str());
     let target = request.uri().to_string();
     // Judged on the whole target, before anything is cut: a push in git's own words (gitprotocol-http).
     let push = decoded(&target).contains("git-receive-pack");
     let target = cut(&target);
-    match let_through(request, route, desk).await {
+    match let_through(request, ways, desk).await {
         Ok(response) => response,
         Err(refusal) => {
             desk.denied(&refusal, &method, &target, push).await;
@@ -227,10 +268,13 @@ async fn answer(request: Request<Incoming>, route: Option<&Route>, desk: &Arc<De
 
 async fn let_through(
     request: Request<Incoming>,
-    route: Option<&Route>,
+    ways: &Ways,
     desk: &Arc<Desk>,
 ) -> Result<Response<Answer>, Refusal> {
-    let route = route.ok_or_else(|| Refusal::route("this engine has no way out"))?;
+    if request.method() == Method::CONNECT && !ways.egress.is_empty() {
+        return egress::open(request, &ways.egress, desk).await;
+    }
+    let route = ways.model.as_ref().ok_or_else(|| Refusal::route("this engine has no way out"))?;
     check_head(&request)?;
     let body = rebuild(request.into_body(), &route.model, &desk.one_body).await?;
     forward(route, desk, body).await
@@ -265,6 +309,34 @@ impl Desk {
         Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, "insufficient_quota", sentence))
     }
 
+    /// A place for one more tunnel at a time.
+    pub(super) fn tunnel_place(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        Arc::clone(&self.tunnels).try_acquire_owned().map_err(|_| {
+            let sentence = format!("{TUNNELS} tunnels are open, which is as many as may be");
+            Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "egress.tunnels", sentence)
+        })
+    }
+
+    /// The number of the next tunnel, from 1.
+    pub(super) fn next_tunnel(&self) -> Result<u64, Refusal> {
+        let next = |before| (before < TUNNELS_IN_ALL).then_some(before + 1);
+        let before = self.tally.tunnels.fetch_update(Ordering::SeqCst, Ordering::SeqCst, next);
+        before.map(|before| before + 1).map_err(|_| {
+            let sentence = format!("this run has opened {TUNNELS_IN_ALL} tunnels");
+            Refusal::new(StatusCode::TOO_MANY_REQUESTS, "egress.tunnels", sentence)
+        })
+    }
+
+    /// Bytes of all tunnels so far.
+    pub(super) fn carried(&self) -> &CarriedInAll {
+        &self.tally.carried
+    }
+
+    /// Changes, by an error, when the broker stops.
+    pub(super) fn running(&self) -> watch::Receiver<()> {
+        self.running.clone()
+    }
+
     /// Records, and waits until it is on record.
     async fn record(&self, draft: Draft) -> bool {
         let (recorded, done) = oneshot::channel();
@@ -280,12 +352,12 @@ impl Desk {
         Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "egress.unrecorded", sentence))
     }
 
-    /// Records how a forwarded request ended. After the run's end nobody listens, and the counts have it.
+    /// Records how a forwarded request or a tunnel ended. After the run's end nobody listens, and the counts have it.
     pub(super) async fn ended(&self, data: Value) {
         self.record(Draft::brokered(EventKind::EgressAllowed, data)).await;
     }
 
-    async fn denied(&self, refusal: &Refusal, method: &str, target: &str, push: bool) {
+    pub(super) async fn denied(&self, refusal: &Refusal, method: &str, target: &str, push: bool) {
         if let Some(draft) = self.refuse(refusal, method, target, push) {
             // Refused it is in any case, recorded or not.
             self.record(draft).await;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use super::{Broker, BrokerCounts, ModelKey, Route, Upstream};
+use super::{Broker, BrokerCounts, ModelKey, Route, Upstream, Ways};
 use crate::event::{Draft, EventKind};
 
 /// A request that ends so is cut off there: the client says that no more will come.
@@ -94,7 +94,7 @@ fn attack(requests: Vec<Vec<u8>>, upstream_answer: Vec<u8>) -> Seen {
     });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async move {
-        let (broker, mut notices) = Broker::serve(listener, Some(route)).unwrap();
+        let (broker, mut notices) = Broker::serve(listener, to_the_model(route)).unwrap();
         let mut events = Vec::new();
         while !client.is_finished() {
             tokio::select! {
@@ -114,6 +114,10 @@ fn attack(requests: Vec<Vec<u8>>, upstream_answer: Vec<u8>) -> Seen {
         let endpoint = endpoint.lock().unwrap().clone();
         Seen { answers: client.join().unwrap(), events, counts, endpoint }
     })
+}
+
+fn to_the_model(route: Route) -> Ways {
+    Ways { model: Some(route), ..Ways::default() }
 }
 
 fn post(path: &str, headers: &str, body: &str) -> Vec<u8> {
@@ -140,7 +144,7 @@ fn the_one_request_goes_through_made_anew_with_the_key() {
     for absent in ["stolen", "x-note", "cookie", "X-Note"] {
         assert!(!request.contains(absent), "{absent} reached the endpoint");
     }
-    assert_eq!(seen.counts, BrokerCounts { forwarded: 1, refused: 0 });
+    assert_eq!(seen.counts, BrokerCounts { forwarded: 1, ..BrokerCounts::default() });
     let kinds: Vec<_> = seen.events.iter().map(|event| event.kind).collect();
     assert_eq!(kinds, [EventKind::EgressAllowed, EventKind::EgressAllowed]);
     assert!(seen.events.iter().all(|event| !event.data.to_string().contains(&key_text())));
@@ -182,7 +186,7 @@ fn everything_else_is_refused_recorded_and_never_reaches_the_endpoint() {
     for (index, answer) in seen.answers.iter().enumerate().filter(|(index, _)| *index != UNFINISHED) {
         assert!(answer.starts_with("HTTP/1.1 4"), "request {index} got {answer:?}");
     }
-    assert_eq!(seen.counts, BrokerCounts { forwarded: 0, refused: count as u64 });
+    assert_eq!(seen.counts, BrokerCounts { refused: count as u64, ..BrokerCounts::default() });
     assert_eq!(seen.events.iter().filter(|event| event.kind == EventKind::EgressDenied).count(), count);
 }
 
@@ -226,7 +230,7 @@ fn heads_and_bodies_are_bounded() {
     // Whoever sends 100 kB of head is cut off while still sending, and may see no answer at all.
     let refused = |answer: &String| answer.is_empty() || answer.starts_with("HTTP/1.1 4");
     assert!(seen.answers.iter().all(refused), "{:?}", seen.answers);
-    assert_eq!(seen.counts, BrokerCounts { forwarded: 0, refused: 4 });
+    assert_eq!(seen.counts, BrokerCounts { refused: 4, ..BrokerCounts::default() });
 }
 
 #[test]
@@ -266,7 +270,8 @@ fn a_dead_endpoint_is_an_answer_and_a_record() {
     let answer = runtime.block_on(async {
         let upstream = Upstream::parse(&format!("http://{nowhere}/v1")).unwrap();
         let (_broker, mut notices) =
-            Broker::serve(listener, Some(Route { upstream, key: None, model: "m-1".into() })).unwrap();
+            Broker::serve(listener, to_the_model(Route { upstream, key: None, model: "m-1".into() }))
+                .unwrap();
         for _ in 0..2 {
             notices.recv().await.unwrap().recorded.send(()).unwrap();
         }
@@ -291,7 +296,7 @@ fn what_cannot_be_recorded_is_not_done() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let answer = runtime.block_on(async {
         let route = Route { upstream: Upstream::parse(&url).unwrap(), key: None, model: "m-1".into() };
-        let (_broker, notices) = Broker::serve(listener, Some(route)).unwrap();
+        let (_broker, notices) = Broker::serve(listener, to_the_model(route)).unwrap();
         drop(notices);
         tokio::task::spawn_blocking(move || client.join().unwrap()).await.unwrap()
     });

@@ -31,8 +31,20 @@ pub struct PlanInput<'a> {
     pub program: &'a str,
     /// Port of the listener on 127.0.0.1 inside, for engines that need one.
     pub listener_port: u16,
-    /// Environment that the commands of the engine need (toolchains); holds no secret.
+    /// Environment that the commands of the engine need (toolchains, and [`proxy_environment`] where the contract names
+    /// destinations); holds no secret.
     pub environment: &'a BTreeMap<String, String>,
+}
+
+/// What tells programs inside that destinations are reached by CONNECT to the listener on `port` of 127.0.0.1, and
+/// everything on 127.0.0.1 itself (the model's endpoint above all) without. Plain HTTP has no way, so nothing says so.
+#[must_use]
+pub fn proxy_environment(port: u16) -> BTreeMap<String, String> {
+    let proxy = format!("http://127.0.0.1:{port}");
+    let none = "127.0.0.1,localhost".to_owned();
+    [("HTTPS_PROXY", proxy.clone()), ("https_proxy", proxy), ("NO_PROXY", none.clone()), ("no_proxy", none)]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into()
 }
 
 /// How to start an engine: plain data that the harness carries out.

@@ -305,7 +305,7 @@ impl<'a> Drive<'a> {
                 "output_bytes": exit.output_bytes, "lines": self.counts.lines, "events": self.counts.events,
                 "suppressed": self.counts.suppressed, "unrecognized": self.counts.unrecognized,
                 "granted": self.counts.granted, "declined": self.counts.declined, "forwarded_calls": self.counts.broker.forwarded,
-                "refused_calls": self.counts.broker.refused, "stopped_by": self.stopped_by}),
+                "refused_calls": self.counts.broker.refused, "tunnels": self.counts.broker.tunnels, "stopped_by": self.stopped_by}),
         ))?;
         Ok(EngineObservations {
             exit: exit.status,

@@ -9,7 +9,7 @@
 use super::adapter::{Adapter, PROGRAM};
 use super::observed::EngineObservations;
 use super::program::StoredProgram;
-use crate::broker::{Broker, BrokerError, Notices, Route};
+use crate::broker::{Broker, BrokerError, Notices, Ways};
 use crate::eligibility::{ExecutionPermit, SpentPermit};
 use crate::event::SinkError;
 use crate::process::{Payload, ProcessError};
@@ -31,6 +31,9 @@ pub enum EngineError {
     /// The sandbox was established for something else.
     #[error("the sandbox does not fit the permit: {0}")]
     OtherSandbox(&'static str),
+    /// A way out that the permit does not name.
+    #[error("the permit names no way to {0}")]
+    OtherWay(String),
     /// The payload could not be started.
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
@@ -70,22 +73,24 @@ pub struct FinishedEngine {
 /// Starts the engine that the permit is for.
 ///
 /// `program` is the stored program that the sandbox has at [`PROGRAM`]. Where the sandbox handed out a listener, a
-/// broker serves it; without a `route` that broker refuses everything, and so records every attempt.
+/// broker serves it; without `ways` that broker refuses everything, and so records every attempt.
 pub fn launch(
     permit: ExecutionPermit,
     mut sandbox: Sandbox,
     workspace: Workspace,
     adapter: Box<dyn Adapter>,
     program: &StoredProgram,
-    route: Option<Route>,
+    ways: Ways,
 ) -> Result<RunningEngine, EngineError> {
     fits(&permit, sandbox.policy(), program)?;
-    let broker = match (sandbox.take_listener(), route) {
-        (Some(listener), route) => Some(Broker::serve(listener, route)?),
-        (None, Some(_)) => {
+    leads_only_where_permitted(&permit, &ways)?;
+    let any = ways.model.is_some() || !ways.egress.is_empty();
+    let broker = match sandbox.take_listener() {
+        Some(listener) => Some(Broker::serve(listener, ways)?),
+        None if any => {
             return Err(EngineError::OtherSandbox("the engine needs a listener and it has none"));
         }
-        (None, None) => None,
+        None => None,
     };
     let payload = sandbox.start(Stdio::Piped)?;
     Ok(RunningEngine { permit: permit.spend(), payload, workspace, adapter, broker })
@@ -108,6 +113,12 @@ fn fits(
         return Err(EngineError::OtherSandbox("its limits are not the permitted ones"));
     }
     Ok(())
+}
+
+/// Whether every way out is one that was decided on.
+fn leads_only_where_permitted(permit: &ExecutionPermit, ways: &Ways) -> Result<(), EngineError> {
+    let stray = |to: &&str| !permit.network_allow().iter().any(|named| named == to);
+    ways.egress.destinations().find(stray).map_or(Ok(()), |to| Err(EngineError::OtherWay(to.to_owned())))
 }
 
 impl FinishedEngine {

@@ -21,7 +21,7 @@ mod raw_log;
 
 pub use adapter::{
     Adapter, AdapterError, AdapterOutcome, Claims, CommandClaim, LaunchPlan, PROGRAM, PlanInput, PrivateHome,
-    SealedFile, Step, Stream, WORKSPACE,
+    SealedFile, Step, Stream, WORKSPACE, proxy_environment,
 };
 pub use catalog::{Catalog, CatalogError};
 pub use drive::StopSignal;

@@ -14,7 +14,7 @@ use super::report::Told;
 use super::stop::Stop;
 use super::{Scene, Step, approve};
 use crate::audit::Act;
-use crate::broker::{ModelKey, Route, Upstream};
+use crate::broker::{Egress, ModelKey, Route, Upstream, Ways};
 use crate::eligibility::{ExecutionPermit, Observed, landlock_floor};
 use crate::engine::{self, Adapter, FinishedEngine, PROGRAM, PlanInput, RawStream, StoredProgram};
 use crate::event::{Draft, EventKind, EventSink as _};
@@ -105,7 +105,7 @@ async fn work(
     told.reached(Step::Sandbox);
     recording.begin_step(Step::Sandbox);
     let policy = policy(&permit, tools, &workspace, *uid, adapter.as_mut(), program, recording)?;
-    let route = route(&permit, tools)?;
+    let ways = Ways { model: route(&permit, tools)?, egress: egress(&permit, tools)? };
     recording.bundle().write(
         "backend/sandbox-policy.json",
         &serde_json::to_vec_pretty(&policy).map_err(super::recording::RecordError::from)?,
@@ -131,7 +131,7 @@ async fn work(
     recording.append(Draft::observed(EventKind::EngineStarted, data))?;
     let model = tools.scene.model(permit.engine());
     tools.go_on()?;
-    let running = engine::launch(permit, sandbox, workspace, adapter, program, route)
+    let running = engine::launch(permit, sandbox, workspace, adapter, program, ways)
         .map_err(|error| CutOff::at("launch", error, AGAIN))?;
     let (mut events, raw) = recording.sinks();
     let finished = running
@@ -155,7 +155,10 @@ fn policy(
 ) -> Result<SandboxPolicy, CutOff> {
     let asked = &tools.scene.asked.contract;
     let provisions = &tools.scene.seen.provisions;
-    let environment = provisions.env();
+    let mut environment = provisions.env();
+    if !permit.network_allow().is_empty() {
+        environment.extend(engine::proxy_environment(LISTENER_PORT));
+    }
     let model = tools.scene.model(permit.engine());
     let plan = adapter
         .plan(&PlanInput {
@@ -205,6 +208,13 @@ fn route(permit: &ExecutionPermit, tools: &Tools<'_>) -> Result<Option<Route>, C
         }
     };
     Ok(Some(Route { upstream, key, model }))
+}
+
+/// Where else it may connect to: what the permit names, as far as the configuration still allows it.
+fn egress(permit: &ExecutionPermit, tools: &Tools<'_>) -> Result<Egress, CutOff> {
+    let network = &tools.scene.settings.config.network;
+    Egress::new(permit.network_allow(), &network.allow, &network.addresses)
+        .map_err(|error| CutOff::at("network", error, "Correct `network.allow` of the contract."))
 }
 
 /// What changed, read from outside after everything that could write is dead.

@@ -110,7 +110,7 @@ const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 /// The environment of codex itself.
 pub(super) fn environment(input: &PlanInput<'_>) -> BTreeMap<String, String> {
     let path = input.environment.get("PATH").map_or(PATH, String::as_str);
-    [
+    let own = [
         ("CODEX_HOME", HOME),
         ("HOME", "/codex-home/home"),
         ("LANG", "C.UTF-8"),
@@ -118,6 +118,12 @@ pub(super) fn environment(input: &PlanInput<'_>) -> BTreeMap<String, String> {
         ("PATH", path),
         ("TMPDIR", TMP),
     ]
-    .map(|(name, value)| (name.to_owned(), value.to_owned()))
-    .into()
+    .map(|(name, value)| (name.to_owned(), value.to_owned()));
+    // Of what its commands are given, it shares the way out alone.
+    let proxy = input.environment.iter().filter(|(name, _)| is_of_the_proxy(name));
+    own.into_iter().chain(proxy.map(|(name, value)| (name.clone(), value.clone()))).collect()
+}
+
+fn is_of_the_proxy(name: &str) -> bool {
+    ["HTTPS_PROXY", "NO_PROXY"].iter().any(|known| name.eq_ignore_ascii_case(known))
 }

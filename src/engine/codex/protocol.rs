@@ -74,9 +74,15 @@ pub(super) fn task_text(contract: &TaskContract) -> String {
     let checks: Vec<String> =
         contract.verification_commands.iter().map(|check| check.argv.join(" ")).collect();
     text.push_str(&format_list("- afterwards these are run on the result", checks.iter()));
-    text.push_str("- there is no network; do not commit; leave the change in the work tree\n");
+    text.push_str(&match contract.network_allow.as_slice() {
+        [] => "- there is no network\n".to_owned(),
+        some => format_list(NETWORK, some.iter()),
+    });
+    text.push_str("- do not commit; leave the change in the work tree\n");
     text
 }
+
+const NETWORK: &str = "- the only network is HTTPS, by the proxy in HTTPS_PROXY, to these";
 
 fn format_list<'a>(what: &str, items: impl Iterator<Item = &'a String>) -> String {
     let items: Vec<&str> = items.map(String::as_str).collect();

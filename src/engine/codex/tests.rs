@@ -32,13 +32,18 @@ fn contract() -> TaskContract {
 }
 
 fn planned() -> (CodexAdapter, LaunchPlan) {
-    let environment = BTreeMap::from([
+    planned_for(&contract(), BTreeMap::new())
+}
+
+fn planned_for(contract: &TaskContract, proxy: BTreeMap<String, String>) -> (CodexAdapter, LaunchPlan) {
+    let mut environment = BTreeMap::from([
         ("PATH".to_owned(), "/opt/rust/bin:/usr/bin".to_owned()),
         ("ODD".to_owned(), "a\"b\n[x]\n".to_owned()),
     ]);
+    environment.extend(proxy);
     let mut adapter = CodexAdapter::new();
     let input = PlanInput {
-        contract: &contract(),
+        contract,
         script: None,
         model: Some("gpt-5.5"),
         program: "/engine/program",
@@ -80,6 +85,40 @@ fn play(lines: impl IntoIterator<Item = impl AsRef<[u8]>>, exit: &str) -> Played
     }
     steps.extend(adapter.on_exit(exit));
     Played { steps, outcome: adapter.outcome() }
+}
+
+#[test]
+fn codex_and_its_commands_learn_of_a_way_out_where_there_is_one() {
+    use crate::engine::adapter::proxy_environment;
+    use crate::engine::codex::protocol::task_text;
+    let offline = contract();
+    assert!(task_text(&offline).contains("- there is no network\n"), "{}", task_text(&offline));
+    assert!(!planned().1.env.keys().any(|name| name.to_lowercase().contains("proxy")));
+
+    let network_allow = vec!["a.example:443".to_owned(), "b.example:8443".to_owned()];
+    let online = TaskContract { network_allow, ..contract() };
+    let text = task_text(&online);
+    assert!(text.contains("in HTTPS_PROXY, to these: a.example:443, b.example:8443\n"), "{text}");
+    assert!(!text.contains("there is no network"), "{text}");
+    let plan = planned_for(&online, proxy_environment(8099)).1;
+    let config: toml::Table =
+        toml::from_str(str::from_utf8(&plan.home.unwrap().files[0].1).unwrap()).unwrap();
+    let set = config["shell_environment_policy"]["set"].as_table().unwrap();
+    for name in ["HTTPS_PROXY", "https_proxy"] {
+        assert_eq!(
+            (plan.env[name].as_str(), set[name].as_str()),
+            ("http://127.0.0.1:8099", Some("http://127.0.0.1:8099"))
+        );
+    }
+    // The model's endpoint is on 127.0.0.1 and is not asked for by CONNECT; plain HTTP has no way at all.
+    assert_eq!(
+        (plan.env["NO_PROXY"].as_str(), set["NO_PROXY"].as_str()),
+        ("127.0.0.1,localhost", Some("127.0.0.1,localhost"))
+    );
+    assert!(!plan.env.contains_key("ODD"), "nothing else of the commands' is codex's");
+    for name in ["HTTP_PROXY", "http_proxy", "ALL_PROXY"] {
+        assert!(!plan.env.contains_key(name) && !set.contains_key(name), "{name}");
+    }
 }
 
 #[test]
