@@ -104,6 +104,17 @@ impl Bench {
         std::fs::write(self.at("home/config/config.toml"), text).unwrap();
     }
 
+    /// Lets the contract name `to`, on loopback, and the operator allow it.
+    pub fn allow(&self, to: &str) {
+        let contract = CONTRACT.replace(", \"network.egress\"]", "]");
+        let contract = format!("{contract}network = {{ allow = [\"{to}\"] }}\n");
+        std::fs::write(self.at("fixture/contract.toml"), contract).unwrap();
+        let config = self.at("home/config/config.toml");
+        let text = std::fs::read_to_string(&config).unwrap();
+        let network = format!("[network]\nallow = [\"{to}\"]\naddresses = [\"127.0.0.1\"]\n");
+        std::fs::write(config, text + &network).unwrap();
+    }
+
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_cto"));
         command.args(arguments).current_dir(self.place.path()).env("CTO_HOME", self.at("home"));

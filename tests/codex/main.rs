@@ -153,6 +153,44 @@ fn one_that_misbehaves_is_blocked_and_gets_nothing() {
 }
 
 #[test]
+fn its_commands_reach_what_is_allowed_and_it_reaches_its_model_as_ever() {
+    let far = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let to = far.local_addr().unwrap().to_string();
+    // Says nothing back: that a hello came is enough.
+    let heard = std::thread::spawn(move || {
+        let mut first = [0; 3];
+        std::io::Read::read_exact(&mut far.accept().unwrap().0, &mut first).unwrap();
+        first
+    });
+    let server = ModelServer::start(vec![
+        exec(&format!("curl -sS -k -m 20 --noproxy '' https://{to}/; curl -sS -m 20 https://other.example/")),
+        patches(REPAIR),
+        says("Done."),
+    ]);
+    let bench = Bench::new(&server);
+    bench.allow(&to);
+    let run = bench.run(&[]);
+    assert_eq!(run.exit, 0, "{run:?}");
+    assert_eq!(heard.join().unwrap(), [22, 3, 1], "a TLS hello");
+    let report = run.report();
+    assert_eq!(report["sections"]["usage"]["forwarded_calls"], 3, "its model is not asked for by the proxy");
+    let events = run.events();
+    let data = |kind: &str| -> Vec<Value> {
+        events.iter().filter(|event| event["type"] == kind).map(|event| event["data"].clone()).collect()
+    };
+    let denied = data("egress.denied");
+    let denied: Vec<_> = denied.iter().map(|data| (&data["target"], &data["code"])).collect();
+    assert_eq!(
+        denied,
+        [(&"other.example:443".into(), &"egress.host".into())],
+        "codex itself asks for nothing"
+    );
+    assert_eq!(data("egress.allowed").iter().filter(|data| data["stage"] == "open").count(), 1);
+    let asked = serde_json::to_string(&server.seen()[0].body).unwrap();
+    assert!(asked.contains(&format!("in HTTPS_PROXY, to these: {to}")), "{asked}");
+}
+
+#[test]
 fn an_endpoint_that_fails_is_a_failed_run_with_the_reason() {
     let server = ModelServer::start(vec![Turn::Status(400)]);
     let bench = Bench::new(&server);

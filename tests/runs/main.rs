@@ -13,6 +13,7 @@ mod bad_contracts;
 mod bad_places;
 mod bad_targets;
 mod bench;
+mod egress;
 mod killed;
 mod limits;
 mod rechecks;
