@@ -26,7 +26,10 @@ pub(crate) fn observation(place: &Place) -> Vec<Row> {
     let Some(tracer) = compiled(place, "tracer", TRACER) else {
         let why = "not measured: there is no C compiler (`cc`)";
         let row = |what: &str, goal| Row { what: what.to_owned(), goal, rounds: ROUNDS, measured: Err(why) };
-        return vec![row("observing a program", Goal::Ratio("1.3", 1.3)), row("observing `make`", Goal::Ratio("1.05", 1.05))];
+        return vec![
+            row("observing a program", Goal::Ratio("1.3", 1.3)),
+            row("observing `make`", Goal::Ratio("1.05", 1.05)),
+        ];
     };
     vec![of_a_program(&tracer), of_a_build(place)]
 }

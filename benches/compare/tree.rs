@@ -46,7 +46,8 @@ pub(crate) fn tree(place: &Place, files: usize, rounds: usize) -> Vec<Row> {
     must(&mut place.cto(&["repo", "add", &target, "--ownership", "sandbox", "--owner", "bench"]));
     std::fs::write(place.path("one-file.toml"), SCRIPT).unwrap();
     let path = place.path(&format!("tree-{files}.toml"));
-    std::fs::write(&path, format!("{}script = \"one-file.toml\"\n", contract(&target, "sandbox-repo"))).unwrap();
+    std::fs::write(&path, format!("{}script = \"one-file.toml\"\n", contract(&target, "sandbox-repo")))
+        .unwrap();
 
     let home = Home::at(&place.path("home")).unwrap();
     let mut taken: [Vec<Duration>; 6] = Default::default();

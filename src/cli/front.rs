@@ -51,9 +51,8 @@ fn expected_sandboxes() -> Option<Expected> {
         return None;
     }
     // An isolated view of a folder is tried out first, in a sandbox of its own.
-    let tried = words
-        .take_while(|word| word != "--")
-        .any(|word| word.as_encoded_bytes().starts_with(b"--workspace"));
+    let tried =
+        words.take_while(|word| word != "--").any(|word| word.as_encoded_bytes().starts_with(b"--workspace"));
     Some(if verb == "sandbox" && !tried { Expected::One } else { Expected::Several })
 }
 

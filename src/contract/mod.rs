@@ -24,6 +24,7 @@ mod provisions;
 mod rules;
 mod schema;
 mod seal;
+pub mod shell;
 mod source;
 mod wire;
 

@@ -16,7 +16,7 @@ use super::{Scene, Step, approve};
 use crate::audit::Act;
 use crate::broker::{ModelKey, Route, Upstream};
 use crate::eligibility::{ExecutionPermit, Observed, landlock_floor};
-use crate::engine::{self, Adapter, FinishedEngine, PROGRAM, PlanInput, RawStream, StoredProgram};
+use crate::engine::{self, Adapter, FinishedEngine, Leave, PROGRAM, PlanInput, RawStream, StoredProgram};
 use crate::event::{Draft, EventKind, EventSink as _};
 use crate::evidence::MAX_FILE;
 use crate::home::Home;
@@ -131,7 +131,8 @@ async fn work(
     recording.append(Draft::observed(EventKind::EngineStarted, data))?;
     let model = tools.scene.model(permit.engine());
     tools.go_on()?;
-    let running = engine::launch(permit, sandbox, workspace, adapter, program, route)
+    let leave = Leave::of(tools.scene.asked.contract.task());
+    let running = engine::launch(permit, sandbox, workspace, adapter, program, route, leave)
         .map_err(|error| CutOff::at("launch", error, AGAIN))?;
     let (mut events, raw) = recording.sinks();
     let finished = running
