@@ -54,6 +54,12 @@ fn tell_how_it_ended(status: &str, output: &mut Output) {
         let remedy = "name a program that exists inside; `--ro DIR` hands a folder in";
         output.note(&Line::new().add(Tone::Quiet, "  remedy: ").plain(remedy));
     }
+    if let Some(why) = status.strip_prefix("lost:") {
+        let text = format!("the command was not held to its end, and ended: {why}");
+        output.note(&Line::new().add(Tone::Bad, "cto: ").plain(text));
+        let remedy = "let `cto` see /proc and its control groups until the command has ended; `cto doctor` shows what this host can hold";
+        output.note(&Line::new().add(Tone::Quiet, "  remedy: ").plain(remedy));
+    }
     output
         .note(&Line::new().add(Tone::Quiet, format!("sandbox: {status}; by hand, so this is not evidence")));
 }

@@ -160,7 +160,8 @@ pub struct EngineSection {
     pub model: Option<String>,
     /// Thread id, if it has threads (claimed).
     pub thread_id: Option<String>,
-    /// Exit status as the kernel told it: `exited:<code>` or `signal:<number>`.
+    /// Exit status as the kernel told it: `exited:<code>` or `signal:<number>`; `lost:<why>` when the engine was not held
+    /// to its end.
     pub exit: Option<String>,
     /// How the adapter read the end: `completed`, `failed`, `crashed`, `interrupted`.
     pub outcome: EngineOutcome,

@@ -173,9 +173,17 @@ fn limits(sections: &Sections, found: &mut Weighed) {
     }
 }
 
+/// The way out where nobody could say what became of a payload.
+const LOST: &str = "Let the harness see `/proc` and its control groups as long as the run lasts, with room to write; then \
+    run again. `cto doctor` shows what this host can hold.";
+
 fn engine_end(engine: &EngineSection, found: &mut Weighed) {
     let exit = engine.exit.as_deref().unwrap_or("unknown");
     let events = "Read the engine's own output under backend/ and its events.";
+    if let Some(why) = exit.strip_prefix("lost:") {
+        let sentence = format!("The engine `{}` was not held to its end: {}.", engine.id, shown(why));
+        return found.blocked("engine.lost", sentence, LOST);
+    }
     match engine.outcome {
         EngineOutcome::Completed => completed_end(engine, found),
         EngineOutcome::Failed => {
@@ -223,11 +231,16 @@ fn commands(sections: &Sections, found: &mut Weighed) {
             CommandOutcome::Failed => {
                 found.fail("verification.failed", told, "Its output is in test.log.");
             }
+            CommandOutcome::Errored if is_lost(row) => found.blocked("verification.lost", told, LOST),
             CommandOutcome::Errored => {
                 found.fail("verification.errored", told, "It gave no answer; its output is in test.log.");
             }
         }
     }
+}
+
+fn is_lost(row: &CommandRow) -> bool {
+    [&row.on_base, &row.on_result].into_iter().flatten().any(|result| result.status.starts_with("lost:"))
 }
 
 fn command_story(row: &CommandRow) -> String {

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::establish::{Sandbox, SandboxError, StubProgram, hear};
-use super::grouped::counts_within_namespaces;
+use super::grouped::{WATCHDOG, counts_within_namespaces};
 use super::layers::landlock_abi;
 use super::order::{Answer, Order};
 use super::policy::{Purpose, SandboxPolicy};
@@ -282,6 +282,9 @@ fn failure_remedy(failure: Option<&SandboxError>) -> &'static str {
     match failure {
         Some(SandboxError::Refused { act, .. }) if act.contains("/proc") => {
             "this container hides parts of /proc: start it with `--security-opt systempaths=unconfined`"
+        }
+        Some(SandboxError::Refused { layer, .. }) if layer == WATCHDOG => {
+            "let the harness see its own processes in /proc: mount it without `hidepid`, or with `gid=` of a group of the caller's"
         }
         Some(SandboxError::Refused { layer, .. }) if layer == "network" => {
             "loopback cannot be brought up: allow `cto-stub` capabilities in user namespaces (AppArmor profile with `userns,`)"

@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::find::{Place, Version, places};
 use crate::evidence::LayerRow;
 use crate::process::census::Stat;
+use crate::process::unread::Unread;
 
 /// How often a group whose last process is just going is tried to be removed, a millisecond apart.
 const REMOVALS: u32 = 50;
@@ -49,6 +50,9 @@ pub enum GroupError {
         /// What stands against it.
         why: String,
     },
+    /// It does not count.
+    #[error(transparent)]
+    Unread(#[from] Unread),
     /// A file of the group.
     #[error("cannot {act} {path}: {source}")]
     File {
@@ -90,7 +94,10 @@ pub(super) fn pid_namespace() -> io::Result<u64> {
 impl Group {
     /// Makes one with memory and processes bound, or none at all.
     pub fn make(bounds: Bounds) -> Result<Self, GroupError> {
-        Self::make_in(places(), bounds)
+        let group = Self::make_in(places(), bounds)?;
+        // What holds a limit and cannot say so is no use: a run has to tell which limit ended it.
+        group.counts()?;
+        Ok(group)
     }
 
     pub(super) fn make_in(places: &[Place], bounds: Bounds) -> Result<Self, GroupError> {
@@ -225,27 +232,22 @@ impl Group {
             && value(pids) == Some(self.pids_max())
     }
 
-    /// What was counted so far; what cannot be read counts as nothing.
-    #[must_use]
-    pub fn counts(&self) -> Counts {
-        let number = |text: &str, name: &str| -> u64 {
-            let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-            line.and_then(|value| value.trim().parse().ok()).unwrap_or(0)
-        };
+    /// What was counted so far.
+    pub fn counts(&self) -> Result<Counts, Unread> {
         let of_memory = match self.version {
             Version::V1 => "memory.oom_control",
             Version::V2 => "memory.events",
         };
         let cpu_micros = match (&self.cpu, self.version) {
-            (Some(cpu), Version::V1) => read(cpu, "cpuacct.usage").trim().parse::<u64>().unwrap_or(0) / 1000,
-            (Some(cpu), Version::V2) => number(&read(cpu, "cpu.stat"), "usage_usec"),
+            (Some(cpu), Version::V1) => counter(cpu, "cpuacct.usage", None)? / 1000,
+            (Some(cpu), Version::V2) => counter(cpu, "cpu.stat", Some("usage_usec"))?,
             (None, _) => 0,
         };
-        Counts {
-            oom_kills: number(&read(&self.memory, of_memory), "oom_kill"),
-            refused_forks: number(&read(&self.pids, "pids.events"), "max"),
+        Ok(Counts {
+            oom_kills: counter(&self.memory, of_memory, Some("oom_kill"))?,
+            refused_forks: counter(&self.pids, "pids.events", Some("max"))?,
             cpu_micros,
-        }
+        })
     }
 
     /// Whether CPU time is counted.
@@ -255,9 +257,10 @@ impl Group {
     }
 
     /// Every process inside, by its pid here.
-    #[must_use]
-    pub fn members(&self) -> Vec<u32> {
-        members(&self.pids)
+    pub fn members(&self) -> Result<Vec<u32>, Unread> {
+        let path = self.pids.join("cgroup.procs");
+        let text = fs::read_to_string(&path).map_err(Unread::of(&path))?;
+        text.lines().map(|line| line.parse().map_err(Unread::of(&path))).collect()
     }
 }
 
@@ -286,6 +289,20 @@ pub(super) fn remove(dir: &Path) -> io::Result<()> {
 
 pub(super) fn members(dir: &Path) -> Vec<u32> {
     read(dir, "cgroup.procs").lines().filter_map(|line| line.parse().ok()).collect()
+}
+
+/// The number behind `field`, or the one that the file is.
+fn counter(dir: &Path, name: &str, field: Option<&str>) -> Result<u64, Unread> {
+    let path = dir.join(name);
+    let text = fs::read_to_string(&path).map_err(Unread::of(&path))?;
+    let value = match field {
+        Some(field) => text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(' ')),
+        None => Some(text.as_str()),
+    };
+    let Some(value) = value else {
+        return Err(Unread::new(path, format!("`{}` is not in it", field.unwrap_or_default())));
+    };
+    value.trim().parse().map_err(Unread::of(path))
 }
 
 fn read(dir: &Path, name: &str) -> String {
@@ -336,7 +353,7 @@ mod tests {
         fs::write(group.pids.join("pids.events"), "max 3\n").unwrap();
         fs::write(group.cpu.clone().unwrap().join("cpuacct.usage"), "4000000\n").unwrap();
         let counts = Counts { oom_kills: 2, refused_forks: 3, cpu_micros: 4000 };
-        assert_eq!(group.counts(), counts);
+        assert_eq!(group.counts(), Ok(counts));
 
         let second = [place(Version::V2, &of("two"), &["memory", "pids"])];
         let group = Group::make_in(&second, BOUNDS).unwrap();
@@ -350,10 +367,34 @@ mod tests {
         fs::write(group.memory.join("memory.events"), events).unwrap();
         fs::write(group.memory.join("pids.events"), "max 3\n").unwrap();
         fs::write(group.memory.join("cpu.stat"), "usage_usec 4000\nuser_usec 1\n").unwrap();
-        assert_eq!(group.counts(), counts);
+        assert_eq!(group.counts(), Ok(counts));
+        unreadable_is_not_zero(&group);
         // What stands otherwise than written is no limit, and nobody is in it.
         fs::write(group.memory.join("memory.max"), "max\n").unwrap();
         assert!(!group.stands() && group.rows(1).iter().all(|row| !row.ok));
+    }
+
+    /// A counter that is gone, or holds nonsense, is named.
+    fn unreadable_is_not_zero(group: &Group) {
+        for name in ["memory.events", "pids.events", "cpu.stat"] {
+            let path = group.memory.join(name);
+            let before = fs::read(&path).unwrap();
+            for nonsense in [Some("oom_kill x\nmax -1\nusage_usec \n"), Some(""), None] {
+                match nonsense {
+                    Some(text) => fs::write(&path, text).unwrap(),
+                    None => fs::remove_file(&path).unwrap(),
+                }
+                let error = group.counts().unwrap_err().to_string();
+                assert!(error.contains(name) && error.contains("not held"), "{error}");
+            }
+            fs::write(&path, before).unwrap();
+        }
+        assert!(group.counts().is_ok());
+        assert!(group.members().is_err(), "there is no cgroup.procs");
+        fs::write(group.pids.join("cgroup.procs"), "7\n8\n").unwrap();
+        assert_eq!(group.members(), Ok(vec![7, 8]));
+        fs::write(group.pids.join("cgroup.procs"), "7\nx\n").unwrap();
+        assert!(group.members().is_err());
     }
 
     #[test]
