@@ -209,6 +209,11 @@ pub struct LayerRow {
     pub ok: bool,
 }
 
+impl LayerRow {
+    /// The layer that shows what happens inside, from before the first program to the end of the tree.
+    pub const OBSERVATION: &str = "observation";
+}
+
 /// A limit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -5,7 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::evidence::{CommandOutcome, CommandRow, EngineOutcome, EngineSection, Finding, Sections};
+use crate::evidence::{
+    CommandOutcome, CommandRow, EngineOutcome, EngineSection, Finding, LayerRow, Sections,
+};
 use crate::vocab::{Basis, Reason, Verdict, shown};
 
 /// Paths named in one reason; the rest are counted.
@@ -150,6 +152,11 @@ fn layers(sections: &Sections, found: &mut Weighed) {
         }
         if sandbox.layers.is_empty() {
             found.blocked("evidence.layers-missing", "No sandbox layer is on record.", remedy);
+        } else if sections.engine.is_some()
+            && !sandbox.layers.iter().any(|row| row.layer == LayerRow::OBSERVATION)
+        {
+            let sentence = "Whether the engine was observed is not on record.";
+            found.blocked("evidence.observation-missing", sentence, remedy);
         }
     }
     if sections.verification.as_ref().is_some_and(|verification| !verification.sandbox_ok) {

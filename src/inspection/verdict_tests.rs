@@ -93,7 +93,7 @@ fn good() -> Sections {
             message: None,
         }),
         sandbox: Some(SandboxSection {
-            layers: vec![layer(true)],
+            layers: vec![layer(true), LayerRow { layer: LayerRow::OBSERVATION.to_owned(), ..layer(true) }],
             workspace_form: "overlay".to_owned(),
             identity: "own-uid".to_owned(),
         }),
@@ -145,6 +145,9 @@ const CONDITIONS: &[Condition] = &[
     ("check.errored", Verdict::Blocked, |s| s.findings.push(finding("check.errored", Verdict::Blocked))),
     ("sandbox.layer-not-enforced", Verdict::Blocked, |s| {
         s.sandbox.as_mut().unwrap().layers.push(layer(false));
+    }),
+    ("evidence.observation-missing", Verdict::Blocked, |s| {
+        s.sandbox.as_mut().unwrap().layers.retain(|row| row.layer != LayerRow::OBSERVATION);
     }),
     ("evidence.layers-missing", Verdict::Blocked, |s| s.sandbox.as_mut().unwrap().layers.clear()),
     ("verification.layer-not-enforced", Verdict::Blocked, |s| {

@@ -334,13 +334,14 @@ pub(super) fn converse(
     send(control, order, &fds).map_err(act("hand the policy to the stub"))?;
     // The stub alone has them from here on: its end is the end of what the observer tells.
     drop(given);
-    let init = match hear(control)? {
-        (Answer::Born, mut fds) => fds.pop().ok_or(SandboxError::Protocol)?,
+    let (init, outside) = match hear(control)? {
+        (Answer::Born { layers }, mut fds) => (fds.pop().ok_or(SandboxError::Protocol)?, layers),
         (Answer::Refused(refusal), _) => return Err(refusal.into()),
         _ => return Err(SandboxError::Protocol),
     };
     match hear(control)? {
-        (Answer::Established { layers }, mut fds) => {
+        (Answer::Established { mut layers }, mut fds) => {
+            layers.extend(outside);
             let listener = fds.pop().map(TcpListener::from);
             if listener.is_some() != want_listener {
                 return Err(SandboxError::Protocol);

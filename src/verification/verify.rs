@@ -269,6 +269,8 @@ impl Verification<'_> {
                     limited.get_or_insert(name);
                 }
                 PayloadEvent::Exited(exit) => {
+                    // Observation is a layer like every other.
+                    progress.sandbox_ok &= programs.is_seen_to_its_end();
                     let status = match limited {
                         _ if progress.cancelled => "not-started:cancelled".to_owned(),
                         Some(LimitName::WallSeconds | LimitName::IdleSeconds) => "timeout".to_owned(),

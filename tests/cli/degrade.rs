@@ -139,29 +139,48 @@ fn a_proc_that_hides_the_tree_from_its_owner_is_named_before_anything_runs() {
     assert!(run.out.contains("gate.host.sandbox") && run.out.contains("hidepid"), "{}", run.out);
 }
 
+/// A run whose engine sleeps for half a minute; once it sleeps, `act` is done. Nothing where there are no groups, by which
+/// `act` finds what belongs to the run (`$cto` is its pid).
+fn while_an_engine_sleeps(bench: &TestBench, act: &str) -> Option<Answer> {
+    let folder = bench.fixture("output-flood");
+    if !is_root() || !bench.call(&["doctor"]).out.contains("held by cgroup") {
+        return None;
+    }
+    let step = "[[step]]\ndo = \"run\"\nargv = [\"sleep\", \"30\"]\n";
+    std::fs::write(folder.join("script.toml"), step).unwrap();
+    let log = "evidence/runs/*/events.normalized.jsonl";
+    let script = format!(
+        "\"$CTO\" run output-flood --json & cto=$!; \
+         for i in $(seq 200); do grep -qs '\"sleep\"' {log} && break; sleep 0.05; done; \
+         {act}; wait $cto; code=$?; exit $code"
+    );
+    Some(apart(bench, &script))
+}
+
 #[test]
 fn an_engine_that_nobody_could_hold_blocks_its_run() {
     let bench = TestBench::new();
-    let folder = bench.fixture("output-flood");
-    let step = "[[step]]\ndo = \"run\"\nargv = [\"sleep\", \"SECONDS\"]\n";
-    std::fs::write(folder.join("script.toml"), step.replace("SECONDS", "0")).unwrap();
-    let trial = bench.call(&["run", "output-flood", "--json"]);
-    if !is_root() || !trial.out.contains("\"verdict\"") || !grouped(&bench) {
-        return;
-    }
-    std::fs::remove_dir_all(bench.path().join("evidence")).unwrap();
-    std::fs::write(folder.join("script.toml"), step.replace("SECONDS", "30")).unwrap();
-    std::fs::write(bench.path().join("nonsense"), "max many\n").unwrap();
-    let script = "\"$CTO\" run output-flood --json & cto=$!; \
-        for i in $(seq 200); do grep -qs '\"sleep\"' evidence/runs/*/events.normalized.jsonl && break; sleep 0.05; done; \
-        for file in $(find /sys/fs/cgroup -path \"*/cto-*-$cto-*/pids.events\"); do mount --bind nonsense $file; done; \
-        wait $cto; code=$?; exit $code";
-    let run = apart(&bench, script).ends(3);
+    bench.write("nonsense", "max many\n");
+    let find = "find /sys/fs/cgroup -path \"*/cto-*-$cto-*/pids.events\"";
+    let act = format!("for file in $({find}); do mount --bind nonsense $file; done");
+    let Some(run) = while_an_engine_sleeps(&bench, &act) else { return };
+    let run = run.ends(3);
     assert!(run.out.contains("engine.lost") && run.out.contains("pids.events"), "{} {}", run.out, run.err);
     bench.call(&["verify", "latest"]).ends(0);
 }
 
-/// Whether runs here are held by control groups.
-fn grouped(bench: &TestBench) -> bool {
-    bench.call(&["doctor"]).out.contains("held by cgroup")
+#[test]
+fn an_observer_that_was_killed_is_a_layer_that_was_not_in_force() {
+    let bench = TestBench::new();
+    // The parent of the first process in the run's group is the stub, which observes.
+    let first = "find /sys/fs/cgroup -path \"*/cto-*-$cto-*/cgroup.procs\" -exec head -qn1 {} + | head -n1";
+    let act = format!(
+        "stub=$(awk '/^PPid:/ {{print $2}}' /proc/$({first})/status); \
+         case $(cat /proc/$stub/comm) in cto*) kill -9 $stub;; esac"
+    );
+    let Some(run) = while_an_engine_sleeps(&bench, &act) else { return };
+    let run = run.ends(3);
+    assert!(run.out.contains("sandbox.layer-not-enforced"), "{} {}", run.out, run.err);
+    assert!(run.out.contains("`observation`") && run.out.contains("last word is missing"), "{}", run.out);
+    bench.call(&["verify", "latest"]).ends(0);
 }
