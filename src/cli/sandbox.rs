@@ -214,6 +214,8 @@ fn policy(args: &SandboxArgs, home: &Home, uid: RunUid) -> Result<SandboxPolicy,
     }
     let mut policy = SandboxPolicy::new(Purpose::ByHand, command, uid, limits_of(&args.limit)?);
     policy.group = grouping(&args.limit);
+    let config = home.load_config()?;
+    policy.landlock_at_most = config.sandbox.landlock_abi_at_most;
     for text in &args.env {
         let (name, value) = split(text, "--env")?;
         policy.env.insert(name.to_owned(), value.to_owned());
@@ -221,7 +223,7 @@ fn policy(args: &SandboxArgs, home: &Home, uid: RunUid) -> Result<SandboxPolicy,
     if args.ro.is_empty() && args.rw.is_empty() {
         return Ok(policy);
     }
-    let own = own_places(home, &home.load_config()?);
+    let own = own_places(home, &config);
     let evidence = evidence_places(home)?;
     for dir in &args.ro {
         let dir = folder(dir, &[&own[..], &evidence].concat())?;

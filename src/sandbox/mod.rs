@@ -18,6 +18,7 @@ mod order;
 mod policy;
 mod probe;
 mod refusals;
+mod rights;
 mod root;
 mod run;
 mod sources;

@@ -28,17 +28,6 @@ pub struct Bounds {
     pub processes: u64,
 }
 
-/// What the kernel counted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Processes that were killed because memory ran out.
-    pub oom_kills: u64,
-    /// Forks that were refused because there were too many processes.
-    pub refused_forks: u64,
-    /// CPU time of everything that ever ran inside, microseconds.
-    pub cpu_micros: u64,
-}
-
 /// Why there is no group.
 #[derive(Debug, thiserror::Error)]
 pub enum GroupError {
@@ -68,11 +57,11 @@ pub enum GroupError {
 /// A group. Dropped, it is removed; whatever is in it must be dead by then.
 #[derive(Debug)]
 pub struct Group {
-    version: Version,
+    pub(super) version: Version,
     bounds: Bounds,
-    memory: PathBuf,
-    pids: PathBuf,
-    cpu: Option<PathBuf>,
+    pub(super) memory: PathBuf,
+    pub(super) pids: PathBuf,
+    pub(super) cpu: Option<PathBuf>,
     /// Every folder, once.
     dirs: Vec<PathBuf>,
 }
@@ -232,35 +221,10 @@ impl Group {
             && value(pids) == Some(self.pids_max())
     }
 
-    /// What was counted so far.
-    pub fn counts(&self) -> Result<Counts, Unread> {
-        let of_memory = match self.version {
-            Version::V1 => "memory.oom_control",
-            Version::V2 => "memory.events",
-        };
-        let cpu_micros = match (&self.cpu, self.version) {
-            (Some(cpu), Version::V1) => counter(cpu, "cpuacct.usage", None)? / 1000,
-            (Some(cpu), Version::V2) => counter(cpu, "cpu.stat", Some("usage_usec"))?,
-            (None, _) => 0,
-        };
-        Ok(Counts {
-            oom_kills: counter(&self.memory, of_memory, Some("oom_kill"))?,
-            refused_forks: counter(&self.pids, "pids.events", Some("max"))?,
-            cpu_micros,
-        })
-    }
-
     /// Whether CPU time is counted.
     #[must_use]
     pub const fn counts_cpu(&self) -> bool {
         self.cpu.is_some()
-    }
-
-    /// Every process inside, by its pid here.
-    pub fn members(&self) -> Result<Vec<u32>, Unread> {
-        let path = self.pids.join("cgroup.procs");
-        let text = fs::read_to_string(&path).map_err(Unread::of(&path))?;
-        text.lines().map(|line| line.parse().map_err(Unread::of(&path))).collect()
     }
 }
 
@@ -291,20 +255,6 @@ pub(super) fn members(dir: &Path) -> Vec<u32> {
     read(dir, "cgroup.procs").lines().filter_map(|line| line.parse().ok()).collect()
 }
 
-/// The number behind `field`, or the one that the file is.
-fn counter(dir: &Path, name: &str, field: Option<&str>) -> Result<u64, Unread> {
-    let path = dir.join(name);
-    let text = fs::read_to_string(&path).map_err(Unread::of(&path))?;
-    let value = match field {
-        Some(field) => text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(' ')),
-        None => Some(text.as_str()),
-    };
-    let Some(value) = value else {
-        return Err(Unread::new(path, format!("`{}` is not in it", field.unwrap_or_default())));
-    };
-    value.trim().parse().map_err(Unread::of(path))
-}
-
 fn read(dir: &Path, name: &str) -> String {
     fs::read_to_string(dir.join(name)).unwrap_or_default()
 }
@@ -323,6 +273,7 @@ fn file(act: &'static str, path: &Path) -> impl FnOnce(io::Error) -> GroupError 
 mod tests {
     use std::collections::BTreeSet;
 
+    use super::super::counted::Counts;
     use super::*;
 
     const BOUNDS: Bounds = Bounds { memory_bytes: 1 << 20, processes: 7 };
