@@ -21,6 +21,7 @@ mod bundle;
 mod document;
 mod hundred;
 mod observation;
+mod peers;
 mod place;
 mod rounds;
 mod rows;
@@ -34,9 +35,10 @@ use rows::Row;
 /// A name and what measures its rows.
 type Measurement = (&'static str, fn(&Place) -> Vec<Row>);
 
-const MEASUREMENTS: [Measurement; 7] = [
+const MEASUREMENTS: [Measurement; 8] = [
     ("sandbox", rows::sandbox),
     ("warm", warm::warm),
+    ("peers", peers::command),
     ("observation", observation::observation),
     ("verify", rows::verify),
     ("run-1k", |place| rows::run(place, 1_000, 9)),
