@@ -140,7 +140,7 @@ fn everybody() -> Result<HashMap<u32, Stat>, Unread> {
         let Some(pid) = name.to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
         stats.extend(Stat::look(pid)?.map(|stat| (pid, stat)));
         if stats.len() > PROCESSES_MAX {
-            return Err(Unread::new("/proc", format!("it has more than {PROCESSES_MAX} processes")));
+            return Err(Unread::new("/proc", &format!("it has more than {PROCESSES_MAX} processes")));
         }
     }
     Ok(stats)
@@ -166,12 +166,12 @@ pub(super) fn nameless(pids: &[u32]) -> Result<Nameless, Unread> {
         let open = match fs::read_dir(&folder) {
             Ok(open) => open,
             Err(error) if is_gone(&error) || error.kind() == io::ErrorKind::PermissionDenied => continue,
-            Err(error) => return Err(Unread::new(folder, error)),
+            Err(error) => return Err(Unread::new(folder, &error)),
         };
         for path in open.filter_map(|entry| Some(entry.ok()?.path())) {
             looked_at += 1;
             if looked_at > DESCRIPTORS_MAX {
-                return Err(Unread::new(folder, format!("more than {DESCRIPTORS_MAX} files are open")));
+                return Err(Unread::new(folder, &format!("more than {DESCRIPTORS_MAX} files are open")));
             }
             // Closed meanwhile.
             let Ok(file) = fs::metadata(&path) else { continue };

@@ -150,7 +150,7 @@ impl Look {
             Ok(root) => self.level(&root, LEVELS, stop, &mut taken).map(|()| taken),
             // Its owner hides it; the last look opens it.
             Err(error) if !self.by_force && is_hidden(&error) => Ok(taken),
-            Err(error) => Err(Unread::new(&self.dir, error)),
+            Err(error) => Err(Unread::new(&self.dir, &error)),
         }
     }
 
@@ -171,7 +171,7 @@ impl Look {
             }
             // A folder may be changed while it is listed; what is missed now is seen next time.
             Err(BeneathError::Act { .. }) if !self.by_force => return Ok(()),
-            Err(error) => return Err(Unread::new(&self.dir, error)),
+            Err(error) => return Err(Unread::new(&self.dir, &error)),
         };
         for entry in entries {
             self.count(&entry, taken);
@@ -182,13 +182,13 @@ impl Look {
                 continue;
             }
             if levels == 0 {
-                return Err(Unread::new(&self.dir, format!("it is deeper than {LEVELS} folders")));
+                return Err(Unread::new(&self.dir, &format!("it is deeper than {LEVELS} folders")));
             }
             let name = Path::new(&entry.name);
             let opened = if self.by_force { dir.open_dir_by_force(name) } else { dir.open_dir(name) };
             match opened {
                 Ok(inner) => self.level(&inner, levels - 1, stop, taken)?,
-                Err(error) if self.by_force => return Err(Unread::new(&self.dir, error)),
+                Err(error) if self.by_force => return Err(Unread::new(&self.dir, &error)),
                 Err(_) => {}
             }
         }

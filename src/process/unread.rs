@@ -17,13 +17,13 @@ pub struct Unread {
 }
 
 impl Unread {
-    pub(super) fn new(what: impl AsRef<Path>, why: impl ToString) -> Self {
+    pub(super) fn new(what: impl AsRef<Path>, why: &(impl ToString + ?Sized)) -> Self {
         Self { what: what.as_ref().display().to_string(), why: why.to_string() }
     }
 
     /// For `map_err`.
     pub(super) fn of<E: ToString>(what: impl AsRef<Path>) -> impl FnOnce(E) -> Self {
-        move |why| Self::new(what, why.to_string())
+        move |why| Self::new(what, &why)
     }
 }
 
@@ -37,7 +37,7 @@ pub(super) fn of_process(path: &str) -> Result<Option<String>, Unread> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
         Err(error) if is_gone(&error) => Ok(None),
-        Err(error) => Err(Unread::new(path, error)),
+        Err(error) => Err(Unread::new(path, &error)),
     }
 }
 

@@ -281,7 +281,7 @@ fn reads(path: &str, value: &str) -> bool {
     std::fs::read_to_string(path).is_ok_and(|text| text.trim() == value)
 }
 
-/// Whether AppArmor takes every capability from an ordinary user's namespaces (Ubuntu since 23.10): they can be made, and
+/// Whether `AppArmor` takes every capability from an ordinary user's namespaces (Ubuntu since 23.10): they can be made, and
 /// the first act that needs one is refused.
 fn apparmor_restricts() -> bool {
     reads("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1")

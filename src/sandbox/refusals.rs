@@ -75,13 +75,13 @@ fn address(told: BorrowedFd<'_>, call: &Call) -> Option<String> {
     if !notified::still_waits(told, call) {
         return None;
     }
-    match read {
-        true => outside(&bytes).map(|address| address.to_string()),
-        false => Some(UNREADABLE.to_owned()),
+    if !read {
+        return Some(UNREADABLE.to_owned());
     }
+    outside(&bytes).map(|address| address.to_string())
 }
 
-/// Fills `bytes` from the memory of `task`; whether it could. By process_vm_readv(2), which asks what a tracer is asked:
+/// Fills `bytes` from the memory of `task`; whether it could. By `process_vm_readv`(2), which asks what a tracer is asked:
 /// the file in `/proc` is closed to an ordinary user where the task made itself undumpable.
 fn read_memory(task: i32, place: u64, bytes: &mut [u8]) -> bool {
     let Ok(base) = usize::try_from(place) else { return false };

@@ -54,7 +54,7 @@ fn counter(dir: &Path, name: &str, field: Option<&str>) -> Result<u64, Unread> {
         None => Some(text.as_str()),
     };
     let Some(value) = value else {
-        return Err(Unread::new(path, format!("`{}` is not in it", field.unwrap_or_default())));
+        return Err(Unread::new(path, &format!("`{}` is not in it", field.unwrap_or_default())));
     };
     value.trim().parse().map_err(Unread::of(path))
 }
