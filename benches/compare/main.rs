@@ -21,6 +21,7 @@ mod bundle;
 mod document;
 mod hundred;
 mod observation;
+mod peers;
 mod place;
 mod rounds;
 mod rows;
@@ -35,9 +36,10 @@ use rows::Row;
 /// A name and what measures its rows.
 type Measurement = (&'static str, fn(&Place) -> Vec<Row>);
 
-const MEASUREMENTS: [Measurement; 9] = [
+const MEASUREMENTS: [Measurement; 10] = [
     ("sandbox", rows::sandbox),
     ("warm", warm::warm),
+    ("peers", peers::command),
     ("observation", observation::observation),
     ("verify", rows::verify),
     ("tree-1k", |place| tree::tree(place, 1_000, 9)),

@@ -54,6 +54,12 @@ fn tell_how_it_ended(status: &str, output: &mut Output) {
         let remedy = "name a program that exists inside; `--ro DIR` hands a folder in";
         output.note(&Line::new().add(Tone::Quiet, "  remedy: ").plain(remedy));
     }
+    if let Some(why) = status.strip_prefix("lost:") {
+        let text = format!("the command was not held to its end, and ended: {why}");
+        output.note(&Line::new().add(Tone::Bad, "cto: ").plain(text));
+        let remedy = "let `cto` see /proc and its control groups until the command has ended; `cto doctor` shows what this host can hold";
+        output.note(&Line::new().add(Tone::Quiet, "  remedy: ").plain(remedy));
+    }
     output
         .note(&Line::new().add(Tone::Quiet, format!("sandbox: {status}; by hand, so this is not evidence")));
 }
@@ -208,6 +214,8 @@ fn policy(args: &SandboxArgs, home: &Home, uid: RunUid) -> Result<SandboxPolicy,
     }
     let mut policy = SandboxPolicy::new(Purpose::ByHand, command, uid, limits_of(&args.limit)?);
     policy.group = grouping(&args.limit);
+    let config = home.load_config()?;
+    policy.landlock_at_most = config.sandbox.landlock_abi_at_most;
     for text in &args.env {
         let (name, value) = split(text, "--env")?;
         policy.env.insert(name.to_owned(), value.to_owned());
@@ -215,7 +223,7 @@ fn policy(args: &SandboxArgs, home: &Home, uid: RunUid) -> Result<SandboxPolicy,
     if args.ro.is_empty() && args.rw.is_empty() {
         return Ok(policy);
     }
-    let own = own_places(home, &home.load_config()?);
+    let own = own_places(home, &config);
     let evidence = evidence_places(home)?;
     for dir in &args.ro {
         let dir = folder(dir, &[&own[..], &evidence].concat())?;

@@ -228,8 +228,11 @@ pub struct HostFacts {
     pub namespaces: BTreeSet<String>,
     /// Whether a seccomp filter could be installed.
     pub seccomp: bool,
-    /// Landlock ABI, 0 when absent.
+    /// Landlock ABI that is used, 0 when absent: the kernel's, or a lower one by configuration.
     pub landlock_abi: u32,
+    /// What the configuration lowers it to, where it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub landlock_abi_at_most: Option<u32>,
     /// Whether overlayfs can be mounted.
     pub overlay: bool,
     /// Why a whole sandbox could not be established, when it could not.

@@ -35,5 +35,6 @@ pub use gate::{
 };
 pub use host::{
     GROUPS_REMEDY, LANDLOCK_FLOOR, LANDLOCK_FLOOR_ELEVATED, NAMESPACES, enforces, landlock_floor,
+    landlock_remedy,
 };
 pub use supported::provision_names;

@@ -160,7 +160,8 @@ pub struct EngineSection {
     pub model: Option<String>,
     /// Thread id, if it has threads (claimed).
     pub thread_id: Option<String>,
-    /// Exit status as the kernel told it: `exited:<code>` or `signal:<number>`.
+    /// Exit status as the kernel told it: `exited:<code>` or `signal:<number>`; `lost:<why>` when the engine was not held
+    /// to its end.
     pub exit: Option<String>,
     /// How the adapter read the end: `completed`, `failed`, `crashed`, `interrupted`.
     pub outcome: EngineOutcome,
@@ -206,6 +207,11 @@ pub struct LayerRow {
     pub enforced: String,
     /// Whether it is what was asked for.
     pub ok: bool,
+}
+
+impl LayerRow {
+    /// The layer that shows what happens inside, from before the first program to the end of the tree.
+    pub const OBSERVATION: &str = "observation";
 }
 
 /// A limit.

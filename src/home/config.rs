@@ -18,6 +18,24 @@ pub struct Config {
     pub toolchains: BTreeMap<String, ToolchainConfig>,
     /// Ceilings that replace the built-in ones, in the unit of the name.
     pub ceilings: BTreeMap<LimitName, u64>,
+    /// What sandboxes are made of.
+    #[serde(skip_serializing_if = "SandboxConfig::is_default")]
+    pub sandbox: SandboxConfig,
+}
+
+/// What of the kernel is used. Nothing here makes a sandbox stronger than the kernel lets it be.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SandboxConfig {
+    /// The newest Landlock ABI to use: a newer kernel is then like an older one. 0 is one without Landlock.
+    pub landlock_abi_at_most: Option<u32>,
+}
+
+impl SandboxConfig {
+    /// Whether nothing is written, which is no part of a policy.
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// How one engine is reached. Holds no secret: the key is named, not written.
@@ -55,6 +73,8 @@ struct Wire {
     toolchains: BTreeMap<String, ToolchainWire>,
     #[serde(default)]
     limits: BTreeMap<LimitName, u64>,
+    #[serde(default)]
+    sandbox: SandboxConfig,
 }
 
 #[derive(Deserialize)]
@@ -183,7 +203,7 @@ impl Config {
     pub fn parse(path: &Path, text: &str) -> Result<Self, HomeError> {
         let wire: Wire = toml::from_str(text).map_err(|error| config_syntax::refused(path, text, &error))?;
         let check = Checker { path };
-        let mut config = Self { ceilings: wire.limits, ..Self::default() };
+        let mut config = Self { ceilings: wire.limits, sandbox: wire.sandbox, ..Self::default() };
         if let Some((name, _)) = config.ceilings.iter().find(|(_, value)| **value == 0) {
             let field = format!("limits.{}", toml_name(*name));
             return Err(check.refuse(field, "a ceiling of 0 forbids every run", "write a positive number"));
@@ -257,6 +277,8 @@ mod tests {
             env = { ZIG = "1" }
             [limits]
             wall_seconds = 60
+            [sandbox]
+            landlock_abi_at_most = 2
             "#,
         )
         .unwrap();
@@ -264,6 +286,7 @@ mod tests {
         assert_eq!(codex.key, Some(KeySource::Env("CODEX_KEY".into())));
         assert!(codex.unpriced);
         assert_eq!(config.ceilings.get(&LimitName::WallSeconds), Some(&60));
+        assert_eq!(config.sandbox.landlock_abi_at_most, Some(2));
         assert_eq!(config.toolchains["zig"].path, [PathBuf::from("/opt/zig/bin")]);
     }
 
@@ -280,6 +303,8 @@ mod tests {
             ("[engines.codex]\nkey = { command = ['pass'] }", "engines.codex.key.command"),
             ("[limits]\nwall_seconds = 0", "limits.wall_seconds"),
             ("[limits]\nwall = 1", "wall"),
+            ("[sandbox]\nlandlock_abi_at_most = -1", "landlock_abi_at_most"),
+            ("[sandbox]\nlandlock_abi_at_least = 3", "landlock_abi_at_least"),
             ("[toolchains.x]\nread_only = ['a']", "toolchains.x.read_only"),
             ("oops = 1", "oops"),
             ("[engines.codex]\nmodel = 'a'\nmodel = 'b'", "model"),

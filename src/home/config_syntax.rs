@@ -1,7 +1,7 @@
 //! What is wrong with a text of `config.toml`, without repeating a key that somebody wrote into it.
 //!
 //! The parser's own answer holds the source line, which is what a person wants to see, unless it holds a key. So the
-//! line is shown only where no key is looked for: in `[limits]` and `[toolchains.*]`.
+//! line is shown only where no key is looked for: in `[limits]`, `[sandbox]` and `[toolchains.*]`.
 
 use std::path::Path;
 
@@ -19,7 +19,9 @@ pub(super) fn refused(path: &Path, text: &str, error: &toml::de::Error) -> HomeE
     let before = text.get(..at).unwrap_or("");
     let line = before.matches('\n').count() + 1;
     let table = header_above(text, line);
-    if table.starts_with("[limits]") || table.starts_with("[toolchains.") {
+    if ["[limits]", "[sandbox]"].iter().any(|name| table.starts_with(name))
+        || table.starts_with("[toolchains.")
+    {
         return HomeError::Syntax { path: path.to_owned(), problem: error.to_string() };
     }
     let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;

@@ -19,7 +19,7 @@ mod trust;
 
 pub use accounts::Accounts;
 pub(crate) use accounts::{is_uid, parts};
-pub use config::{Config, EngineConfig, ToolchainConfig};
+pub use config::{Config, EngineConfig, SandboxConfig, ToolchainConfig};
 pub use error::HomeError;
 pub use file::OwnedText;
 pub use key_source::{KeySource, KeySourceError};

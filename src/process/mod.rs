@@ -16,6 +16,7 @@ mod output;
 mod payload;
 mod programs;
 mod tree;
+mod unread;
 mod watch;
 mod watchdog;
 
@@ -29,7 +30,10 @@ pub use output::{Exit, PayloadEvent, Stream};
 pub use payload::{Payload, PayloadParts, ProcessError};
 pub use programs::{ProcessTree, Program, ROW_TEXT_MAX, ROWS_MAX};
 pub use tree::WatchedTree;
+pub use unread::Unread;
 
 pub(crate) use control::{Down, Up, frame, receive, send};
 pub(crate) use watch::end_and_wait;
+pub(crate) use watchdog::in_sight;
+#[cfg(test)]
 pub(crate) use watchdog::pid_of;

@@ -50,7 +50,8 @@ pub enum Seen {
         process: u64,
         /// The call's name.
         call: String,
-        /// Address and port, as in a URL. Its memory held it when the call was made; it could change it meanwhile.
+        /// Address and port, as in a URL, or that it could not be read. Its memory held it when the call was made; it could
+        /// change it meanwhile.
         address: String,
         /// When.
         at: Timestamp,

@@ -53,7 +53,8 @@ pub enum PayloadEvent {
 /// How a payload ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exit {
-    /// `exited:<code>`, `signal:<number>` or `not-started:<why>`.
+    /// `exited:<code>`, `signal:<number>` or `not-started:<why>`; `lost:<why>` when it was not held to its end: a limit
+    /// could not be watched any more, its end was not seen, or its output could not be kept.
     pub status: String,
     /// Wall time, microseconds.
     pub micros: u64,

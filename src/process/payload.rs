@@ -40,6 +40,8 @@ pub struct PayloadParts {
     pub launched: Launched,
     /// Pid descriptor of PID 1.
     pub init: OwnedFd,
+    /// Its pid, as `/proc` counts.
+    pub pid: u32,
     /// Write end of standard input, if it is a pipe.
     pub stdin: Option<OwnedFd>,
     /// Read end of standard output, if it is a pipe.
@@ -100,6 +102,8 @@ pub struct Payload {
     pub(super) last_output: Instant,
     pub(super) kill_at: Option<Instant>,
     pub(super) limited: bool,
+    /// Why nothing that is said of its end counts; an exit status of `lost:`.
+    pub(super) lost: Option<String>,
     pub(super) watchdog: Watchdog,
     pub(super) output_bytes: u64,
     pub(super) exit: Exit,
@@ -148,7 +152,9 @@ impl Payload {
         };
         let readers = [reader(parts.stdout, Stream::Stdout)?, reader(parts.stderr, Stream::Stderr)?];
         let stdin = parts.stdin.map(pipe::Sender::from_owned_fd).transpose().map_err(watch("stdin"))?;
-        let watchdog = Watchdog::begin(&parts.init, parts.group, parts.tree, &parts.limits);
+        let init = parts.init.try_clone().map_err(watch("pid descriptor"))?;
+        let watchdog = Watchdog::begin(init, parts.pid, parts.group, parts.tree, &parts.limits)
+            .map_err(watch("work tree"))?;
         #[expect(
             deprecated,
             reason = "unsound only for types that change their descriptor; its successor is unsafe"
@@ -174,6 +180,7 @@ impl Payload {
             last_output: now,
             kill_at: None,
             limited: false,
+            lost: None,
             watchdog,
             output_bytes: 0,
             // What stands if PID 1 is killed before it can report.

@@ -132,6 +132,12 @@ impl ProcessTree {
         self.sum.is_some_and(|(executed, _)| executed == self.told)
     }
 
+    /// Whether the observer saw the tree to its end; it counts what it does not tell.
+    #[must_use]
+    pub fn is_seen_to_its_end(&self) -> bool {
+        self.is_complete() || self.sum.is_some_and(|(executed, _)| executed > TOLD_MAX)
+    }
+
     /// Whether every program was seen with all of its arguments: only then, nothing found means that nothing was there.
     #[must_use]
     pub fn is_whole(&self) -> bool {
@@ -211,10 +217,10 @@ mod tests {
     fn without_the_sum_or_with_another_one_it_is_incomplete() {
         let mut tree = ProcessTree::default();
         tree.take(executed(1, &["sh"]), "engine");
-        assert!(!tree.is_complete());
+        assert!(!tree.is_complete() && !tree.is_seen_to_its_end());
         let mut less = tree.clone();
         less.take(sum(2), "engine");
-        assert!(!less.is_complete());
+        assert!(!less.is_complete() && !less.is_seen_to_its_end());
         assert_eq!(less.section().left_out, 1);
         tree.take(sum(1), "engine");
         assert!(tree.is_complete());

@@ -38,6 +38,14 @@ pub(super) struct Tools<'a> {
 }
 
 impl Tools<'_> {
+    /// What the configuration lowered Landlock to when it was decided.
+    pub(super) fn landlock_at_most(&self) -> Option<u32> {
+        match &self.scene.facts.host {
+            Observed::Seen(host) => host.landlock_abi_at_most,
+            Observed::Absent(_) | Observed::Error(_) => None,
+        }
+    }
+
     /// Whether the next step may begin: not when somebody said stop.
     fn go_on(&self) -> Result<(), CutOff> {
         self.stop.said().map_or(Ok(()), |signal| Err(CutOff::cancelled(signal)))
@@ -181,6 +189,7 @@ fn policy(
     policy.env = plan.env;
     policy.cwd = plan.cwd.into();
     policy.landlock_floor = landlock_floor(permit.risk());
+    policy.landlock_at_most = tools.landlock_at_most();
     policy.group = Grouping::for_risk(permit.risk());
     Ok(policy)
 }

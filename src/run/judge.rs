@@ -129,6 +129,7 @@ async fn second_sandbox(
             trees: &trees,
             uid: placement.uid,
             landlock_floor: landlock_floor(contract.risk_class),
+            landlock_at_most: tools.landlock_at_most(),
             events: &mut events,
             redact: &**tools.scanner,
             cancelled: tools.stop.cancelled(),

@@ -217,6 +217,7 @@ async fn carry_out(
         trees: &trees,
         uid: lease.uid(),
         landlock_floor: landlock_floor(task.risk_class),
+        landlock_at_most: host.landlock_abi_at_most,
         events: &mut Unrecorded,
         redact: &scanner,
         cancelled,

@@ -19,6 +19,7 @@ use super::entrances::Entrances;
 use super::layers;
 use super::order::{Answer, Refusal, refused};
 use super::policy::{LISTENER_PORT, SandboxPolicy};
+use super::rights;
 use super::root;
 use super::run;
 use super::sources::Sources;
@@ -82,7 +83,7 @@ fn confine(
     layers::drop_capabilities()?;
     nix::sys::prctl::set_dumpable(false).map_err(refused("control", "become undumpable"))?;
     nix::sys::prctl::set_no_new_privs().map_err(refused("no_new_privs", "set no_new_privs"))?;
-    rows.push(layers::landlock(policy)?);
+    rows.extend(rights::landlock(policy)?);
     rows.push(layers::filter_calls(watcher.as_ref())?);
     drop(watcher);
     rows.extend(layers::read_back(policy)?);

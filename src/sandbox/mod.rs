@@ -19,6 +19,7 @@ mod places;
 mod policy;
 mod probe;
 mod refusals;
+mod rights;
 mod root;
 mod run;
 mod sources;

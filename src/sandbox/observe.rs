@@ -18,8 +18,10 @@ use nix::libc;
 use nix::unistd::Pid;
 use rustix::process::{WaitOptions, WaitStatus, wait};
 
+use super::order::{Refusal, refused};
 use super::refusals;
 use super::sys::trace;
+use crate::evidence::LayerRow;
 use crate::process::{ADDRESSES_MAX, ARGUMENT_BYTES_MAX, Executed, Seen, TOLD_MAX, TOLD_OF_ONE, frame};
 use crate::vocab::Timestamp;
 
@@ -32,9 +34,17 @@ const OPTIONS: libc::c_int = libc::PTRACE_O_TRACEFORK
 /// `__WALL` of wait(2): threads are children, too, for a tracer.
 const ALL: WaitOptions = WaitOptions::from_bits_retain(0x4000_0000);
 
-/// Begins to trace PID 1, which has not been released yet.
-pub(super) fn begin(init: Pid) -> io::Result<()> {
-    trace::seize(init, OPTIONS)
+/// Begins to trace PID 1, which has not been released yet; what the kernel says of that.
+pub(super) fn begin(init: Pid) -> Result<LayerRow, Refusal> {
+    trace::seize(init, OPTIONS).map_err(refused("observation", "trace PID 1"))?;
+    let (me, tracer) = (nix::unistd::getpid(), said_of(init, "TracerPid:"));
+    let ok = tracer == Some(me);
+    Ok(LayerRow {
+        layer: LayerRow::OBSERVATION.to_owned(),
+        requested: "every program, refused call and address that is asked for, told from outside".to_owned(),
+        enforced: if ok { "traced from before the first program" } else { "not traced" }.to_owned(),
+        ok,
+    })
 }
 
 /// Follows the tree to its end, which is PID 1's. `told` gets what was seen; `filter` brings the descriptor of the

@@ -100,6 +100,8 @@ pub struct SandboxPolicy {
     pub observed: bool,
     /// The least Landlock ABI that will do; what more the kernel has is used as well.
     pub landlock_floor: u32,
+    /// The newest Landlock ABI to use, where the configuration lowers it.
+    pub landlock_at_most: Option<u32>,
 }
 
 impl SandboxPolicy {
@@ -122,6 +124,7 @@ impl SandboxPolicy {
             listener: false,
             observed: false,
             landlock_floor: 1,
+            landlock_at_most: None,
         }
     }
 

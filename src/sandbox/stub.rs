@@ -158,13 +158,11 @@ fn establish(
                 write_maps(&format!("/proc/{pid}"), policy.uid.inside, policy.uid.host_uid, policy.uid);
             // Now or never: once PID 1 has changed identity, an ordinary user may not look at it.
             let mounts = File::open(format!("/proc/{pid}/ns/mnt")).ok();
-            let traced = match &told {
-                Some(_) => observe::begin(pid).map_err(refused("observation", "trace PID 1")),
-                None => Ok(()),
-            };
-            let released = mapped.and(traced).and_then(|()| {
+            let traced = told.is_some().then(|| observe::begin(pid)).transpose();
+            let released = mapped.and(traced).and_then(|traced| {
+                let layers = traced.into_iter().collect();
                 // In this order: what PID 1 says on the same channel comes after it.
-                send(control, &Answer::Born, &[pidfd.as_fd()])
+                send(control, &Answer::Born { layers }, &[pidfd.as_fd()])
                     .map_err(refused("control", "hand out the pidfd"))?;
                 release.write_all(b"!").map_err(refused("control", "release PID 1"))
             });

@@ -91,6 +91,7 @@ impl Bench {
             trees: &|tree| Ok(if tree == Tree::Base { base.clone() } else { result.clone() }),
             uid: self.lease.uid(),
             landlock_floor: 1,
+            landlock_at_most: None,
             events: &mut self.events,
             redact: &scanner,
             cancelled,

@@ -1,8 +1,8 @@
 //! Running the contract's commands and concluding what they showed.
 //!
-//! Two passes, each over one tree: first the commands that must fail on the base, then all of them on the
-//! patched tree. Every command gets a sandbox and a tree of its own: what one command writes, be it code of the
-//! engine's that a test executes, cannot reach the checks of the next (docs/adr/0009). The status comes from PID 1 over a pipe; nothing that a
+//! Two passes, each over one tree: first the commands that must fail on the base, then all of them on the patched tree.
+//! Every command gets a sandbox and a tree of its own: what one command writes, be it code of the engine's that a test
+//! executes, cannot reach the checks of the next (docs/adr/0009). The status comes from PID 1 over a pipe; nothing that a
 //! command or an engine wrote is read as an answer.
 
 use serde_json::json;
@@ -53,6 +53,8 @@ pub struct Verification<'a> {
     pub uid: RunUid,
     /// The least Landlock ABI that will do.
     pub landlock_floor: u32,
+    /// The newest one to use, where the configuration lowers it.
+    pub landlock_at_most: Option<u32>,
     /// Where events go.
     pub events: &'a mut dyn EventSink,
     /// What must not be written.
@@ -89,10 +91,8 @@ pub struct ReachedLimit {
     pub during: String,
 }
 
-/// Runs a contract's commands on what an engine left. That engine is handed in as proof that nothing of it is
-/// left that could still write.
-///
-/// An error means that an event could not be recorded; whatever else goes wrong is an answer that is no pass.
+/// Runs a contract's commands on what an engine left. That engine is handed in as proof that nothing of it is left that
+/// could still write. An error means that an event could not be recorded; whatever else goes wrong is an answer that is no pass.
 pub async fn verify(_: &FinishedEngine, verification: Verification<'_>) -> Result<Verified, SinkError> {
     verification.run().await
 }
@@ -219,7 +219,7 @@ impl Verification<'_> {
         policy.read_only = provisions.read_only(&ready.mount.at);
         policy.files.clone_from(&ready.files);
         policy.env.extend(provisions.env());
-        policy.landlock_floor = self.landlock_floor;
+        (policy.landlock_floor, policy.landlock_at_most) = (self.landlock_floor, self.landlock_at_most);
         policy.group = Grouping::for_risk(self.contract.risk_class);
         Ok(policy)
     }
@@ -269,6 +269,7 @@ impl Verification<'_> {
                     limited.get_or_insert(name);
                 }
                 PayloadEvent::Exited(exit) => {
+                    progress.sandbox_ok &= programs.is_seen_to_its_end();
                     let status = match limited {
                         _ if progress.cancelled => "not-started:cancelled".to_owned(),
                         Some(LimitName::WallSeconds | LimitName::IdleSeconds) => "timeout".to_owned(),

@@ -156,6 +156,7 @@ pub(super) fn facts(gated: bool, contract: &TaskContract) -> Facts {
             namespaces: NAMESPACES.iter().map(|ns| (*ns).to_owned()).collect(),
             seccomp: true,
             landlock_abi: 6,
+            landlock_abi_at_most: None,
             overlay: true,
             hard_memory: true,
             hard_processes: true,
