@@ -192,13 +192,15 @@ async fn drive(policy: SandboxPolicy, output: &mut Output) -> Result<String, Pro
 }
 
 /// `exited:N` → N; `signal:N` → 128 + N, as shells do; a command that never started → 127, or 126 when it is there
-/// and may not be executed.
+/// and may not be executed; one that could not be watched any more → 125, the sandbox's own failure.
 fn exit_of(status: &str) -> Exit {
     let number = |text: &str| text.parse::<u8>().ok();
     if let Some(code) = status.strip_prefix("exited:").and_then(number) {
         Exit::Command(code)
     } else if let Some(signal) = status.strip_prefix("signal:").and_then(number) {
         Exit::Command(signal.saturating_add(128))
+    } else if status.starts_with("lost:") {
+        Exit::Command(125)
     } else {
         let may_not = std::io::Error::from_raw_os_error(13).to_string();
         Exit::Command(if status.ends_with(&may_not) { 126 } else { 127 })
@@ -329,6 +331,7 @@ mod tests {
         assert_eq!(exit_of("exited:3"), Exit::Command(3));
         assert_eq!(exit_of("signal:9"), Exit::Command(137));
         assert_eq!(exit_of("not-started:no such file"), Exit::Command(127));
+        assert_eq!(exit_of("lost:limits are not held"), Exit::Command(125));
     }
 
     #[test]
