@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::census::{Census, is_full, nameless};
 use super::group::Group;
+use super::learned::Used;
 use super::tree::{TreeWatch, WatchedTree};
 use crate::vocab::{LimitName, Limits};
 
@@ -25,6 +26,7 @@ pub(super) struct Watchdog {
     group: Option<Group>,
     tree: Option<TreeWatch>,
     next: Instant,
+    used: Used,
 }
 
 impl Watchdog {
@@ -36,7 +38,7 @@ impl Watchdog {
         limits: &Limits,
     ) -> Self {
         let tree = tree.map(|tree| TreeWatch::begin(tree, limits));
-        Self { init: pid_of(init), group, tree, next: Instant::now() + COUNTED }
+        Self { init: pid_of(init), group, tree, next: Instant::now() + COUNTED, used: Used::default() }
     }
 
     /// When it wants to look.
@@ -56,8 +58,20 @@ impl Watchdog {
     }
 
     /// After the end: what was reached and not seen before.
-    pub(super) fn last_look(&self, limits: &Limits) -> Option<(LimitName, u64)> {
-        self.counted(limits).or_else(|| self.tree.as_ref().and_then(|tree| tree.last().above(limits)))
+    pub(super) fn last_look(&mut self, limits: &Limits) -> Option<(LimitName, u64)> {
+        let taken = self.tree.as_ref().map(TreeWatch::last);
+        self.used.raise(&taken.unwrap_or_default().used());
+        self.counted(limits).or_else(|| taken.and_then(|taken| taken.above(limits)))
+    }
+
+    /// The most that was seen to be used.
+    pub(super) fn used(&self) -> Used {
+        let mut used = self.used;
+        if let Some(group) = &self.group {
+            let cpu_micros = group.counts().cpu_micros;
+            used.raise(&Used { memory_bytes: group.most_memory(), cpu_micros, ..Used::default() });
+        }
+        used
     }
 
     /// What the kernel counted in the group: the surest of all reasons.
@@ -75,7 +89,7 @@ impl Watchdog {
         }
     }
 
-    fn sampled(&self, limits: &Limits) -> Option<(LimitName, u64)> {
+    fn sampled(&mut self, limits: &Limits) -> Option<(LimitName, u64)> {
         let init = self.init?;
         let census = match &self.group {
             Some(group) => Census::of_members(init, &group.members()),
@@ -85,6 +99,8 @@ impl Watchdog {
         // A file without a name may be mapped as well.
         let memory = census.memory_bytes.saturating_add(census.shared_bytes.max(nameless.in_memory));
         let taken = self.tree.as_ref().map(|tree| tree.latest().and(nameless.on_disk));
+        let of_tree = taken.unwrap_or_default().used();
+        self.used.raise(&Used { memory_bytes: memory, cpu_micros: census.tree_cpu_micros, ..of_tree });
         let counts_cpu = self.group.as_ref().is_some_and(Group::counts_cpu);
         if used_up(census.busiest_micros, limits.cpu_seconds) {
             Some((LimitName::CpuSeconds, limits.cpu_seconds))

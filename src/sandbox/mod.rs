@@ -15,6 +15,7 @@ mod init;
 mod layers;
 mod observe;
 mod order;
+mod path_calls;
 mod policy;
 mod probe;
 mod refusals;
@@ -23,6 +24,7 @@ mod run;
 mod sources;
 pub mod stub;
 mod sys;
+mod wants;
 mod zygote;
 
 pub use establish::{Sandbox, SandboxError, Stdio, StubProgram};
