@@ -199,6 +199,7 @@ Examples:
   cto sandbox -- /bin/true
   cto sandbox --workspace . --patch change.diff -- make test
   cto sandbox --ro /opt/tool --env LANG=C --limit wall_seconds=60 -- /opt/tool/bin/run
+  cto sandbox --learn --workspace . -- make
 
 This is not evidence: no broker, no key, no bundle.")]
 pub(super) struct SandboxArgs {
@@ -221,6 +222,11 @@ pub(super) struct SandboxArgs {
     /// A limit: its name, `=`, and a number
     #[arg(long, value_name = "NAME=VALUE")]
     pub(super) limit: Vec<String>,
+    /// Write what the command needed as a part of a contract to review; grants nothing, and never overwrites
+    /// [default file: learned.contract.toml]
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true,
+        default_missing_value = "learned.contract.toml")]
+    pub(super) learn: Option<PathBuf>,
     /// The command and its arguments
     #[arg(last = true, required = true, value_name = "CMD")]
     pub(super) command: Vec<OsString>,

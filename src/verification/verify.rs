@@ -272,7 +272,7 @@ impl Verification<'_> {
                     let status = match limited {
                         _ if progress.cancelled => "not-started:cancelled".to_owned(),
                         Some(LimitName::WallSeconds | LimitName::IdleSeconds) => "timeout".to_owned(),
-                        Some(name) => format!("limit:{}", limit_text(name)),
+                        Some(name) => format!("limit:{}", name.as_str()),
                         None => shown(&exit.status),
                     };
                     return Ok(CommandResult { status, micros: exit.micros });
@@ -288,11 +288,6 @@ async fn start(policy: SandboxPolicy) -> Result<Payload, SandboxError> {
 
 fn not_started(why: &str) -> CommandResult {
     CommandResult { status: format!("not-started:{}", shown(why)), micros: 0 }
-}
-
-fn limit_text(name: LimitName) -> String {
-    let value = serde_json::to_value(name).ok();
-    value.and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_else(|| "unnamed".to_owned())
 }
 
 /// The command as people read it; a shell text without its shell.

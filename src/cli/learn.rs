@@ -1,0 +1,98 @@
+//! `cto sandbox --learn`: what a command by hand needed, as a part of a contract. Nothing is granted for it.
+
+use std::path::Path;
+
+use super::args::SandboxArgs;
+use super::out_file::{Already, OutFile};
+use super::output::{Line, Output, Tone};
+use super::problem::Problem;
+use crate::contract::Ceilings;
+use crate::home::Home;
+use crate::inspection::{ActionObservations, every_action};
+use crate::learning::{HandedIn, HandedKind, HostView, Lesson, Measured, fragment, in_vendored};
+use crate::process::{Exit, ProcessTree, Want};
+use crate::run::own_places;
+use crate::sandbox::{Grouping, SandboxPolicy};
+use crate::verification::SearchPlaces;
+use crate::vocab::{shown, shown_path};
+use crate::workspace::Patch;
+
+/// What was asked to be learned, before the command runs.
+pub(super) struct Learning {
+    file: OutFile,
+    argv: Vec<String>,
+    handed_in: Vec<HandedIn>,
+}
+
+impl Learning {
+    /// Makes sure that the file can be written, and has `policy` tell more. It allows no more.
+    pub(super) fn prepare(args: &SandboxArgs, policy: &mut SandboxPolicy) -> Result<Option<Self>, Problem> {
+        let Some(path) = &args.learn else { return Ok(None) };
+        let file = OutFile::open("--learn", path, policy, Already::Keep)?;
+        (policy.observed, policy.learning) = (true, true);
+        // For what only a group counts, where there can be one.
+        policy.group = Grouping::WherePossible;
+        let folder = |path: &Path| HandedIn {
+            kind: HandedKind::Folder,
+            name: shown_path(path.as_os_str().as_encoded_bytes()),
+            at: vec![path.to_owned()],
+        };
+        let handed_in = policy.read_only.iter().map(|bind| folder(&bind.to)).collect();
+        Ok(Some(Self { file, argv: policy.argv.clone(), handed_in }))
+    }
+
+    /// Writes what was learned. `patch` is what changed in the view, if there was one.
+    pub(super) fn write(
+        self,
+        home: &Home,
+        exit: &Exit,
+        tree: &ProcessTree,
+        patch: Option<&Patch>,
+        output: &mut Output,
+    ) -> Result<(), Problem> {
+        let changes = patch.map_or(&[][..], |patch| &patch.changes);
+        let observed = ActionObservations {
+            executed: Some(tree.programs().to_vec()),
+            all_seen: tree.is_whole(),
+            sought: Some(tree.sought().clone()),
+            left_behind: tree.is_complete().then(|| tree.left_behind()),
+            in_patch: in_vendored(changes),
+            // There is no listener, so nothing can have reached one.
+            refused_requests: Some(Vec::new()),
+            ..ActionObservations::default()
+        };
+        let mut learned = tree.learned().clone();
+        if let Some(program) = self.argv.first().filter(|name| name.starts_with('/'))
+            && exit.status.starts_with("not-started:")
+        {
+            learned.want(&shown_path(program.as_bytes()), Want::Run);
+        }
+        let config = home.load_config()?;
+        let places = SearchPlaces::of_this_process();
+        let text = fragment(&Lesson {
+            about: format!("`{}` in `cto sandbox --learn`", shown(&self.argv.join(" "))),
+            by_hand: true,
+            changes,
+            learned: &learned,
+            programs_whole: tree.is_whole(),
+            actions: &every_action(&observed),
+            sought: tree.sought(),
+            handed_in: &self.handed_in,
+            host: &HostView::look(own_places(home, &config), &config.toolchains, &places, &[]),
+            measured: Measured {
+                micros: exit.micros,
+                used: exit.used,
+                output_bytes: None,
+                most_tasks: learned.most_tasks(),
+                changed_files: patch.map(|patch| patch.changes.len() as u64),
+                patch_bytes: patch.map(|patch| patch.text.len() as u64),
+            },
+            ceilings: &Ceilings::standard().limits,
+        });
+        let place = self.file.path().display().to_string();
+        self.file.publish(text.as_bytes())?;
+        let note = Line::new().add(Tone::Quiet, "learned: ").add(Tone::Accent, place);
+        output.note(&note.plain("; nothing was granted, review it"));
+        Ok(())
+    }
+}
