@@ -92,6 +92,7 @@ pub(super) struct Later {
 Examples:
   cto run fixtures/fix-failing-test
   cto run task.toml --engine codex --out /srv/evidence
+  cto run --learn fixtures/fix-failing-test
   generate-contract | cto run - --json")]
 pub(super) struct RunArgs {
     /// A contract (.toml, .json), a fixture's folder, or `-` for JSON from standard input
@@ -105,6 +106,10 @@ pub(super) struct RunArgs {
     /// Wait for a missing approval instead of ending `blocked`
     #[arg(long)]
     pub(super) wait: bool,
+    /// Put what the run needed into the bundle, as a part of a contract to review; mode `copied-fixture` only, and
+    /// nothing is granted for it
+    #[arg(long)]
+    pub(super) learn: bool,
     /// First line {"launch":…}, last line {"result":…}, nothing else on standard output
     #[arg(long)]
     pub(super) json: bool,

@@ -9,8 +9,8 @@ use super::problem::Problem;
 use crate::contract::Ceilings;
 use crate::home::Home;
 use crate::inspection::{ActionObservations, every_action};
-use crate::learning::{HandedIn, HandedKind, HostView, Lesson, Measured, fragment, in_vendored};
-use crate::process::{Exit, ProcessTree, Want};
+use crate::learning::{ChangeSize, HandedIn, HandedKind, HostView, Lesson, Witness, fragment, in_vendored};
+use crate::process::{Exit, ProcessTree, Want, Witnessed};
 use crate::run::own_places;
 use crate::sandbox::{Grouping, SandboxPolicy};
 use crate::verification::SearchPlaces;
@@ -61,32 +61,24 @@ impl Learning {
             refused_requests: Some(Vec::new()),
             ..ActionObservations::default()
         };
-        let mut learned = tree.learned().clone();
+        let mut seen = Witnessed::of(exit, tree);
         if let Some(program) = self.argv.first().filter(|name| name.starts_with('/'))
             && exit.status.starts_with("not-started:")
         {
-            learned.want(&shown_path(program.as_bytes()), Want::Run);
+            seen.learned.want(&shown_path(program.as_bytes()), Want::Run);
         }
+        let change = patch.map(ChangeSize::of);
+        let witness = Witness { who: "the command", seen, output_counted: false, timed: true, change };
         let config = home.load_config()?;
         let places = SearchPlaces::of_this_process();
         let text = fragment(&Lesson {
             about: format!("`{}` in `cto sandbox --learn`", shown(&self.argv.join(" "))),
             by_hand: true,
             changes,
-            learned: &learned,
-            programs_whole: tree.is_whole(),
+            witnesses: &[witness],
             actions: &every_action(&observed),
-            sought: tree.sought(),
             handed_in: &self.handed_in,
             host: &HostView::look(own_places(home, &config), &config.toolchains, &places, &[]),
-            measured: Measured {
-                micros: exit.micros,
-                used: exit.used,
-                output_bytes: None,
-                most_tasks: learned.most_tasks(),
-                changed_files: patch.map(|patch| patch.changes.len() as u64),
-                patch_bytes: patch.map(|patch| patch.text.len() as u64),
-            },
             ceilings: &Ceilings::standard().limits,
         });
         let place = self.file.path().display().to_string();

@@ -21,12 +21,17 @@ impl Fragment {
         for word in one_line(text).split(' ') {
             if line.len() > 1 && line.chars().count() + word.chars().count() >= WIDTH {
                 self.line(&line);
-                line = String::from("# ");
+                line = String::from("#");
             }
             line.push(' ');
             line.push_str(word);
         }
         self.line(&line);
+    }
+
+    /// One line of a list in a comment, however long.
+    pub fn row(&mut self, text: &str) {
+        self.line(&format!("#   {}", one_line(text)));
     }
 
     /// An empty line.
@@ -88,6 +93,7 @@ mod tests {
         let odd = "a\n]\nmutation_mode = \"candidate-default\"\u{1b}[2J\u{202e}\"\\'''";
         let mut fragment = Fragment::default();
         fragment.comment(odd);
+        fragment.row(odd);
         fragment.text("title", odd);
         fragment.list("allowed_paths", &[odd.to_owned(), "b".to_owned()]);
         fragment.limits(&[(LimitName::WallSeconds, 60, odd.to_owned())]);

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use super::globs::{self, Named};
-use super::limits::{Measured, proposed};
+use super::limits::{Witness, proposed};
 use super::wanted::{HostView, Wanted, Whereabouts, wanted};
 use crate::contract::{CheckPatterns, Fragment};
 use crate::evidence::{ActionResult, ActionRow};
-use crate::process::{Learned, Want};
+use crate::process::Want;
 use crate::vocab::{Limits, MutationMode, RiskClass, counted, shown_path};
 use crate::workspace::Change;
 
@@ -21,20 +21,14 @@ pub struct Lesson<'a> {
     pub by_hand: bool,
     /// What changed.
     pub changes: &'a [Change],
-    /// What the kernel told of paths.
-    pub learned: &'a Learned,
-    /// Whether every program was seen.
-    pub programs_whole: bool,
+    /// What ran, with what was seen of each.
+    pub witnesses: &'a [Witness],
     /// Every named action, with the attempts that were seen.
     pub actions: &'a [ActionRow],
-    /// Addresses outside that were asked for, with how often.
-    pub sought: &'a BTreeMap<String, u64>,
     /// What was handed in.
     pub handed_in: &'a [HandedIn],
     /// This host.
     pub host: &'a HostView,
-    /// What was used.
-    pub measured: Measured,
     /// The most that may be asked for.
     pub ceilings: &'a Limits,
 }
@@ -66,19 +60,22 @@ pub enum HandedKind {
 pub fn fragment(lesson: &Lesson<'_>) -> String {
     let mut out = Fragment::default();
     let at: Vec<PathBuf> = lesson.handed_in.iter().flat_map(|one| one.at.clone()).collect();
-    let (outside, left_out) = wanted(lesson.learned, &at, lesson.host);
+    let found = |witness: &Witness| (witness.who, wanted(&witness.seen.learned, &at, lesson.host));
+    let outside: Vec<_> = lesson.witnesses.iter().map(found).collect();
     heading(lesson, &mut out);
     reach(lesson, &mut out);
     paths(lesson, &mut out);
-    toolchains(lesson, &outside, &mut out);
+    toolchains(lesson, outside.iter().flat_map(|(_, (rows, _))| rows), &mut out);
     network(lesson, &mut out);
     actions(lesson, &mut out);
-    places(&outside, left_out, lesson, &mut out);
+    for (who, (rows, left_out)) in &outside {
+        places(who, rows, *left_out, lesson, &mut out);
+    }
     out.comment(
         "Limits: twice what was measured, rounded up to a power of two, within a floor and the ceiling. What is not here \
          was not measured, and has its default.",
     );
-    out.limits(&proposed(&lesson.measured, lesson.ceilings));
+    out.limits(&proposed(lesson.witnesses, lesson.ceilings));
     out.into_text()
 }
 
@@ -88,28 +85,32 @@ fn heading(lesson: &Lesson<'_>, out: &mut Fragment) {
         "Nothing was granted for it: what was refused stayed refused, and what it would have done next is not known. \
          Review every line, and put it behind the fields that it lacks.",
     );
-    let learned = lesson.learned;
-    let mut gaps = Vec::new();
-    if learned.left_out() > 0 {
-        gaps.push(format!("{} more paths were wanted than were kept", learned.left_out()));
-    }
-    if learned.unread() > 0 {
-        gaps.push(format!("the paths of {} could not be read", counted_u64(learned.unread(), "call")));
-    }
-    if !learned.is_whole() && gaps.is_empty() {
-        gaps.push("the paths were not followed to the end".to_owned());
-    }
-    if !lesson.programs_whole {
-        gaps.push("not every program was seen".to_owned());
-    }
-    if !gaps.is_empty() {
-        out.comment(&format!("NOT WHOLE: {}.", gaps.join("; ")));
+    for witness in lesson.witnesses {
+        let gaps = gaps(witness);
+        if !gaps.is_empty() {
+            out.comment(&format!("NOT WHOLE, of {}: {}.", witness.who, gaps.join("; ")));
+        }
     }
     out.gap();
 }
 
-fn counted_u64(count: u64, noun: &str) -> String {
-    counted(usize::try_from(count).unwrap_or(usize::MAX), noun)
+/// What was not seen.
+fn gaps(witness: &Witness) -> Vec<String> {
+    let learned = &witness.seen.learned;
+    let mut gaps = Vec::new();
+    if learned.left_out() > 0 {
+        gaps.push(format!("more paths were wanted than are kept, {} times", learned.left_out()));
+    }
+    if learned.unread() > 0 {
+        gaps.push(format!("a path could not be read, {} times", learned.unread()));
+    }
+    if !learned.is_whole() && gaps.is_empty() {
+        gaps.push("its paths were not followed to the end".to_owned());
+    }
+    if !witness.seen.programs_whole {
+        gaps.push("not every program was seen".to_owned());
+    }
+    gaps
 }
 
 /// Mode and risk class.
@@ -161,10 +162,12 @@ fn disguises(named: &Named, out: &mut Fragment) {
 }
 
 /// What was handed in and used, and what would have to be.
-fn toolchains(lesson: &Lesson<'_>, outside: &[Wanted], out: &mut Fragment) {
-    let wants = lesson.learned.wanted();
+fn toolchains<'a>(lesson: &Lesson<'_>, outside: impl Iterator<Item = &'a Wanted>, out: &mut Fragment) {
     let is_used = |one: &HandedIn| {
-        let told = |at: &PathBuf| wants.contains_key(&shown_path(at.as_os_str().as_encoded_bytes()));
+        let told = |at: &PathBuf| {
+            let path = shown_path(at.as_os_str().as_encoded_bytes());
+            lesson.witnesses.iter().any(|witness| witness.seen.learned.wanted().contains_key(&path))
+        };
         one.at.is_empty() || one.at.iter().any(told)
     };
     let mut names = BTreeSet::new();
@@ -196,15 +199,18 @@ fn toolchains(lesson: &Lesson<'_>, outside: &[Wanted], out: &mut Fragment) {
 }
 
 fn network(lesson: &Lesson<'_>, out: &mut Fragment) {
-    if lesson.sought.is_empty() {
+    let mut sought: BTreeMap<&String, u64> = BTreeMap::new();
+    for (address, count) in lesson.witnesses.iter().flat_map(|witness| &witness.seen.sought) {
+        *sought.entry(address).or_default() += count;
+    }
+    if sought.is_empty() {
         return;
     }
     out.comment(
         "Addresses outside that were asked for; none was reached. Only addresses are known, not the names that stood for \
          them. This version carries out no `network.allow`, so it is not proposed:",
     );
-    let list: Vec<String> = lesson.sought.iter().map(|(to, count)| format!("{to} ({count} times)")).collect();
-    list.iter().for_each(|one| out.comment(&format!("  {one}")));
+    sought.iter().for_each(|(to, count)| out.row(&format!("{to} ({count} times)")));
     out.gap();
 }
 
@@ -214,21 +220,21 @@ fn actions(lesson: &Lesson<'_>, out: &mut Fragment) {
     out.comment("Everything that can be forbidden by its name and of which no attempt was seen.");
     for row in tried {
         let first = row.attempts.first().map_or("", String::as_str);
-        out.comment(&format!("Attempted, so forbidding it would block: \"{}\" ({first})", row.action));
+        out.row(&format!("attempted, so forbidding it would block: \"{}\" ({first})", row.action));
     }
     out.list("forbidden_actions", &others.iter().map(|row| row.action.clone()).collect::<Vec<_>>());
     out.gap();
 }
 
 /// What was wanted outside.
-fn places(outside: &[Wanted], left_out: usize, lesson: &Lesson<'_>, out: &mut Fragment) {
+fn places(who: &str, outside: &[Wanted], left_out: usize, lesson: &Lesson<'_>, out: &mut Fragment) {
     if outside.is_empty() {
         return;
     }
-    out.comment(
-        "Wanted, there on this host, and not shown inside or not writable there (looked at with the caller's own rights, \
-         after the end). No field of a contract but `toolchains` and `inputs` shows a folder of the host:",
-    );
+    out.comment(&format!(
+        "Wanted by {who}, there on this host, and not shown inside or not writable there (looked at with the caller's own rights, \
+         after the end). No field of a contract but `toolchains` and `inputs` shows a folder of the host:"
+    ));
     for one in outside {
         let wants: Vec<&str> = one.wants.iter().map(|want| want.as_str()).collect();
         let kind = match one.files {
@@ -242,10 +248,10 @@ fn places(outside: &[Wanted], left_out: usize, lesson: &Lesson<'_>, out: &mut Fr
             Whereabouts::Secret => "a place of keys or of the harness's own: not proposed".to_owned(),
             Whereabouts::Elsewhere => by_hand(one, &path, lesson),
         };
-        out.comment(&format!("  {path}: {}; {kind}; {remedy}", wants.join(", ")));
+        out.row(&format!("{path}: {}; {kind}; {remedy}", wants.join(", ")));
     }
     if left_out > 0 {
-        out.comment(&format!("  and {left_out} more"));
+        out.row(&format!("and {left_out} more"));
     }
     out.gap();
 }

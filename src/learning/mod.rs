@@ -11,6 +11,6 @@ mod vendored;
 mod wanted;
 
 pub use fragment::{HandedIn, HandedKind, Lesson, fragment};
-pub use limits::Measured;
+pub use limits::{ChangeSize, Witness};
 pub use vendored::in_vendored;
 pub use wanted::{HostView, Wanted, Whereabouts, wanted};

@@ -45,6 +45,20 @@ const SECRETS: [&str; 24] = [
     "sudoers",
 ];
 
+/// Programs that start a toolchain, and may lie in another folder than it.
+const PROGRAMS: [(&str, &str); 10] = [
+    ("rust", "rustc"),
+    ("rust", "cargo"),
+    ("rust", "rustdoc"),
+    ("node", "node"),
+    ("node", "npm"),
+    ("node", "npx"),
+    ("python", "python3"),
+    ("python", "python"),
+    ("go", "go"),
+    ("go", "gofmt"),
+];
+
 /// What is known of this host besides its files.
 #[derive(Debug, Clone, Default)]
 pub struct HostView {
@@ -67,8 +81,12 @@ impl HostView {
             configured.keys().map(String::as_str).chain(KNOWN.iter().copied()).collect();
         let others = names.into_iter().filter(|name| !granted.iter().any(|known| known == name));
         let found = others.filter_map(|name| discover(name, configured, places).ok());
-        let lies_in =
-            |chain: Toolchain| (chain.name, chain.read_only.into_iter().map(|bind| bind.from).collect());
+        let lies_in = |chain: Toolchain| {
+            let programs = PROGRAMS.iter().filter(|(name, _)| *name == chain.name);
+            let launchers =
+                programs.flat_map(|(_, program)| places.path.iter().map(move |dir| dir.join(program)));
+            (chain.name.clone(), chain.read_only.into_iter().map(|bind| bind.from).chain(launchers).collect())
+        };
         Self { own, toolchains: found.map(lies_in).collect() }
     }
 }

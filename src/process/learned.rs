@@ -6,6 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::observed::{PATHS_MAX, Want};
+use super::output::Exit;
+use super::programs::ProcessTree;
 
 /// What a sandbox that learns has told.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -101,6 +103,54 @@ impl Used {
         self.disk_bytes = self.disk_bytes.max(other.disk_bytes);
         self.inodes = self.inodes.max(other.inodes);
         self.file_bytes = self.file_bytes.max(other.file_bytes);
+    }
+}
+
+/// What was witnessed of one payload, or of several.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Witnessed {
+    /// Paths.
+    pub learned: Learned,
+    /// Addresses outside that were asked for, with how often.
+    pub sought: BTreeMap<String, u64>,
+    /// Whether every program was seen.
+    pub programs_whole: bool,
+    /// The most that one of them used.
+    pub used: Used,
+    /// The longest wall time, microseconds.
+    pub micros: u64,
+    /// The most output, bytes.
+    pub output_bytes: u64,
+}
+
+impl Witnessed {
+    /// Of one payload that has ended.
+    #[must_use]
+    pub fn of(exit: &Exit, tree: &ProcessTree) -> Self {
+        Self {
+            learned: tree.learned().clone(),
+            sought: tree.sought().clone(),
+            programs_whole: tree.is_whole(),
+            used: exit.used,
+            micros: exit.micros,
+            output_bytes: exit.output_bytes,
+        }
+    }
+
+    /// Adds another payload.
+    pub fn join(all: &mut Option<Self>, other: Self) {
+        let Some(all) = all else {
+            *all = Some(other);
+            return;
+        };
+        all.learned.join(&other.learned);
+        for (address, count) in other.sought {
+            *all.sought.entry(address).or_default() += count;
+        }
+        all.programs_whole &= other.programs_whole;
+        all.used.raise(&other.used);
+        all.micros = all.micros.max(other.micros);
+        all.output_bytes = all.output_bytes.max(other.output_bytes);
     }
 }
 

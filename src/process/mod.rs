@@ -24,7 +24,7 @@ pub use background::in_background;
 pub use copied::Copies;
 pub use group::{Bounds, Group, GroupError, Leftover, Version, remove_left_groups};
 pub use launch::{LaunchError, Launched, StubProcess, spawn_stub};
-pub use learned::{Learned, Used};
+pub use learned::{Learned, Used, Witnessed};
 pub use lines::LINE_MAX;
 pub use observed::{
     ADDRESSES_MAX, ARGUMENT_BYTES_MAX, Executed, PATHS_MAX, Seen, TOLD_MAX, TOLD_OF_ONE, Want,

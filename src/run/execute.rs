@@ -18,7 +18,7 @@ use crate::broker::{ModelKey, Route, Upstream};
 use crate::eligibility::{ExecutionPermit, Observed, landlock_floor};
 use crate::engine::{self, Adapter, FinishedEngine, PROGRAM, PlanInput, RawStream, StoredProgram};
 use crate::event::{Draft, EventKind, EventSink as _};
-use crate::evidence::MAX_FILE;
+use crate::evidence::{LearningSection, MAX_FILE};
 use crate::home::Home;
 use crate::inspection::secrets::Scanner;
 use crate::sandbox::{Bind, Grouping, LISTENER_PORT, Sandbox, SandboxPolicy};
@@ -117,6 +117,9 @@ async fn work(
     recording.append(Draft::observed(EventKind::SandboxEstablished, json!({"layers": section.layers})))?;
     recording.end_step(counted(section.layers.len(), "layer"))?;
     told.sections.sandbox = Some(section);
+    if tools.scene.facts.learning {
+        told.sections.learning = Some(LearningSection::default());
+    }
 
     tools.go_on()?;
     told.reached(Step::Engine);
@@ -181,6 +184,7 @@ fn policy(
     policy.cwd = plan.cwd.into();
     policy.landlock_floor = landlock_floor(permit.risk());
     policy.group = Grouping::for_risk(permit.risk());
+    policy.learning = tools.scene.facts.learning;
     Ok(policy)
 }
 

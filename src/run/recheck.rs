@@ -218,6 +218,7 @@ async fn carry_out(
         uid: lease.uid(),
         landlock_floor: landlock_floor(task.risk_class),
         events: &mut Unrecorded,
+        learning: false,
         redact: &scanner,
         cancelled,
     })

@@ -24,6 +24,8 @@ use crate::process::{PATHS_MAX, Want};
 
 /// Most bytes of a path (`PATH_MAX` of linux/limits.h).
 const PATH_BYTES: usize = 4096;
+/// The private space: the second is a link to the first.
+const PRIVATE: [&str; 2] = ["/tmp", "/var/tmp"];
 /// File systems of the kernel's own, and the sandbox's own devices.
 const OWN: [&str; 3] = ["/proc", "/dev", "/sys"];
 
@@ -43,7 +45,7 @@ impl View {
         let tree = policy.tree.iter().map(|tree| tree.at.clone());
         Self {
             // The tree comes first, because it may lie below `/tmp`; one that is read-only, too, has its patch.
-            writable: tree.chain(layers::writable(policy)).collect(),
+            writable: tree.chain(layers::writable(policy)).chain(PRIVATE.map(PathBuf::from)).collect(),
             handed_in: policy.read_only.iter().map(|bind| bind.to.clone()).collect(),
             files: policy.files.iter().map(|bind| bind.to.clone()).collect(),
         }
@@ -54,7 +56,11 @@ impl View {
         let below = |folders: &[PathBuf]| folders.iter().find(|folder| path.starts_with(folder)).cloned();
         // An input lies in the work tree, so this comes first.
         if let Some(folder) = below(&self.handed_in) {
-            return Some(if want == Want::Write { path.to_owned() } else { folder });
+            if want == Want::Write {
+                return Some(path.to_owned());
+            }
+            // What is searched for along `PATH` and not found there is no use of it.
+            return (*path != folder && is_shown()).then_some(folder);
         }
         let own = OWN.iter().any(|top| path.starts_with(top)) || path.parent().is_none();
         if own || below(&self.files).is_some() {
@@ -62,7 +68,7 @@ impl View {
         }
         if let Some(folder) = below(&self.writable) {
             // The private `/tmp` hides the host's.
-            let hides = folder == Path::new("/tmp") && !path.starts_with(INSIDE_HOME);
+            let hides = PRIVATE.iter().any(|top| folder == Path::new(top)) && !path.starts_with(INSIDE_HOME);
             return (hides && want != Want::Write && !is_shown()).then(|| path.to_owned());
         }
         // The system's folders are the host's: what is not there is nowhere.
@@ -215,7 +221,7 @@ mod tests {
     fn view() -> View {
         let paths = |all: &[&str]| all.iter().map(PathBuf::from).collect();
         View {
-            writable: paths(&["/work", "/tmp/tree", "/tmp"]),
+            writable: paths(&["/work", "/tmp/tree", "/tmp", "/var/tmp"]),
             handed_in: paths(&["/opt/tool", "/work/vendor"]),
             files: paths(&["/run/cto/player"]),
         }
@@ -228,6 +234,9 @@ mod tests {
             ("/", Want::Read, true),
             ("/tmp/x", Want::Write, false),
             ("/tmp/x", Want::Read, true),
+            ("/opt/tool/bin/sh", Want::Run, false),
+            ("/opt/tool", Want::Read, true),
+            ("/var/tmp/x", Want::Write, false),
             ("/tmp/tree/x", Want::Read, false),
             ("/tmp/home/.config/x", Want::Read, false),
             ("/work/src/a", Want::Write, false),

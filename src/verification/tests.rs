@@ -92,6 +92,7 @@ impl Bench {
             uid: self.lease.uid(),
             landlock_floor: 1,
             events: &mut self.events,
+            learning: false,
             redact: &scanner,
             cancelled,
         };
