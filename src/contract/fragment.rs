@@ -53,7 +53,9 @@ impl Fragment {
             [one] => self.line(&format!("{key} = [{}]", value(one))),
             several => {
                 self.line(&format!("{key} = ["));
-                several.iter().for_each(|item| self.line(&format!("    {},", value(item))));
+                for item in several {
+                    self.line(&format!("    {},", value(item)));
+                }
                 self.line("]");
             }
         }

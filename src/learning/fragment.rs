@@ -137,8 +137,10 @@ fn paths(lesson: &Lesson<'_>, out: &mut Fragment) {
     let checks: BTreeSet<Vec<u8>> =
         all.iter().filter(|path| CheckPatterns::embedded().matching_bytes(path).is_some()).cloned().collect();
     let named = globs::name(&all);
-    let how = "more than 8 of one folder are the folder";
-    out.comment(&format!("{} changed; {how}.", counted(all.len(), "path")));
+    if !all.is_empty() {
+        let how = format!("more than {} of one folder are the folder", globs::FILES_MAX);
+        out.comment(&format!("{} changed; {how}.", counted(all.len(), "path")));
+    }
     disguises(&named, out);
     out.list("allowed_paths", &named.globs);
     out.gap();
@@ -210,7 +212,9 @@ fn network(lesson: &Lesson<'_>, out: &mut Fragment) {
         "Addresses outside that were asked for; none was reached. Only addresses are known, not the names that stood for \
          them. This version carries out no `network.allow`, so it is not proposed:",
     );
-    sought.iter().for_each(|(to, count)| out.row(&format!("{to} ({count} times)")));
+    for (to, count) in sought {
+        out.row(&format!("{to} ({count} times)"));
+    }
     out.gap();
 }
 

@@ -56,8 +56,8 @@ pub struct Witness {
 
 impl Witness {
     fn of(&self, name: LimitName) -> Option<u64> {
-        let (seen, used) = (&self.seen, &self.seen.used);
         use LimitName as N;
+        let (seen, used) = (&self.seen, &self.seen.used);
         let seconds = |micros: u64| micros.div_ceil(1_000_000);
         match name {
             N::WallSeconds => self.timed.then(|| seconds(seen.micros)),

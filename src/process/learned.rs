@@ -42,7 +42,9 @@ impl Learned {
     /// The same with what another sandbox has told.
     pub fn join(&mut self, other: &Self) {
         for (path, wants) in &other.wanted {
-            wants.iter().for_each(|want| self.want(path, *want));
+            for want in wants {
+                self.want(path, *want);
+            }
         }
         let whole = self.ended && other.ended;
         self.end(other.left_out, other.unread, other.most_tasks);
