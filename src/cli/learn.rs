@@ -78,7 +78,7 @@ impl Learning {
             witnesses: &[witness],
             actions: &every_action(&observed),
             handed_in: &self.handed_in,
-            host: &HostView::look(own_places(home, &config), &config.toolchains, &places, &[]),
+            host: &HostView::new(own_places(home, &config), &config.toolchains, places, &[]),
             ceilings: &Ceilings::standard().limits,
         });
         let place = self.file.path().display().to_string();

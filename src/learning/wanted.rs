@@ -4,6 +4,7 @@
 //! there and what kind it is, no link followed at its end, and nothing opened. What is not there was a search that would
 //! have failed outside as well, and is left out.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -60,34 +61,48 @@ const PROGRAMS: [(&str, &str); 10] = [
 ];
 
 /// What is known of this host besides its files.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug)]
 pub struct HostView {
     /// What the harness keeps to itself, keys of engines among it.
-    pub own: Vec<PathBuf>,
-    /// Toolchains that are on this host and were not handed in: name, and the folders that they lie in.
-    pub toolchains: Vec<(String, Vec<PathBuf>)>,
+    own: Vec<PathBuf>,
+    configured: BTreeMap<String, ToolchainConfig>,
+    places: SearchPlaces,
+    granted: Vec<String>,
+    /// Describing a toolchain reads all its folders, so that is done when a path may lie in one.
+    toolchains: OnceCell<Vec<(String, Vec<PathBuf>)>>,
 }
 
 impl HostView {
-    /// Looks for toolchains by all names but those that are `granted`. `own` is what the harness keeps to itself.
+    /// The view from this process; toolchains that were `granted` are not lacking. `own` is what the harness keeps to
+    /// itself.
     #[must_use]
-    pub fn look(
+    pub fn new(
         own: Vec<PathBuf>,
         configured: &BTreeMap<String, ToolchainConfig>,
-        places: &SearchPlaces,
+        places: SearchPlaces,
         granted: &[String],
     ) -> Self {
-        let names: BTreeSet<&str> =
-            configured.keys().map(String::as_str).chain(KNOWN.iter().copied()).collect();
-        let others = names.into_iter().filter(|name| !granted.iter().any(|known| known == name));
-        let found = others.filter_map(|name| discover(name, configured, places).ok());
-        let lies_in = |chain: Toolchain| {
-            let programs = PROGRAMS.iter().filter(|(name, _)| *name == chain.name);
-            let launchers =
-                programs.flat_map(|(_, program)| places.path.iter().map(move |dir| dir.join(program)));
-            (chain.name.clone(), chain.read_only.into_iter().map(|bind| bind.from).chain(launchers).collect())
-        };
-        Self { own, toolchains: found.map(lies_in).collect() }
+        let (configured, granted) = (configured.clone(), granted.to_vec());
+        Self { own, configured, places, granted, toolchains: OnceCell::new() }
+    }
+
+    /// Toolchains that are on this host and were not handed in: name, and what belongs to them.
+    fn toolchains(&self) -> &[(String, Vec<PathBuf>)] {
+        self.toolchains.get_or_init(|| {
+            let configured = self.configured.keys().map(String::as_str);
+            let names: BTreeSet<&str> = configured.chain(KNOWN.iter().copied()).collect();
+            let others = names.into_iter().filter(|name| !self.granted.iter().any(|known| known == name));
+            let found = others.filter_map(|name| discover(name, &self.configured, &self.places).ok());
+            found.map(|chain| self.belongs_to(chain)).collect()
+        })
+    }
+
+    fn belongs_to(&self, chain: Toolchain) -> (String, Vec<PathBuf>) {
+        let programs = PROGRAMS.iter().filter(|(name, _)| *name == chain.name);
+        let launchers =
+            programs.flat_map(|(_, program)| self.places.path.iter().map(move |dir| dir.join(program)));
+        let all = chain.read_only.iter().map(|bind| bind.from.clone()).chain(launchers).collect();
+        (chain.name, all)
     }
 }
 
@@ -158,7 +173,7 @@ fn whereabouts(path: &Path, host: &HostView) -> Whereabouts {
         return Whereabouts::Secret;
     }
     let below = |folders: &[PathBuf]| either(&|path| folders.iter().any(|folder| path.starts_with(folder)));
-    let toolchain = host.toolchains.iter().find(|(_, folders)| below(folders));
+    let toolchain = host.toolchains().iter().find(|(_, folders)| below(folders));
     toolchain.map_or(Whereabouts::Elsewhere, |(name, _)| Whereabouts::Toolchain(name.clone()))
 }
 
@@ -210,14 +225,15 @@ mod tests {
             std::fs::create_dir_all(at(folder)).unwrap();
         }
         std::os::unix::fs::symlink(at(".ssh"), at("innocent")).unwrap();
-        let toolchains = vec![("rust".to_owned(), vec![at("chain")])];
-        let host = HostView { own: vec![at("state")], toolchains };
+        let config = ToolchainConfig { read_only: vec![at("chain")], ..ToolchainConfig::default() };
+        let configured = BTreeMap::from([("mine".to_owned(), config)]);
+        let host = HostView::new(vec![at("state")], &configured, SearchPlaces::default(), &[]);
         for (path, place) in [
             (".ssh/id", Whereabouts::Secret),
             ("innocent", Whereabouts::Secret),
             ("state/key", Whereabouts::Secret),
             ("", Whereabouts::Secret),
-            ("chain/bin/rustc", Whereabouts::Toolchain("rust".to_owned())),
+            ("chain/bin/rustc", Whereabouts::Toolchain("mine".to_owned())),
             ("data/x", Whereabouts::Elsewhere),
         ] {
             assert_eq!(whereabouts(&at(path), &host), place, "{path}");

@@ -59,7 +59,7 @@ pub(super) fn write(
         witnesses: &witnesses,
         actions: &every_action(&ActionObservations { in_patch: in_vendored(&patch.changes), ..actions }),
         handed_in: &handed_in(tools, finished),
-        host: &HostView::look(own, &config.toolchains, &places, &contract.toolchains),
+        host: &HostView::new(own, &config.toolchains, places, &contract.toolchains),
         ceilings: &scene.settings.ceilings.limits,
     });
     recording.bundle().write(LEARNED, text.as_bytes())?;
