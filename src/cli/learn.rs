@@ -7,14 +7,16 @@ use super::out_file::{Already, OutFile};
 use super::output::{Line, Output, Tone};
 use super::problem::Problem;
 use crate::contract::Ceilings;
+use crate::event::Redact as _;
 use crate::home::Home;
+use crate::inspection::secrets::Scanner;
 use crate::inspection::{ActionObservations, every_action};
 use crate::learning::{ChangeSize, HandedIn, HandedKind, HostView, Lesson, Witness, fragment, in_vendored};
 use crate::process::{Exit, ProcessTree, Want, Witnessed};
 use crate::run::own_places;
 use crate::sandbox::{Grouping, SandboxPolicy};
 use crate::verification::SearchPlaces;
-use crate::vocab::{shown, shown_path};
+use crate::vocab::shown_path;
 use crate::workspace::Patch;
 
 /// What was asked to be learned, before the command runs.
@@ -61,10 +63,9 @@ impl Learning {
             refused_requests: Some(Vec::new()),
             ..ActionObservations::default()
         };
+        let program = self.argv.first().map_or("", String::as_str);
         let mut seen = Witnessed::of(exit, tree);
-        if let Some(program) = self.argv.first().filter(|name| name.starts_with('/'))
-            && exit.status.starts_with("not-started:")
-        {
+        if program.starts_with('/') && exit.status.starts_with("not-started:") {
             seen.learned.want(&shown_path(program.as_bytes()), Want::Run);
         }
         let change = patch.map(ChangeSize::of);
@@ -72,7 +73,8 @@ impl Learning {
         let config = home.load_config()?;
         let places = SearchPlaces::of_this_process();
         let text = fragment(&Lesson {
-            about: format!("`{}` in `cto sandbox --learn`", shown(&self.argv.join(" "))),
+            // Without its arguments, which may hold what is nobody's to review.
+            about: format!("A call of `{program}` in `cto sandbox --learn`"),
             by_hand: true,
             changes,
             witnesses: &[witness],
@@ -82,7 +84,8 @@ impl Learning {
             ceilings: &Ceilings::standard().limits,
         });
         let place = self.file.path().display().to_string();
-        self.file.publish(text.as_bytes())?;
+        let clean = Scanner::embedded().redact(text.as_bytes()).map(|(clean, _)| clean);
+        self.file.publish(&clean.unwrap_or_else(|| text.into_bytes()))?;
         let note = Line::new().add(Tone::Quiet, "learned: ").add(Tone::Accent, place);
         output.note(&note.plain("; nothing was granted, review it"));
         Ok(())

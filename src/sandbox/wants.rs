@@ -2,7 +2,7 @@
 //!
 //! An observer, never a guard: the call goes on whatever is found here, within what the sandbox allows anyway, and the
 //! text in the caller's memory may be another one by the time that the kernel reads it. Guarantees: looks, and changes
-//! nothing; at most [`PATHS_MAX`] paths are told. Does not follow links: a path is made absolute by the folder that it
+//! nothing; at most [`PATHS_MAX`] paths, and so many bytes, are told. Does not follow links: a path is made absolute by the folder that it
 //! starts at, and `.` and `..` are taken out as text.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,6 +24,8 @@ use crate::process::{PATHS_MAX, Want};
 
 /// Most bytes of a path (`PATH_MAX` of linux/limits.h).
 const PATH_BYTES: usize = 4096;
+/// Most bytes of paths that are told.
+const TOLD_BYTES_MAX: usize = 2 << 20;
 /// The private space: the second is a link to the first.
 const PRIVATE: [&str; 2] = ["/tmp", "/var/tmp"];
 /// File systems of the kernel's own, and the sandbox's own devices.
@@ -81,6 +83,7 @@ impl View {
 #[derive(Debug, Default)]
 pub(super) struct Wants {
     told: BTreeMap<PathBuf, BTreeSet<Want>>,
+    bytes: usize,
     others: u64,
     pub(super) unread: u64,
 }
@@ -91,10 +94,12 @@ impl Wants {
         if let Some(wants) = self.told.get_mut(path) {
             return wants.insert(want);
         }
-        if self.told.len() >= PATHS_MAX {
+        let bytes = self.bytes + path.as_os_str().len();
+        if self.told.len() >= PATHS_MAX || bytes > TOLD_BYTES_MAX {
             self.others += 1;
             return false;
         }
+        self.bytes = bytes;
         self.told.insert(path.to_owned(), BTreeSet::from([want]));
         true
     }
@@ -267,6 +272,11 @@ mod tests {
             wants.is_news(Path::new(&format!("/srv/{number}")), Want::Read);
         }
         assert_eq!((wants.told.len(), wants.left_out()), (PATHS_MAX, 7));
+        let mut long = Wants::default();
+        for number in 0..1000 {
+            long.is_news(&Path::new("/srv").join(number.to_string()).join("x".repeat(4000)), Want::Read);
+        }
+        assert!(long.bytes <= TOLD_BYTES_MAX && long.told.len() > 500 && long.left_out() > 400);
         assert!(wants.is_news(Path::new("/srv/0"), Want::Write), "another way of a known one");
         assert!(!wants.is_news(Path::new("/srv/0"), Want::Write));
     }

@@ -187,6 +187,20 @@ fn names_that_hide_or_match_more_are_neither_hidden_nor_matched() {
 }
 
 #[test]
+fn a_secret_in_a_call_or_a_path_is_not_in_the_file() {
+    let bench = TestBench::new();
+    let token = ["AKIA", "QR7T2M4N6P8S3V5X"].concat();
+    let file = bench.write(&format!("outside/{token}"), "x");
+    let file = file.to_str().unwrap();
+    bench.call(&["sandbox", "--learn", "--", "sh", "-c", "cat \"$1\"; true", "sh", file]).ends(0);
+    let text = text(&bench);
+    assert!(!text.contains(&token) && text.contains("/outside/[redacted:"), "{text}");
+    table(&text);
+    bench.call(&["sandbox", "--learn=b", "--", "sh", "-c", "true", "sh", "a word of the call"]).ends(0);
+    assert!(!std::fs::read_to_string(bench.path().join("b")).unwrap().contains("a word of the call"));
+}
+
+#[test]
 fn the_fragment_is_a_part_of_a_contract_that_may_run() {
     let bench = TestBench::new();
     let outside = laid_out(&bench);

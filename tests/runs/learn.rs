@@ -87,6 +87,12 @@ fn exactly_what_was_learned_is_enough_and_without_one_path_it_is_not() {
     with_fragment(&bench, "adds-a-test-named", "again", &table);
     bench.cto(&["decide", "again"]).expect(0, &["ELIGIBLE"]);
     bench.cto(&["run", "again"]).expect(0, &["PASS"]);
+    // And the same folder is no room for more.
+    with_fragment(&bench, "adds-a-test-named", "more", &table);
+    let script = bench.work().join("more/script.toml");
+    let more = "\n[[step]]\ndo = \"write\"\npath = \"src/more.sh\"\ntext = \"x\"\n";
+    std::fs::write(&script, std::fs::read_to_string(&script).unwrap() + more).unwrap();
+    bench.cto(&["run", "more"]).expect(3, &["patch.outside-allowed-paths"]);
     let mut less = 0;
     for key in ["allowed_paths", "may_change_checks"] {
         let all = table[key].as_array().unwrap().clone();
