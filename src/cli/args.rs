@@ -92,6 +92,7 @@ pub(super) struct Later {
 Examples:
   cto run fixtures/fix-failing-test
   cto run task.toml --engine codex --out /srv/evidence
+  cto run --learn fixtures/fix-failing-test
   generate-contract | cto run - --json")]
 pub(super) struct RunArgs {
     /// A contract (.toml, .json), a fixture's folder, or `-` for JSON from standard input
@@ -105,6 +106,10 @@ pub(super) struct RunArgs {
     /// Wait for a missing approval instead of ending `blocked`
     #[arg(long)]
     pub(super) wait: bool,
+    /// Put what the run needed into the bundle, as a part of a contract to review; mode `copied-fixture` only, and
+    /// nothing is granted for it
+    #[arg(long)]
+    pub(super) learn: bool,
     /// First line {"launch":…}, last line {"result":…}, nothing else on standard output
     #[arg(long)]
     pub(super) json: bool,
@@ -199,6 +204,7 @@ Examples:
   cto sandbox -- /bin/true
   cto sandbox --workspace . --patch change.diff -- make test
   cto sandbox --ro /opt/tool --env LANG=C --limit wall_seconds=60 -- /opt/tool/bin/run
+  cto sandbox --learn --workspace . -- make
 
 This is not evidence: no broker, no key, no bundle.")]
 pub(super) struct SandboxArgs {
@@ -221,6 +227,11 @@ pub(super) struct SandboxArgs {
     /// A limit: its name, `=`, and a number
     #[arg(long, value_name = "NAME=VALUE")]
     pub(super) limit: Vec<String>,
+    /// Write what the command needed as a part of a contract to review; grants nothing, and never overwrites
+    /// [default file: learned.contract.toml]
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true,
+        default_missing_value = "learned.contract.toml")]
+    pub(super) learn: Option<PathBuf>,
     /// The command and its arguments
     #[arg(last = true, required = true, value_name = "CMD")]
     pub(super) command: Vec<OsString>,

@@ -123,11 +123,9 @@ impl Ceilings {
     /// changes nothing: contracts that ask for it are not supported anyway.
     #[must_use]
     pub fn with(mut self, name: LimitName, value: u64) -> Self {
-        if let Some(name) = serde_json::to_value(name).ok().as_ref().and_then(|name| name.as_str()) {
-            for (row, ceiling) in rows(&mut self.limits) {
-                if row == name {
-                    *ceiling = value;
-                }
+        for (row, ceiling) in rows(&mut self.limits) {
+            if row == name.as_str() {
+                *ceiling = value;
             }
         }
         self

@@ -10,6 +10,7 @@ pub mod command;
 #[cfg(test)]
 mod door;
 mod error;
+mod fragment;
 mod globs;
 #[cfg(test)]
 mod globs_oracle;
@@ -31,6 +32,7 @@ mod wire;
 pub use actions::{Action, ActionError, ActionRule};
 pub use checks::{CheckGroup, CheckPatterns};
 pub use error::{Complaint, ContractError, FileProblem};
+pub use fragment::Fragment;
 pub use globs::{GlobError, PathGlobs};
 pub use limits::Ceilings;
 pub use model::{

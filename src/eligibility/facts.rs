@@ -30,6 +30,9 @@ pub enum Observed<T> {
 pub struct Facts {
     /// The engine named by the caller (command line or request), if any.
     pub named_engine: Option<EngineId>,
+    /// Whether the caller asks to learn what the run needs: its sandboxes then tell more, and allow the same.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub learning: bool,
     /// The target repository.
     pub target: Observed<TargetFacts>,
     /// What to do about a target that was not seen; empty for one that was.

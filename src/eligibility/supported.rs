@@ -9,7 +9,7 @@ use super::Observed;
 use super::gate::{GateResult, Question};
 use crate::contract::TaskContract;
 use crate::contract::limits::rows;
-use crate::vocab::Limits;
+use crate::vocab::{Limits, MutationMode};
 
 /// The names under which [`super::Facts::provisions`] holds what the contract names: `toolchain:<name>`, and
 /// `input:<path in the tree>`.
@@ -36,6 +36,13 @@ pub(super) fn supported(q: &Question<'_>) -> GateResult {
         return GateResult::failed(
             format!("`script` is for the engine `fixture`, and the engine is `{}`", q.engine_id),
             "take `script` out of the contract, or name the engine `fixture`",
+        );
+    }
+    if q.facts.learning && q.contract.mutation_mode != Some(MutationMode::CopiedFixture) {
+        let mode = q.contract.mutation_mode.map_or("none given", MutationMode::as_str);
+        return GateResult::missing(
+            format!("not supported: learning is for mode `copied-fixture`, and the mode is `{mode}`"),
+            "learn on a fixture in mode `copied-fixture`, or by hand: `cto sandbox --learn --workspace DIR -- CMD`",
         );
     }
     let unsupported = unsupported(q);

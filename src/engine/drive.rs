@@ -314,6 +314,7 @@ impl<'a> Drive<'a> {
         self.counts.output_bytes = exit.output_bytes;
         self.counts.micros = exit.micros;
         self.counts.max_rss = exit.max_rss;
+        self.counts.used = exit.used;
         let read = self.adapter.outcome();
         let outcome = if self.ended_by_us { EngineOutcome::Interrupted } else { read.outcome };
         let message = match exit.status.strip_prefix("not-started:") {

@@ -205,7 +205,7 @@ impl Config {
         let check = Checker { path };
         let mut config = Self { ceilings: wire.limits, sandbox: wire.sandbox, ..Self::default() };
         if let Some((name, _)) = config.ceilings.iter().find(|(_, value)| **value == 0) {
-            let field = format!("limits.{}", toml_name(*name));
+            let field = format!("limits.{}", name.as_str());
             return Err(check.refuse(field, "a ceiling of 0 forbids every run", "write a positive number"));
         }
         for (id, engine) in wire.engines {
@@ -244,13 +244,6 @@ impl Config {
     pub fn engine(&self, id: &EngineId) -> EngineConfig {
         self.engines.get(id).cloned().unwrap_or_default()
     }
-}
-
-fn toml_name(name: LimitName) -> String {
-    serde_json::to_value(name)
-        .ok()
-        .and_then(|v| v.as_str().map(str::to_owned))
-        .unwrap_or_else(|| format!("{name:?}"))
 }
 
 #[cfg(test)]

@@ -126,6 +126,7 @@ fn good() -> Sections {
         unclaimed: Vec::new(),
         usage: Usage::default(),
         spend: Spend::NotSupported,
+        learning: None,
         cut_off: None,
     }
 }

@@ -10,6 +10,7 @@ mod control;
 mod copied;
 mod group;
 mod launch;
+mod learned;
 mod lines;
 mod observed;
 mod output;
@@ -24,8 +25,11 @@ pub use background::in_background;
 pub use copied::Copies;
 pub use group::{Bounds, Group, GroupError, Leftover, Version, remove_left_groups};
 pub use launch::{LaunchError, Launched, StubProcess, spawn_stub};
+pub use learned::{Learned, Used, Witnessed};
 pub use lines::LINE_MAX;
-pub use observed::{ADDRESSES_MAX, ARGUMENT_BYTES_MAX, Executed, Seen, TOLD_MAX, TOLD_OF_ONE};
+pub use observed::{
+    ADDRESSES_MAX, ARGUMENT_BYTES_MAX, Executed, PATHS_MAX, Seen, TOLD_MAX, TOLD_OF_ONE, Want,
+};
 pub use output::{Exit, PayloadEvent, Stream};
 pub use payload::{Payload, PayloadParts, ProcessError};
 pub use programs::{ProcessTree, Program, ROW_TEXT_MAX, ROWS_MAX};

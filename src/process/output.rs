@@ -1,5 +1,6 @@
 //! What a payload's owner sees, as plain data.
 
+use super::learned::Used;
 use super::observed::Seen;
 use crate::vocab::{LimitName, Timestamp};
 
@@ -62,6 +63,8 @@ pub struct Exit {
     pub max_rss: u64,
     /// Bytes written to standard output and standard error together, also those past the limit.
     pub output_bytes: u64,
+    /// What the tree was seen to use besides; the whole of it only where the sandbox learns.
+    pub used: Used,
 }
 
 impl Exit {

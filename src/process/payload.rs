@@ -21,6 +21,7 @@ use super::control::{Down, Frames, frame};
 use super::copied::Copies;
 use super::group::Group;
 use super::launch::{Launched, StubProcess};
+use super::learned::Used;
 use super::lines::LineBuffer;
 use super::output::{Exit, PayloadEvent, Stream};
 use super::tree::WatchedTree;
@@ -52,6 +53,8 @@ pub struct PayloadParts {
     pub copies: Copies,
     /// Read end of what the kernel shows, if somebody was to be asked.
     pub observed: Option<OwnedFd>,
+    /// Whether what it used is to be told, too.
+    pub learning: bool,
     /// The limits in force.
     pub limits: Limits,
     /// The control group that holds it, if there is one.
@@ -105,6 +108,7 @@ pub struct Payload {
     /// Why nothing that is said of its end counts; an exit status of `lost:`.
     pub(super) lost: Option<String>,
     pub(super) watchdog: Watchdog,
+    pub(super) learning: bool,
     pub(super) output_bytes: u64,
     pub(super) exit: Exit,
     pub(super) phase: Phase,
@@ -182,9 +186,16 @@ impl Payload {
             limited: false,
             lost: None,
             watchdog,
+            learning: parts.learning,
             output_bytes: 0,
             // What stands if PID 1 is killed before it can report.
-            exit: Exit { status: "signal:9".to_owned(), micros: 0, max_rss: 0, output_bytes: 0 },
+            exit: Exit {
+                status: "signal:9".to_owned(),
+                micros: 0,
+                max_rss: 0,
+                output_bytes: 0,
+                used: Used::default(),
+            },
             phase: Phase::Running,
             queue: VecDeque::new(),
             chunk: vec![0; CHUNK],

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::learned::Learned;
 use super::observed::{Executed, Seen, TOLD_MAX};
 use crate::event::{Draft, EventKind, Source};
 use crate::evidence::{ProcessRow, ProcessSection};
@@ -32,6 +33,7 @@ pub struct ProcessTree {
     partly: bool,
     refused: BTreeMap<String, u64>,
     sought: BTreeMap<String, u64>,
+    learned: Learned,
 }
 
 /// A program that was executed, and how its process ended.
@@ -65,6 +67,15 @@ impl ProcessTree {
                 let data = json!({"target": shown(&address), "call_name": shown(&call), "during": during,
                     "reason": "no route", "by": process, "at": at});
                 (EventKind::EgressDenied, data)
+            }
+            // No act, and nothing that the log has a word for: it is for the fragment.
+            Seen::Wanted { path, want } => {
+                self.learned.want(&path, want);
+                return None;
+            }
+            Seen::Learned { left_out, unread, most_tasks } => {
+                self.learned.end(left_out, unread, most_tasks);
+                return None;
             }
             Seen::Sum { executed, processes, refused, sought } => {
                 self.sum = Some((executed, processes));
@@ -113,6 +124,12 @@ impl ProcessTree {
     #[must_use]
     pub const fn sought(&self) -> &BTreeMap<String, u64> {
         &self.sought
+    }
+
+    /// What a sandbox that learns has told.
+    #[must_use]
+    pub const fn learned(&self) -> &Learned {
+        &self.learned
     }
 
     /// Programs that were still running when the first process had ended, as they were called.

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use super::learned::Used;
 use super::unread::Unread;
 use crate::beneath::{BeneathError, Dir, Entry, FileKind};
 use crate::vocab::{LimitName, Limits};
@@ -50,6 +51,11 @@ impl Taken {
     pub(super) const fn and(mut self, nameless: u64) -> Self {
         self.bytes = self.bytes.saturating_add(nameless);
         self
+    }
+
+    /// The same for whoever wants to know what was used.
+    pub(super) fn used(self) -> Used {
+        Used { disk_bytes: self.bytes, inodes: self.entries, file_bytes: self.largest, ..Used::default() }
     }
 
     /// The first limit that this is above.

@@ -13,6 +13,7 @@ use tokio::net::UnixStream;
 use tokio::net::unix::pipe;
 
 use super::control::Up;
+use super::learned::Used;
 use super::output::PayloadEvent;
 use super::payload::{Payload, Phase, Reader, Woken};
 use super::unread::Unread;
@@ -190,6 +191,11 @@ impl Payload {
             Up::Exited { code, signal, micros, cpu_micros, max_rss_kib } => {
                 self.exit.micros = micros;
                 self.exit.max_rss = max_rss_kib.saturating_mul(1024);
+                self.exit.used.raise(&Used {
+                    memory_bytes: self.exit.max_rss,
+                    cpu_micros,
+                    ..Used::default()
+                });
                 self.exit.status = match (code, signal) {
                     (Some(code), _) => format!("exited:{code}"),
                     (None, Some(signal)) => format!("signal:{signal}"),
@@ -271,6 +277,9 @@ impl Payload {
         if !self.limited {
             let looked = self.watchdog.last_look(&self.limits);
             self.take_look(looked);
+        }
+        if self.learning {
+            self.exit.used.raise(&self.watchdog.used());
         }
         for index in 0..self.readers.len() {
             let mut chunk = std::mem::take(&mut self.chunk);

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::census::{Census, Stat, is_full, nameless};
 use super::group::Group;
+use super::learned::Used;
 use super::tree::{TreeWatch, WatchedTree};
 use super::unread::{Unread, of_process};
 use super::watch::has_ended;
@@ -34,6 +35,7 @@ pub(super) struct Watchdog {
     group: Option<Group>,
     tree: Option<TreeWatch>,
     next: Instant,
+    used: Used,
 }
 
 impl Watchdog {
@@ -46,7 +48,7 @@ impl Watchdog {
         limits: &Limits,
     ) -> io::Result<Self> {
         let tree = tree.map(|tree| TreeWatch::begin(tree, limits)).transpose()?;
-        Ok(Self { init, pid, group, tree, next: Instant::now() + COUNTED })
+        Ok(Self { init, pid, group, tree, next: Instant::now() + COUNTED, used: Used::default() })
     }
 
     /// When it wants to look.
@@ -69,11 +71,23 @@ impl Watchdog {
     }
 
     /// After the end: what was reached and not seen before.
-    pub(super) fn last_look(&self, limits: &Limits) -> Result<Option<Reached>, Unread> {
-        match (self.counted(limits)?, &self.tree) {
-            (None, Some(tree)) => Ok(tree.last()?.above(limits)),
-            (found, _) => Ok(found),
+    pub(super) fn last_look(&mut self, limits: &Limits) -> Result<Option<Reached>, Unread> {
+        if let Some(counted) = self.counted(limits)? {
+            return Ok(Some(counted));
         }
+        let taken = self.tree.as_ref().map(TreeWatch::last).transpose()?;
+        self.used.raise(&taken.unwrap_or_default().used());
+        Ok(taken.and_then(|taken| taken.above(limits)))
+    }
+
+    /// The most that was seen to be used.
+    pub(super) fn used(&self) -> Used {
+        let mut used = self.used;
+        if let Some(group) = &self.group {
+            let cpu_micros = group.counts().map_or(0, |counts| counts.cpu_micros);
+            used.raise(&Used { memory_bytes: group.most_memory(), cpu_micros, ..Used::default() });
+        }
+        used
     }
 
     /// What the kernel counted in the group: the surest of all reasons.
@@ -91,7 +105,7 @@ impl Watchdog {
         })
     }
 
-    fn sampled(&self, limits: &Limits) -> Result<Option<Reached>, Unread> {
+    fn sampled(&mut self, limits: &Limits) -> Result<Option<Reached>, Unread> {
         let census = match &self.group {
             Some(group) => Census::of_members(self.pid, &group.members()?)?,
             None => Census::of_tree(self.pid)?,
@@ -104,7 +118,11 @@ impl Watchdog {
         let nameless = nameless(&census.pids)?;
         let taken = self.tree.as_ref().map(TreeWatch::latest).transpose()?;
         let taken = taken.map(|taken| taken.and(nameless.on_disk));
-        Ok(self.above(&census, nameless.in_memory, limits).or_else(|| {
+        // A file without a name may be mapped as well.
+        let memory = census.memory_bytes.saturating_add(census.shared_bytes.max(nameless.in_memory));
+        let of_tree = taken.unwrap_or_default().used();
+        self.used.raise(&Used { memory_bytes: memory, cpu_micros: census.tree_cpu_micros, ..of_tree });
+        Ok(self.above(&census, memory, limits).or_else(|| {
             let full =
                 |(place, name, bytes)| is_full(*census.pids.first()?, place, bytes).then_some((name, bytes));
             let shm = ("dev/shm", LimitName::ShmBytes, limits.shm_bytes);
@@ -116,9 +134,7 @@ impl Watchdog {
     }
 
     /// The first limit that the processes are above.
-    fn above(&self, census: &Census, nameless_in_memory: u64, limits: &Limits) -> Option<Reached> {
-        // A file without a name may be mapped as well.
-        let memory = census.memory_bytes.saturating_add(census.shared_bytes.max(nameless_in_memory));
+    fn above(&self, census: &Census, memory: u64, limits: &Limits) -> Option<Reached> {
         let counts_cpu = self.group.as_ref().is_some_and(Group::counts_cpu);
         if used_up(census.busiest_micros, limits.cpu_seconds) {
             Some((LimitName::CpuSeconds, limits.cpu_seconds))

@@ -18,7 +18,7 @@ use crate::broker::{ModelKey, Route, Upstream};
 use crate::eligibility::{ExecutionPermit, Observed, landlock_floor};
 use crate::engine::{self, Adapter, FinishedEngine, Leave, PROGRAM, PlanInput, RawStream, StoredProgram};
 use crate::event::{Draft, EventKind, EventSink as _};
-use crate::evidence::MAX_FILE;
+use crate::evidence::{LearningSection, MAX_FILE};
 use crate::home::Home;
 use crate::inspection::secrets::Scanner;
 use crate::sandbox::{Bind, Grouping, LISTENER_PORT, Sandbox, SandboxPolicy};
@@ -125,6 +125,9 @@ async fn work(
     recording.append(Draft::observed(EventKind::SandboxEstablished, json!({"layers": section.layers})))?;
     recording.end_step(counted(section.layers.len(), "layer"))?;
     told.sections.sandbox = Some(section);
+    if tools.scene.facts.learning {
+        told.sections.learning = Some(LearningSection::default());
+    }
 
     tools.go_on()?;
     told.reached(Step::Engine);
@@ -191,6 +194,7 @@ fn policy(
     policy.landlock_floor = landlock_floor(permit.risk());
     policy.landlock_at_most = tools.landlock_at_most();
     policy.group = Grouping::for_risk(permit.risk());
+    policy.learning = tools.scene.facts.learning;
     Ok(policy)
 }
 

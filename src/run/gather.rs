@@ -8,11 +8,11 @@ use std::thread::JoinHandle;
 
 use serde::Serialize;
 
-use super::RunError;
 use super::engines::Engines;
 use super::input::Asked;
 use super::recording::RecordError;
 use super::target::Source;
+use super::{RunError, RunRequest};
 use crate::approval::{Against, ApprovalFolder, FolderError, Principals, PrincipalsError, check_approvals};
 use crate::contract::{AuthorityKind, Ceilings, CheckPatterns, TaskContract};
 use crate::eligibility::{
@@ -25,7 +25,7 @@ use crate::process;
 use crate::sandbox::{self, ProbeError};
 use crate::store::{Store, StoreError};
 use crate::verification::{Described, Provisions, SearchPlaces};
-use crate::vocab::{Digest, EngineId, PublicKey, RunId, Timestamp};
+use crate::vocab::{Digest, PublicKey, RunId, Timestamp};
 
 /// The configuration that decides, read once for a run.
 #[derive(Debug)]
@@ -88,13 +88,14 @@ fn unusable(home: &Home, error: &PrincipalsError) -> RunError {
 pub(super) fn facts(
     settings: &Settings,
     asked: &Asked,
-    named_engine: Option<&EngineId>,
+    request: &RunRequest,
     seen: &Seen,
     uid: u32,
 ) -> Result<Facts, serde_json::Error> {
     let contract = asked.contract.task();
     Ok(Facts {
-        named_engine: named_engine.cloned(),
+        named_engine: request.engine.clone(),
+        learning: request.learn,
         target: seen.source.facts(),
         target_remedy: seen.source.remedy().to_owned(),
         registry: registry(settings, seen.source.identity()),

@@ -208,6 +208,7 @@ impl Sandbox {
             stderr: ours.stderr,
             copies: ours.copies,
             observed: self.observed.take(),
+            learning: self.policy.learning,
             limits: self.policy.limits.clone(),
             group: self.group.take(),
             tree: grouped::watched(&self.policy),

@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
 
-use super::calls::{self, FilterError};
+use super::calls::{self, FilterError, Watch};
 use super::order::{Refusal, refused};
 use super::policy::SandboxPolicy;
 use super::run::limits;
@@ -86,12 +86,12 @@ pub(super) fn drop_capabilities() -> Result<(), Refusal> {
 
 /// Puts the system-call filter on, and shows that a user namespace cannot be entered any more.
 /// `watcher`: who is to be told of refused calls; it gets the descriptor for that.
-pub(super) fn filter_calls(watcher: Option<&UnixStream>) -> Result<LayerRow, Refusal> {
+pub(super) fn filter_calls(watcher: Option<&UnixStream>, watch: Watch) -> Result<LayerRow, Refusal> {
     let failed = |error: FilterError| Refusal::new("seccomp", error.to_string());
     let counts = match watcher {
         None => calls::install().map_err(failed)?,
         Some(watcher) => {
-            let (counts, told) = calls::install_watched().map_err(failed)?;
+            let (counts, told) = calls::install_watched(watch).map_err(failed)?;
             send(watcher, &(), &[told.as_fd()]).map_err(refused("seccomp", "hand out the notifications"))?;
             counts
         }
@@ -100,7 +100,11 @@ pub(super) fn filter_calls(watcher: Option<&UnixStream>) -> Result<LayerRow, Ref
     if nested != Err(nix::errno::Errno::EPERM) {
         return Err(Refusal::new("seccomp", "refuse a nested user namespace"));
     }
-    let told = if watcher.is_some() { ", each refusal told" } else { "" };
+    let told = match watch {
+        Watch::Silent => "",
+        Watch::Refusals => ", each refusal told",
+        Watch::Paths => ", each refusal and each path told",
+    };
     let enforced = format!(
         "{} calls allowed, {} named and refused{told}, the rest unknown",
         counts.allowed, counts.refused

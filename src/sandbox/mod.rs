@@ -15,6 +15,7 @@ mod init;
 mod layers;
 mod observe;
 mod order;
+mod path_calls;
 mod places;
 mod policy;
 mod probe;
@@ -26,6 +27,7 @@ mod sources;
 mod standing;
 pub mod stub;
 mod sys;
+mod wants;
 mod zygote;
 
 pub use establish::{Sandbox, SandboxError, Stdio, StubProgram};

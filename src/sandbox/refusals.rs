@@ -2,8 +2,9 @@
 //!
 //! A watched filter asks this thread of the stub for the answer to each call that is refused, and to each that names an
 //! address. The answer to the first is always EPERM. The second are let go on whatever they say: what cannot be reached
-//! is not in the network namespace, and an address in the caller's memory is evidence, not ground for a decision. Does
-//! not see `sendmsg`, whose address lies behind two pointers.
+//! is not in the network namespace, and an address in the caller's memory is evidence, not ground for a decision. Where
+//! the sandbox learns, allowed calls that name a path are let go on in the same way (`wants`). Does not see `sendmsg`,
+//! whose address lies behind two pointers.
 
 use std::io::IoSliceMut;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -18,7 +19,8 @@ use nix::unistd::Pid;
 
 use super::observe::{Observer, lock};
 use super::sys::notified::{self, Call};
-use super::{call_lists, calls};
+use super::wants::{self, View};
+use super::{call_lists, calls, path_calls};
 use crate::process::receive;
 
 /// Most bytes of an address that are read: a `sockaddr_in6`.
@@ -28,7 +30,7 @@ const ADDRESS_BYTES: usize = 28;
 const UNREADABLE: &str = "an address that could not be read";
 
 /// Answers until nobody is left who could ask.
-pub(super) fn watch(channel: &UnixStream, observer: &Mutex<Observer>) {
+pub(super) fn watch(channel: &UnixStream, observer: &Mutex<Observer>, view: &View) {
     let Ok(Some(((), fds))) = receive::<()>(channel) else { return };
     let Some(told) = fds.into_iter().next() else { return };
     let told = told.as_fd();
@@ -40,6 +42,11 @@ pub(super) fn watch(channel: &UnixStream, observer: &Mutex<Observer>) {
         let looked_at = calls::is_looked_at(call.number);
         if !looked_at {
             lock(observer).refuse(task, name);
+        } else if path_calls::of(call.number).is_some() {
+            if lock(observer).has_begun() {
+                let found = wants::look(told, &call, view);
+                lock(observer).want(found);
+            }
         } else if let Some(address) = address(told, &call) {
             lock(observer).seek(task, name, address);
         }

@@ -129,7 +129,7 @@ fn restrict(policy: &SandboxPolicy, abi: ABI, scopes: bool) -> Result<RulesetSta
 }
 
 /// Places inside that may be written to.
-fn writable(policy: &SandboxPolicy) -> Vec<PathBuf> {
+pub(super) fn writable(policy: &SandboxPolicy) -> Vec<PathBuf> {
     let own = ["/tmp", "/dev/shm"].map(PathBuf::from);
     let tree = policy.tree.iter().filter(|tree| !matches!(tree.form, TreeForm::ReadOnly { .. }));
     own.into_iter()

@@ -168,7 +168,7 @@ fn establish(
             });
             // Only now: PID 1 was waiting.
             drop((gate, sources, entrances, watcher));
-            finish(pid, &pidfd, released, release, mounts, told.zip(filter))
+            finish(pid, &pidfd, released, release, mounts, told.zip(filter), policy)
         }
     }
 }
@@ -181,6 +181,7 @@ fn finish(
     release: PipeWriter,
     mounts: Option<File>,
     observed: Option<(PipeWriter, UnixStream)>,
+    policy: &SandboxPolicy,
 ) -> Result<(), Refusal> {
     if released.is_err() {
         rustix::process::pidfd_send_signal(pidfd, rustix::process::Signal::KILL).ok();
@@ -189,7 +190,7 @@ fn finish(
     // the only one that has `mounts` open, or this one would pay for them after all.
     let _kept = mounts.and_then(|mounts| keep(&mounts));
     if let Some((told, filter)) = observed {
-        observe::follow(pid, told, filter);
+        observe::follow(pid, told, filter, policy);
     }
     // INVARIANT: `release` stays open until PID 1 is reaped; its closing tells PID 1 that the stub is gone.
     while nix::sys::wait::waitpid(pid, None) == Err(nix::errno::Errno::EINTR) {}

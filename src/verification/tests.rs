@@ -93,6 +93,7 @@ impl Bench {
             landlock_floor: 1,
             landlock_at_most: None,
             events: &mut self.events,
+            learning: false,
             redact: &scanner,
             cancelled,
         };

@@ -12,6 +12,7 @@
 mod approval;
 mod bench;
 mod degrade;
+mod learn;
 mod limits;
 mod sandbox;
 mod signals;

@@ -14,6 +14,7 @@ mod bad_places;
 mod bad_targets;
 mod bench;
 mod killed;
+mod learn;
 mod limits;
 mod rechecks;
 #[path = "../support/reseal.rs"]

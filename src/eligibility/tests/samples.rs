@@ -135,6 +135,7 @@ pub(super) fn facts(gated: bool, contract: &TaskContract) -> Facts {
     let name = id(if gated { GATED } else { BUILT_IN });
     let mut facts = Facts {
         named_engine: Some(name.clone()),
+        learning: false,
         target: Observed::Seen(TargetFacts {
             identity: "/srv/repo".to_owned(),
             commit: GitId::new("1".repeat(40)).unwrap(),

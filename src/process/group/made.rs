@@ -221,6 +221,16 @@ impl Group {
             && value(pids) == Some(self.pids_max())
     }
 
+    /// The most memory that the members had at one moment, bytes; 0 where this kernel does not tell.
+    #[must_use]
+    pub fn most_memory(&self) -> u64 {
+        let file = match self.version {
+            Version::V1 => "memory.max_usage_in_bytes",
+            Version::V2 => "memory.peak",
+        };
+        read(&self.memory, file).trim().parse().unwrap_or(0)
+    }
+
     /// Whether CPU time is counted.
     #[must_use]
     pub const fn counts_cpu(&self) -> bool {
