@@ -161,7 +161,7 @@ network = {{ allow = [\"example.org:443\"] }}
 [limits]
 output_bytes = 1000000000000
 tokens = 1
-spend = {{ run_usd = \"1.50\", thread_usd = \"2\" }}
+spend = {{ run_usd = \"1.50\", thread_usd = \"200\" }}
 "
     )
     .replace("verification_commands = []", "verification_commands = [{ run = [\"true\"], timeout = 4801 }]");
@@ -171,8 +171,7 @@ spend = {{ run_usd = \"1.50\", thread_usd = \"2\" }}
         named,
         [
             "limits.output_bytes: 1000000000000 is above the ceiling of 536870912",
-            "limits.spend.run_usd",
-            "limits.spend.thread_usd",
+            "limits.spend.thread_usd: 200.00 is above the ceiling of 80.00",
             "limits.tokens",
             "network.allow",
             "permissions.close",

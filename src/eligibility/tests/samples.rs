@@ -64,6 +64,7 @@ pub(super) fn contract(gated: bool, mode: Option<MutationMode>, risk: RiskClass)
         evidence_expectations: Vec::new(),
         engine: Some(EngineChoice { id: id(if gated { GATED } else { BUILT_IN }), model: None }),
         limits: limits(10),
+        spend: crate::contract::limits::spend_caps(),
         unsupported: BTreeSet::new(),
         network_allow: Vec::new(),
         permissions: BTreeSet::new(),
