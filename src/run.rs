@@ -16,6 +16,7 @@ mod input;
 mod judge;
 mod leftovers;
 mod line;
+mod money;
 mod publish;
 pub mod recheck;
 mod recording;

@@ -24,6 +24,7 @@ mod observation;
 mod place;
 mod rounds;
 mod rows;
+mod spend;
 mod warm;
 
 use std::path::Path;
@@ -34,10 +35,11 @@ use rows::Row;
 /// A name and what measures its rows.
 type Measurement = (&'static str, fn(&Place) -> Vec<Row>);
 
-const MEASUREMENTS: [Measurement; 7] = [
+const MEASUREMENTS: [Measurement; 8] = [
     ("sandbox", rows::sandbox),
     ("warm", warm::warm),
     ("observation", observation::observation),
+    ("spend", spend::spend),
     ("verify", rows::verify),
     ("run-1k", |place| rows::run(place, 1_000, 9)),
     ("hundred", hundred::hundred),

@@ -43,6 +43,9 @@ pub(super) enum Verb {
     /// Show the patch of one run (exact bytes when not on a terminal)
     #[command(after_help = examples::DIFF)]
     Diff(RunRef),
+    /// Show caps and what was spent, by run, thread, day and model
+    #[command(after_help = examples::SPEND)]
+    Spend(SpendArgs),
     /// Run one command in the same sandbox by hand; not evidence
     Sandbox(SandboxArgs),
     /// Register the repositories that may be targets
@@ -66,9 +69,6 @@ pub(super) enum Verb {
     /// Cancel a running run (not yet)
     #[command(hide = true)]
     Cancel(Later),
-    /// Show what was spent (not yet)
-    #[command(hide = true)]
-    Spend(Later),
     /// Staged proof of gated engines (not yet)
     #[command(hide = true)]
     Proof(Later),
@@ -88,11 +88,7 @@ pub(super) struct Later {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  cto run fixtures/fix-failing-test
-  cto run task.toml --engine codex --out /srv/evidence
-  generate-contract | cto run - --json")]
+#[command(after_help = examples::RUN)]
 pub(super) struct RunArgs {
     /// A contract (.toml, .json), a fixture's folder, or `-` for JSON from standard input
     pub(super) contract: PathBuf,
@@ -179,6 +175,22 @@ pub(super) struct AnswerArgs {
 #[derive(Debug, Args)]
 pub(super) struct ListArgs {
     /// One JSON object a line
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SpendArgs {
+    /// Only what this run spent
+    #[arg(long, value_name = "ID", conflicts_with_all = ["thread", "day"])]
+    pub(super) run: Option<String>,
+    /// Only what this thread spent
+    #[arg(long, value_name = "ID", conflicts_with = "day")]
+    pub(super) thread: Option<String>,
+    /// Only what was reserved on this day (UTC)
+    #[arg(long, value_name = "DATE")]
+    pub(super) day: Option<String>,
+    /// One JSON object a line, amounts in micro-dollars
     #[arg(long)]
     pub(super) json: bool,
 }

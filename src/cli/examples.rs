@@ -10,6 +10,11 @@ Examples:
 
 Exit codes: 0 pass · 1 fail or incomplete · 2 usage or invalid contract · 3 blocked or untrusted ·
             4 could not record · 130 interrupted";
+pub(super) const RUN: &str = "\
+Examples:
+  cto run fixtures/fix-failing-test
+  cto run task.toml --engine codex --out /srv/evidence
+  generate-contract | cto run - --json";
 pub(super) const DECIDE: &str = "\
 Examples:
   cto decide task.toml
@@ -34,6 +39,11 @@ pub(super) const DIFF: &str = "\
 Examples:
   cto diff
   cto diff run-0192 | git apply --binary";
+pub(super) const SPEND: &str = "\
+Examples:
+  cto spend
+  cto spend --day 2026-03-01
+  cto spend --run run-0192… --json";
 pub(super) const REPO: &str = "\
 Examples:
   cto repo add . --ownership sandbox --owner \"Ada Lovelace\"

@@ -28,6 +28,7 @@ mod run;
 mod runs;
 mod sandbox;
 mod show;
+mod spend;
 mod summary;
 mod table;
 mod verify;
