@@ -78,9 +78,12 @@ struct Wire {
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SpendWire {
-    day_usd: Option<String>,
-    run_ceiling_usd: Option<String>,
-    thread_ceiling_usd: Option<String>,
+    #[serde(rename = "day_usd")]
+    day: Option<String>,
+    #[serde(rename = "run_ceiling_usd")]
+    run_ceiling: Option<String>,
+    #[serde(rename = "thread_ceiling_usd")]
+    thread_ceiling: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -202,9 +205,9 @@ impl Checker<'_> {
             amount.map_err(|error| self.refuse(format!("spend.{name}"), &error.to_string(), remedy))
         };
         Ok(SpendConfig {
-            day_micro_usd: read("day_usd", &wire.day_usd)?,
-            run_ceiling_micro_usd: read("run_ceiling_usd", &wire.run_ceiling_usd)?,
-            thread_ceiling_micro_usd: read("thread_ceiling_usd", &wire.thread_ceiling_usd)?,
+            day_micro_usd: read("day_usd", &wire.day)?,
+            run_ceiling_micro_usd: read("run_ceiling_usd", &wire.run_ceiling)?,
+            thread_ceiling_micro_usd: read("thread_ceiling_usd", &wire.thread_ceiling)?,
         })
     }
 

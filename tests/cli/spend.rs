@@ -171,7 +171,7 @@ fn what_costs_money_is_blocked_as_long_as_the_broker_does_not_reserve() {
     let why = decided("provider = 'mine'\n", own);
     assert!(why.contains("errored") && why.contains("unreadable, line 1"), "{why}");
     // A table that is wrong is a mistake of the configuration, by line.
-    std::fs::write(config.join("prices.toml"), own.replace("'1'", "'1,0'")).unwrap();
+    std::fs::write(config.join("prices.toml"), own.replace("\noutput = '1'", "\noutput = '1,0'")).unwrap();
     let answer = bench.call(&["decide", "fix-failing-test", "--engine", "codex"]).ends(2);
-    assert!(answer.err.contains("prices.toml") && answer.err.contains("line 6"), "{}", answer.err);
+    assert!(answer.err.contains("prices.toml") && answer.err.contains("line 8"), "{}", answer.err);
 }

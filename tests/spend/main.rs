@@ -182,7 +182,7 @@ fn killed_at_any_step_64_callers_lose_nothing_and_overspend_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let seed = clock().unix_micros().unsigned_abs() ^ u64::from(std::process::id());
     let mut dice = Dice(seed);
-    let mut told = Vec::new();
+    let (mut told, mut ended) = (Vec::new(), 0);
     for round in 0..=KILLS {
         let started: Vec<_> =
             (0..PROCESSES).map(|_| start(folder.path(), dice.below(u64::MAX) | 1)).collect();
@@ -192,8 +192,11 @@ fn killed_at_any_step_64_callers_lose_nothing_and_overspend_nothing() {
                 child.kill().unwrap();
             }
             child.wait().unwrap();
-            told.extend(reader.join().unwrap());
+            let lines = reader.join().unwrap();
+            ended += u64::from(lines.last().is_some_and(|line| line == "done"));
+            told.extend(lines);
         }
+        assert!(round == KILLS || ended < PROCESSES * (round + 1), "seed {seed}: nobody was killed at work");
         let day = counted(folder.path(), Group::Day);
         assert!(day.values().all(|sums| sums.total().micros() <= DAY), "seed {seed}: {day:?}");
     }

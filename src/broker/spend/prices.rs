@@ -129,7 +129,8 @@ impl PriceTable {
 
     fn parse(file: &str, text: &str) -> Result<Self, PricesError> {
         let refuse = |problem: String| PricesError { file: file.to_owned(), problem, remedy: REMEDY };
-        let wire: TableWire = toml::from_str(text).map_err(|error| refuse(error.to_string()))?;
+        let wire: TableWire =
+            toml::from_str(text).map_err(|error| refuse(error.to_string().trim_end().to_owned()))?;
         if wire.version != VERSION {
             return Err(refuse(format!("`version` is {}, and only {VERSION} is read", wire.version)));
         }

@@ -97,14 +97,14 @@ impl Statement {
         rows.any(|(of, row)| of.run == *run && row.counted.reserved_micro_usd > MicroUsd::ZERO)
     }
 
-    /// One line for each of `group`, in the order of their names. `lives` tells whether a run still works: what a dead
+    /// One line for each of `group`, in the order of their names. `works` tells whether a run is under way: what a dead
     /// one holds open will be settled by nobody.
-    pub fn lines(&self, group: Group, of: &Selection, lives: &dyn Fn(&RunId) -> bool) -> Vec<Line> {
+    pub fn lines(&self, group: Group, of: &Selection, works: &dyn Fn(&RunId) -> bool) -> Vec<Line> {
         let mut lines = BTreeMap::<String, (ReservationId, Line)>::new();
         let rows = self.0.iter().flat_map(Accounts::rows).filter(|(account, _)| of.takes(account));
         for (account, row) in rows {
             let Row { mut counted, caps, last } = *row;
-            if counted.reserved_micro_usd > MicroUsd::ZERO && !lives(&account.run) {
+            if counted.reserved_micro_usd > MicroUsd::ZERO && !works(&account.run) {
                 let held = std::mem::take(&mut counted.reserved_micro_usd);
                 counted.unsettled_micro_usd = counted.unsettled_micro_usd.plus(held);
             }

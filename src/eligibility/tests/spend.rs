@@ -34,14 +34,15 @@ fn judged(
     f.engines.get_mut(&id(BUILT_IN)).unwrap().spend = SpendFacts::Priced(facts_of_spend);
     let decision = decided(&c, &f);
     let document = decision.document();
-    match document.missing_gates.iter().find(|row| row.gate == GateId::SpendCap) {
-        Some(row) => Err((row.state, row.reason.clone(), row.remedy.clone())),
-        None => {
-            let passed = document.passed_gates.iter().find(|row| row.gate == GateId::SpendCap);
-            Ok(passed.unwrap().proof.clone())
-        }
+    if let Some(row) = document.missing_gates.iter().find(|row| row.gate == GateId::SpendCap) {
+        return Err((row.state, row.reason.clone(), row.remedy.clone()));
     }
+    let passed = document.passed_gates.iter().find(|row| row.gate == GateId::SpendCap);
+    Ok(passed.unwrap().proof.clone())
 }
+
+/// Caps of run and thread, what is another in the facts, and the refusal: its state, parts of reason and remedy.
+type Case = (u64, u64, fn(&mut PricedFacts), RefusalState, &'static str, &'static str);
 
 #[test]
 fn a_model_is_priced_capped_and_has_something_left_or_does_not_run() {
@@ -53,7 +54,7 @@ fn a_model_is_priced_capped_and_has_something_left_or_does_not_run() {
         judged(46_080, 46_080, |f| f.day_counted_micro_usd = Observed::Seen(MicroUsd::new(49_953_920)))
             .is_ok()
     );
-    let cases: [(u64, u64, fn(&mut PricedFacts), RefusalState, &str, &str); 10] = [
+    let cases: [Case; 10] = [
         (MUCH, MUCH, |f| f.provider = None, Missing, "who is paid", "`provider`"),
         (MUCH, MUCH, |f| f.price = Observed::Absent("no row".into()), Missing, "no row", "model = \"m-1\""),
         (MUCH, MUCH, |f| f.price = Observed::Error("torn".into()), Errored, "torn", "prices.toml"),

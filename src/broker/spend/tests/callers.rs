@@ -75,7 +75,7 @@ proptest! {
             // What others begun before comes in between.
             let due: Vec<_> = late.extract_if(.., |(at, ..)| *at <= step).collect();
             for (_, handle, ask, reserved) in due {
-                finish(&mut books[handle], ask, reserved, &mut owed);
+                finish(&mut books[handle], &ask, reserved, &mut owed);
             }
             let asked = Ask::Reserve(Box::new(request(&runs[run], caps, input, None)));
             let Done::Reserved(reserved) = one(&mut books[handle], asked) else { continue };
@@ -110,7 +110,7 @@ proptest! {
             prop_assert!(bench.total() <= caps.day.plus(owed.over));
         }
         for (_, handle, ask, reserved) in late {
-            finish(&mut books[handle], ask, reserved, &mut owed);
+            finish(&mut books[handle], &ask, reserved, &mut owed);
         }
         prop_assert!(bench.total() <= caps.day.plus(owed.over));
         // Whoever died held his amount: for his day, and for no other.
@@ -126,7 +126,7 @@ proptest! {
     }
 }
 
-fn finish(book: &mut Book, ask: Ask, reserved: Reserved, owed: &mut Owed) {
+fn finish(book: &mut Book, ask: &Ask, reserved: Reserved, owed: &mut Owed) {
     match one(book, ask.clone()) {
         Done::Settled(settled) => {
             if let Some((_, amount)) = owed.amounts.get_mut(&reserved.id) {

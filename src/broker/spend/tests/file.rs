@@ -141,8 +141,8 @@ fn written_anew_it_says_the_same_and_stays_small_and_others_go_on() {
     book.journal.compact_bytes = 10_000;
     let runs: Vec<RunId> = (0..3).map(|_| RunId::new()).collect();
     let mut open = Vec::new();
-    for n in 0..120_u64 {
-        let request = request(&runs[n as usize % 3], caps(MUCH, MUCH, MUCH), n, Some(10));
+    for (n, run) in (0..120_u64).zip(runs.iter().cycle()) {
+        let request = request(run, caps(MUCH, MUCH, MUCH), n, Some(10));
         let reserved = reserve(if n % 2 == 0 { &mut book } else { &mut other }, request);
         if n % 30 == 0 {
             open.push(reserved);
