@@ -88,6 +88,10 @@ fn the_documented_example_is_accepted_whole() {
     assert_eq!(task.verification_commands[1].timeout_seconds, 120);
     assert_eq!(task.script, Some(Digest::of(b"[[step]]\n")));
     assert_eq!(task.limits.wall_seconds, 900);
+    assert_eq!(
+        (task.spend.run_micro_usd.micros(), task.spend.thread_micro_usd.micros()),
+        (2_500_000, 5_000_000)
+    );
     assert!(task.unsupported.is_empty(), "{:?}", task.unsupported);
     let file = &sealed.attachments().verification_files["tests/test_sum.py"];
     assert_eq!(task.verification_files[0].from, FileSource::Sealed(Digest::of(file)));

@@ -9,8 +9,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::vocab::{
-    ApprovalId, Digest, EngineId, GitId, Limits, MicroUsd, MutationMode, PrincipalName, RiskClass, Stage,
-    Timestamp,
+    ApprovalId, Digest, EngineId, GitId, Limits, MicroUsd, MutationMode, PrincipalName, RiskClass, SpendCaps,
+    Stage, Timestamp,
 };
 
 /// An observation, or why there is none.
@@ -46,11 +46,13 @@ pub struct Facts {
     /// Toolchains and inputs named by the contract, under the names of [`super::provision_names`]; one entry
     /// each, and `Absent` blocks.
     pub provisions: BTreeMap<String, Observed<Digest>>,
-    /// Digest of configuration that decides (registry policy, gate set, check patterns, limits' ceilings);
+    /// Digest of configuration that decides (registry policy, gate set, check patterns, limits' ceilings, prices, caps);
     /// without the file of principals.
     pub policy: Digest,
     /// The most that a contract may ask for (part of the policy digest).
     pub ceilings: Limits,
+    /// The widest caps on money that a contract may have (part of the policy digest).
+    pub spend_ceilings: SpendCaps,
     /// The requester as the harness observed it.
     pub requester: Requester,
     /// Approvals on record for this request digest, already checked against signature and spent list.

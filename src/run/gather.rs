@@ -119,6 +119,7 @@ pub(super) fn facts(
         provisions: seen.described.iter().map(described).collect(),
         policy: settings.policy_digest()?,
         ceilings: settings.ceilings.limits.clone(),
+        spend_ceilings: settings.ceilings.spend,
         requester: requester(settings, uid),
         approvals: Vec::new(),
         approval_errors: Vec::new(),

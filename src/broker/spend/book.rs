@@ -121,8 +121,9 @@ impl Book {
                 let Some(record) = record else { continue };
                 // It was made from these sums, so they take it in; if not, this program is wrong about itself.
                 if let Err(why) = accounts.apply(record.clone()) {
+                    let error = self.journal.inconsistent(why);
                     self.journal.forget();
-                    return Err(LedgerError::Damaged { path: self.lock_path.clone(), line: 0, why });
+                    return Err(error);
                 }
                 records.push(record);
             }

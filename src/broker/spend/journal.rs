@@ -113,6 +113,12 @@ impl Journal {
         self.seen.as_mut().map(|seen| &mut seen.accounts)
     }
 
+    /// What is wrong where a record does not follow from the lines before it, though this program made it.
+    pub(super) fn inconsistent(&self, why: &'static str) -> LedgerError {
+        let line = self.seen.as_ref().map_or(0, |seen| seen.lines).saturating_add(1);
+        LedgerError::Damaged { path: self.path(), line, why }
+    }
+
     /// The sums may hold what the file does not: they are read again.
     pub(super) fn forget(&mut self) {
         self.seen = None;
@@ -214,7 +220,7 @@ fn to_append() -> OpenOptions {
 /// Reads a journal from its beginning.
 fn read_all(path: &Path, how: &OpenOptions) -> Result<Seen, LedgerError> {
     let file = how.open(path).map_err(|e| LedgerError::io("opened", path, &e))?;
-    let bytes = whole_lines(&file, 0, path)?;
+    let bytes = whole_lines(&file, (0, 0), path)?;
     let mut lines = each(&bytes);
     let damaged = |line: usize, why: &'static str| LedgerError::Damaged { path: path.to_owned(), line, why };
     let first = lines.next().ok_or_else(|| damaged(1, "there is no whole line"))?;
@@ -249,7 +255,7 @@ fn read_all(path: &Path, how: &OpenOptions) -> Result<Seen, LedgerError> {
 
 /// Reads what was appended since.
 fn read_on(seen: &mut Seen, path: &Path) -> Result<(), LedgerError> {
-    let bytes = whole_lines(&seen.file, seen.offset, path)?;
+    let bytes = whole_lines(&seen.file, (seen.offset, seen.lines), path)?;
     for line in each(&bytes) {
         seen.lines += 1;
         let damaged = |why| LedgerError::Damaged { path: path.to_owned(), line: seen.lines, why };
@@ -265,8 +271,8 @@ fn each(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     bytes.split_inclusive(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\n").unwrap_or(line))
 }
 
-/// The bytes behind `offset`, up to the last newline.
-fn whole_lines(mut file: &File, offset: u64, path: &Path) -> Result<Vec<u8>, LedgerError> {
+/// The bytes behind `offset`, where `line` ends, up to the last newline.
+fn whole_lines(mut file: &File, (offset, line): (u64, usize), path: &Path) -> Result<Vec<u8>, LedgerError> {
     let failed = |e: std::io::Error| LedgerError::io("read", path, &e);
     let length = file.metadata().map_err(failed)?.len();
     if length > JOURNAL_BYTES {
@@ -274,7 +280,7 @@ fn whole_lines(mut file: &File, offset: u64, path: &Path) -> Result<Vec<u8>, Led
     }
     let Some(more) = length.checked_sub(offset) else {
         let why = "it was there before, and the file ends above it";
-        return Err(LedgerError::Damaged { path: path.to_owned(), line: 0, why });
+        return Err(LedgerError::Damaged { path: path.to_owned(), line, why });
     };
     let mut bytes = Vec::new();
     file.seek(SeekFrom::Start(offset)).map_err(failed)?;
