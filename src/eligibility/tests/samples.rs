@@ -250,7 +250,7 @@ fn contract_spoils() -> Vec<(GateId, RefusalState, Spoil)> {
         }),
         (G::ContractSupported, Failed, |_, f| f.spend_ceilings.run_micro_usd = crate::vocab::MicroUsd::ZERO),
         (G::ContractSupported, Failed, |_, f| {
-            f.spend_ceilings.thread_micro_usd = crate::vocab::MicroUsd::ZERO
+            f.spend_ceilings.thread_micro_usd = crate::vocab::MicroUsd::ZERO;
         }),
         (G::ContractSupported, Missing, |c, _| c.network_allow = vec!["h:1".to_owned()]),
         (G::ContractSupported, Missing, |c, _| c.toolchains.push("go".to_owned())),
