@@ -17,6 +17,7 @@ mod judge;
 mod learn;
 mod leftovers;
 mod line;
+mod money;
 mod publish;
 pub mod recheck;
 mod recording;

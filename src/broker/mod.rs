@@ -4,7 +4,7 @@
 //! nothing else. `POST /v1/responses` is taken apart, checked against a closed form (`schema`), and made anew for the
 //! configured endpoint, with the key added on this side; everything else is refused, counted and recorded, also a
 //! request whose head never ends. What comes back is streamed as it comes.
-//! Not here yet: prices, caps, TLS.
+//! [`spend`] counts money and holds caps; the broker does not ask it yet. Not here yet: TLS.
 
 mod answer;
 mod endpoint;
@@ -14,6 +14,7 @@ mod key;
 mod refuse;
 mod schema;
 mod serve;
+pub mod spend;
 #[cfg(test)]
 mod tests;
 

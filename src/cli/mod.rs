@@ -30,6 +30,7 @@ mod run;
 mod runs;
 mod sandbox;
 mod show;
+mod spend;
 mod summary;
 mod table;
 mod verify;

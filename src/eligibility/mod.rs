@@ -27,8 +27,8 @@ pub use decide::{
 pub use document::{DecisionDocument, DeniedBackend, PassedGate, RefusalState, RefusedGate};
 pub use facts::{
     AdmissionFacts, ApprovalAnswer, ApprovalFacts, AuthorityFacts, ConformanceFacts, Criticality,
-    EngineFacts, Facts, Grantor, HostFacts, LicenceFacts, Observed, Ownership, ProgramFacts, RegistryFacts,
-    Requester, SandboxRefusal, SpendFacts, TargetFacts,
+    EngineFacts, Facts, Grantor, HostFacts, LicenceFacts, Observed, Ownership, PriceFacts, PricedFacts,
+    ProgramFacts, RegistryFacts, Requester, SandboxRefusal, SpendFacts, TargetFacts,
 };
 pub use gate::{
     Demand, Escalation, GATE_SET, GateId, GateResult, Question, Shortfall, all_hold, evaluate, required_gates,

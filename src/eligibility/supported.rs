@@ -9,7 +9,7 @@ use super::Observed;
 use super::gate::{GateResult, Question};
 use crate::contract::TaskContract;
 use crate::contract::limits::rows;
-use crate::vocab::{Limits, MutationMode};
+use crate::vocab::{Limits, MutationMode, SpendCaps};
 
 /// The names under which [`super::Facts::provisions`] holds what the contract names: `toolchain:<name>`, and
 /// `input:<path in the tree>`.
@@ -25,6 +25,12 @@ pub(super) fn supported(q: &Question<'_>) -> GateResult {
         return GateResult::failed(
             over,
             "ask for less, or have an operator raise the ceiling in the configuration",
+        );
+    }
+    if let Some(over) = over_spend_ceiling(q.contract.spend, q.facts.spend_ceilings) {
+        return GateResult::failed(
+            over,
+            "ask for less, or have an operator raise the ceiling (`[spend]` in `config.toml`)",
         );
     }
     if let Some(zero) =
@@ -86,6 +92,15 @@ fn provisions(q: &Question<'_>) -> Option<GateResult> {
 fn over_ceiling(asked: &Limits, ceilings: &Limits) -> Option<String> {
     let (name, value, ceiling) = pairs(asked, ceilings).into_iter().find(|(_, value, most)| value > most)?;
     Some(format!("limit `{name}` is {value}, and its ceiling is {ceiling}"))
+}
+
+fn over_spend_ceiling(asked: SpendCaps, most: SpendCaps) -> Option<String> {
+    let rows = [
+        ("spend.run_usd", asked.run_micro_usd, most.run_micro_usd),
+        ("spend.thread_usd", asked.thread_micro_usd, most.thread_micro_usd),
+    ];
+    let (name, cap, ceiling) = rows.into_iter().find(|(_, cap, ceiling)| cap > ceiling)?;
+    Some(format!("limit `{name}` is {cap}, and its ceiling is {ceiling}"))
 }
 
 fn pairs(asked: &Limits, most: &Limits) -> Vec<(&'static str, u64, u64)> {

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::config_syntax::{self, is_a_variable};
+use super::config_syntax::{self, is_a_provider, is_a_variable};
 use super::{HomeError, KeySource};
-use crate::vocab::{EngineId, LimitName};
+use crate::vocab::{EngineId, LimitName, MicroUsd};
 
 /// The checked configuration. Everything has a default, so that a first run needs no file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -21,6 +21,8 @@ pub struct Config {
     /// What sandboxes are made of.
     #[serde(skip_serializing_if = "SandboxConfig::is_default")]
     pub sandbox: SandboxConfig,
+    /// Caps on money, where they are not the built-in ones.
+    pub spend: SpendConfig,
 }
 
 /// What of the kernel is used. Nothing here makes a sandbox stronger than the kernel lets it be.
@@ -38,6 +40,17 @@ impl SandboxConfig {
     }
 }
 
+/// Caps on money; what is not written stays as it is built in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct SpendConfig {
+    /// For all runs of one day (UTC), micro-dollars.
+    pub day_micro_usd: Option<MicroUsd>,
+    /// The most that a contract may allow its run, micro-dollars.
+    pub run_ceiling_micro_usd: Option<MicroUsd>,
+    /// The most that a contract may allow its thread, micro-dollars.
+    pub thread_ceiling_micro_usd: Option<MicroUsd>,
+}
+
 /// How one engine is reached. Holds no secret: the key is named, not written.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct EngineConfig {
@@ -47,6 +60,8 @@ pub struct EngineConfig {
     pub endpoint: Option<String>,
     /// The model when the contract names none.
     pub model: Option<String>,
+    /// Who is paid for the model, as it stands in the price table.
+    pub provider: Option<String>,
     /// The endpoint costs nothing (counts only for loopback).
     pub unpriced: bool,
     /// Where the endpoint's key is.
@@ -75,6 +90,19 @@ struct Wire {
     limits: BTreeMap<LimitName, u64>,
     #[serde(default)]
     sandbox: SandboxConfig,
+    spend: SpendWire,
+}
+
+/// Decimal dollars, as texts.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SpendWire {
+    #[serde(rename = "day_usd")]
+    day: Option<String>,
+    #[serde(rename = "run_ceiling_usd")]
+    run_ceiling: Option<String>,
+    #[serde(rename = "thread_ceiling_usd")]
+    thread_ceiling: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -83,6 +111,7 @@ struct EngineWire {
     program: Option<PathBuf>,
     endpoint: Option<String>,
     model: Option<String>,
+    provider: Option<String>,
     #[serde(default)]
     unpriced: bool,
     key: Option<KeyWire>,
@@ -173,13 +202,31 @@ impl Checker<'_> {
         if wire.model.as_deref().is_some_and(str::is_empty) {
             return Err(self.refuse(field("model"), "is empty", "name a model or leave the field out"));
         }
+        if wire.provider.as_deref().is_some_and(|name| !is_a_provider(name)) {
+            let problem = "is not a provider's name (it is not repeated: it could be a key)";
+            return Err(self.refuse(field("provider"), problem, "write it as it stands in the price table"));
+        }
         let key = wire.key.map(|key| self.key(&field("key"), key)).transpose()?;
         Ok(EngineConfig {
             program: wire.program,
             endpoint: wire.endpoint,
             model: wire.model,
+            provider: wire.provider,
             unpriced: wire.unpriced,
             key,
+        })
+    }
+
+    fn spend(&self, wire: &SpendWire) -> Result<SpendConfig, HomeError> {
+        let read = |name: &str, text: &Option<String>| {
+            let amount = text.as_deref().map(str::parse::<MicroUsd>).transpose();
+            let remedy = "write decimal dollars as a text, like \"20.00\"";
+            amount.map_err(|error| self.refuse(format!("spend.{name}"), &error.to_string(), remedy))
+        };
+        Ok(SpendConfig {
+            day_micro_usd: read("day_usd", &wire.day)?,
+            run_ceiling_micro_usd: read("run_ceiling_usd", &wire.run_ceiling)?,
+            thread_ceiling_micro_usd: read("thread_ceiling_usd", &wire.thread_ceiling)?,
         })
     }
 
@@ -208,6 +255,7 @@ impl Config {
             let field = format!("limits.{}", name.as_str());
             return Err(check.refuse(field, "a ceiling of 0 forbids every run", "write a positive number"));
         }
+        config.spend = check.spend(&wire.spend)?;
         for (id, engine) in wire.engines {
             let checked = check.engine(&id, engine)?;
             config.engines.insert(id, checked);
@@ -262,6 +310,7 @@ mod tests {
             program = "/opt/codex"
             endpoint = "http://127.0.0.1:8080/v1"
             model = "m"
+            provider = "openai"
             unpriced = true
             key = { env = "CODEX_KEY" }
             [toolchains.zig]
@@ -272,12 +321,19 @@ mod tests {
             wall_seconds = 60
             [sandbox]
             landlock_abi_at_most = 2
+            [spend]
+            day_usd = "20"
+            thread_ceiling_usd = "0.50"
             "#,
         )
         .unwrap();
         let codex = config.engine(&EngineId::parse("codex").unwrap());
         assert_eq!(codex.key, Some(KeySource::Env("CODEX_KEY".into())));
         assert!(codex.unpriced);
+        assert_eq!(codex.provider.as_deref(), Some("openai"));
+        let spend = [config.spend.day_micro_usd, config.spend.run_ceiling_micro_usd];
+        assert_eq!(spend, [Some(MicroUsd::new(20_000_000)), None]);
+        assert_eq!(config.spend.thread_ceiling_micro_usd, Some(MicroUsd::new(500_000)));
         assert_eq!(config.ceilings.get(&LimitName::WallSeconds), Some(&60));
         assert_eq!(config.sandbox.landlock_abi_at_most, Some(2));
         assert_eq!(config.toolchains["zig"].path, [PathBuf::from("/opt/zig/bin")]);
@@ -299,6 +355,11 @@ mod tests {
             ("[sandbox]\nlandlock_abi_at_most = -1", "landlock_abi_at_most"),
             ("[sandbox]\nlandlock_abi_at_least = 3", "landlock_abi_at_least"),
             ("[toolchains.x]\nread_only = ['a']", "toolchains.x.read_only"),
+            ("[spend]\nday_usd = 20", "day_usd = 20"),
+            ("[spend]\nday_usd = '20,5'", "spend.day_usd"),
+            ("[spend]\nrun_ceiling_usd = '-1'", "spend.run_ceiling_usd"),
+            ("[spend]\nday = '20'", "day"),
+            ("[engines.codex]\nprovider = 'Open AI'", "engines.codex.provider"),
             ("oops = 1", "oops"),
             ("[engines.codex]\nmodel = 'a'\nmodel = 'b'", "model"),
             ("[engines", "line 1"),

@@ -189,6 +189,7 @@ pub(crate) fn facts(contract: &SealedContract) -> Facts {
         "host": {"seen": {"namespaces": eligibility::NAMESPACES, "seccomp": true, "landlock_abi": 6,
             "overlay": true, "hard_memory": false, "hard_processes": true}},
         "provisions": {}, "policy": digest("policy"), "ceilings": ceilings,
+        "spend_ceilings": contract.task().spend,
         "requester": {"account": "1000:dev", "principal": null, "owns_principals": true, "is_root": false},
         "approvals": [], "target_remedy": "", "approval_errors": [], "gathered_at": Timestamp::now(),
     }))

@@ -54,7 +54,7 @@ pub const DOORS: &[(&str, &[&str])] = &[
     ("similar", &["cli", "inspection"]),
     ("terminal_size", &["cli"]),
     ("tokio", &["process", "sandbox", "broker", "engine", "verification", "run", "cli"]),
-    ("toml", &["contract", "home", "engine", "approval"]),
+    ("toml", &["contract", "home", "engine", "approval", "broker"]),
     ("unicode_normalization", &["workspace"]),
     ("uuid", &["vocab"]),
 ];

@@ -64,6 +64,7 @@ pub(super) fn contract(gated: bool, mode: Option<MutationMode>, risk: RiskClass)
         evidence_expectations: Vec::new(),
         engine: Some(EngineChoice { id: id(if gated { GATED } else { BUILT_IN }), model: None }),
         limits: limits(10),
+        spend: crate::contract::limits::spend_caps(),
         unsupported: BTreeSet::new(),
         network_allow: Vec::new(),
         permissions: BTreeSet::new(),
@@ -165,6 +166,7 @@ pub(super) fn facts(gated: bool, contract: &TaskContract) -> Facts {
         provisions: BTreeMap::from([("toolchain:rust".to_owned(), Observed::Seen(Digest::of(b"rust")))]),
         policy: Digest::of(b"policy"),
         ceilings: limits(100),
+        spend_ceilings: crate::contract::limits::spend_caps(),
         requester: Requester {
             account: "1000:dev".to_owned(),
             principal: None,
@@ -247,6 +249,10 @@ fn contract_spoils() -> Vec<(GateId, RefusalState, Spoil)> {
         (G::ContractPermissions, Missing, |c, _| c.permissions = BTreeSet::from([Permission::Push])),
         (G::ContractSupported, Missing, |c, _| {
             c.unsupported.insert("limits.memory".to_owned());
+        }),
+        (G::ContractSupported, Failed, |_, f| f.spend_ceilings.run_micro_usd = crate::vocab::MicroUsd::ZERO),
+        (G::ContractSupported, Failed, |_, f| {
+            f.spend_ceilings.thread_micro_usd = crate::vocab::MicroUsd::ZERO;
         }),
         (G::ContractSupported, Missing, |c, _| c.network_allow = vec!["h:1".to_owned()]),
         (G::ContractSupported, Missing, |c, _| c.toolchains.push("go".to_owned())),
