@@ -3,7 +3,7 @@
 //! Nothing is judged harmless by its text: what the contract does not forbid is granted, because the sandbox bounds
 //! it. What is plainly a forbidden act is declined before it happens, so that an engine that only did not know can go
 //! on with something else. It is a courtesy, not a wall: a text can be written so that it is not recognized, and then
-//! the missing route, the patch inspection and what the kernel sees executed have the last word.
+//! the missing route, the patch inspection and what the kernel sees executed have the last word (docs/adr/0017).
 
 use crate::contract::command::{CommandLine, shows_in_commands};
 use crate::contract::shell::simple_commands;

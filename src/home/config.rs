@@ -90,6 +90,7 @@ struct Wire {
     limits: BTreeMap<LimitName, u64>,
     #[serde(default)]
     sandbox: SandboxConfig,
+    #[serde(default)]
     spend: SpendWire,
 }
 

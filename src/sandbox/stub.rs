@@ -100,6 +100,8 @@ struct Early {
     /// Identities of the namespaces that it came from.
     before: Vec<String>,
     standing: Standing,
+    /// Where that was put together.
+    built_in: File,
 }
 
 impl Early {
@@ -114,7 +116,8 @@ impl Early {
         let socket = std::net::UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0));
         let socket = socket.map_err(refused("network", "make a socket"))?;
         sys::loopback_up(socket.as_fd()).map_err(refused("network", "bring up loopback"))?;
-        Ok(Self { before, standing: Standing::build()? })
+        let (standing, built_in) = Standing::build()?;
+        Ok(Self { before, standing, built_in })
     }
 }
 
@@ -150,7 +153,7 @@ fn establish(
         .map_err(refused("namespaces", "clone into new namespaces"))?
     {
         Made::Child => {
-            drop((release, told, filter));
+            drop((release, told, filter, early.built_in));
             init::run(control, &gate, sources, policy, &early.before, watcher, entrances)
         }
         Made::Parent(pid, pidfd) => {
@@ -168,7 +171,10 @@ fn establish(
             });
             // Only now: PID 1 was waiting.
             drop((gate, sources, entrances, watcher));
-            finish(pid, &pidfd, released, release, mounts, told.zip(filter), policy)
+            let finished = finish(pid, &pidfd, released, release, mounts, told.zip(filter), policy);
+            // Not before: nobody waits any more.
+            drop(early.built_in);
+            finished
         }
     }
 }

@@ -111,7 +111,7 @@ fn a_counter_that_holds_nonsense_or_is_hidden_ends_what_it_counts() {
         std::fs::remove_file(bench.path().join("hidden")).unwrap();
         assert!(seen.err.contains("was not held to its end") && seen.err.contains(counter), "{}", seen.err);
         assert!(seen.err.contains("remedy: ") && seen.err.contains("sandbox: lost:"), "{}", seen.err);
-        assert_eq!(seen.code, 127);
+        assert_eq!(seen.code, 125);
     }
 }
 
@@ -126,7 +126,7 @@ fn a_proc_that_does_not_show_the_tree_any_more_ends_the_tree() {
     assert!(seen.err.contains("limit wall_seconds of 2 reached"), "{}", seen.err);
     let seen = apart(&bench, &meanwhile("", "mount -t tmpfs hidden /proc"));
     assert!(seen.err.contains("PID 1 lives, and is not shown"), "{}", seen.err);
-    assert_eq!(seen.code, 127);
+    assert_eq!(seen.code, 125);
 }
 
 #[test]
