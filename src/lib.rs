@@ -33,6 +33,8 @@ pub mod verification;
 
 pub mod inspection;
 
+pub mod learning;
+
 pub mod verify;
 
 pub mod store;

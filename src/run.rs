@@ -14,8 +14,10 @@ mod execute;
 mod gather;
 mod input;
 mod judge;
+mod learn;
 mod leftovers;
 mod line;
+mod money;
 mod publish;
 pub mod recheck;
 mod recording;
@@ -88,7 +90,7 @@ impl Scene {
     ) -> Result<Self, RecordError> {
         let bundles = bundles::place(&request.cwd, request.out.as_deref());
         let seen = Seen::look(home, &settings, &asked, &bundles, probing)?;
-        let facts = gather::facts(&settings, &asked, request.engine.as_ref(), &seen, home.caller_uid()?)?;
+        let facts = gather::facts(&settings, &asked, request, &seen, home.caller_uid()?)?;
         Ok(Self { settings, asked, seen, facts, run_id })
     }
 

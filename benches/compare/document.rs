@@ -80,7 +80,8 @@ pub(crate) fn write(path: &Path, rows: &[Row], place: &Place, load_before: &str)
          that is not counted and\nafter `sync`; compare ratios, not milliseconds, with other machines. Peers: the \
          shell script that people write\ninstead (`git worktree add`, `bwrap … /bin/true`, `git diff HEAD`, `git \
          worktree remove`), bubblewrap asked for the\nsame view of the system (without Landlock and system call \
-         filter, which it does not bring), `sha256sum` of the\nbundle's files. `cto run` seals a whole bundle \
+         filter, which it does not bring), `sha256sum` of the\nbundle's files, two writes with \
+         `fdatasync` (and the millisecond that the ledger may take beyond them). `cto run` seals a whole bundle \
          each time; the engine is `fixture` without a script.\n\n\
          {}\n{}\n{kept}",
         table(rows),

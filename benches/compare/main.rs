@@ -21,9 +21,11 @@ mod bundle;
 mod document;
 mod hundred;
 mod observation;
+mod peers;
 mod place;
 mod rounds;
 mod rows;
+mod spend;
 mod tree;
 mod warm;
 
@@ -35,10 +37,12 @@ use rows::Row;
 /// A name and what measures its rows.
 type Measurement = (&'static str, fn(&Place) -> Vec<Row>);
 
-const MEASUREMENTS: [Measurement; 9] = [
+const MEASUREMENTS: [Measurement; 11] = [
     ("sandbox", rows::sandbox),
     ("warm", warm::warm),
+    ("peers", peers::command),
     ("observation", observation::observation),
+    ("spend", spend::spend),
     ("verify", rows::verify),
     ("tree-1k", |place| tree::tree(place, 1_000, 9)),
     ("tree-50k", |place| tree::tree(place, 50_000, 3)),

@@ -97,6 +97,7 @@ fn one_file_changed(home: &Home, place: &Place, contract: &Path) -> Steps {
         engine: None,
         out: Some(place.fresh("bundle")),
         wait: false,
+        learn: false,
     };
     let outcome = run(home, &request, &mut steps).unwrap();
     assert_eq!(outcome.verdict, Verdict::Pass, "{:?}", outcome.reasons);

@@ -1,6 +1,6 @@
 //! From a policy to the end of `/bin/true` in a process that has made sandboxes before, with a stub waiting.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,7 @@ use cto_harness::workspace::RunUid;
 use tokio::runtime::Runtime;
 
 use super::observation::compiled;
+use super::peers::{NO_SRT, codex, srt};
 use super::place::{Place, must};
 use super::rounds::Times;
 use super::rows::{Goal, Measured, NO_BWRAP, Row, bwrap_flags, millis};
@@ -50,20 +51,15 @@ pub(crate) fn warm(place: &Place) -> Vec<Row> {
     let policy = SandboxPolicy::new(Purpose::ByHand, vec!["/bin/true".to_owned()], uid.uid(), limits());
     let least = compiled(place, "least", LEAST);
     let bwrap = super::place::version("bwrap").map(|_| bwrap_flags());
-    let codex = codex();
-    let mut taken: [Vec<Duration>; 4] = Default::default();
+    let (codex, srt) = (codex(place), srt(place));
+    let mut taken: [Vec<Duration>; 5] = Default::default();
     for round in 0..=ROUNDS {
         let times = [
             Some(ours(&runtime, &policy)),
             least.as_deref().map(by_itself),
             bwrap.as_ref().map(|flags| timed(Command::new("bwrap").args(flags).arg("/bin/true"))),
-            codex.as_ref().filter(|_| round % 3 == 0).map(|codex| {
-                timed(
-                    Command::new(codex)
-                        .args(["sandbox", "--", "/bin/true"])
-                        .env("CODEX_HOME", place.folder("codex")),
-                )
-            }),
+            codex.as_ref().filter(|_| round % 3 == 0).map(|call| timed(&mut call())),
+            srt.as_ref().filter(|_| round % 3 == 0).map(|call| timed(&mut call())),
         ];
         for (taken, time) in taken.iter_mut().zip(times).filter(|_| round > 0) {
             taken.extend(time);
@@ -78,6 +74,7 @@ pub(crate) fn warm(place: &Place) -> Vec<Row> {
             Goal::Ratio("1/15", 1.0 / 15.0),
             "not measured: scripts/install-codex.sh installs it",
         ),
+        ("sandbox-runtime, as a command", Goal::Ratio("1/15", 1.0 / 15.0), NO_SRT),
     ];
     let row = |(peer, (name, goal, missing)): (Vec<Duration>, (&'static str, _, _))| {
         let measured = if peer.is_empty() {
@@ -118,10 +115,4 @@ fn by_itself(least: &Path) -> Duration {
     let output = must(Command::new(least).arg("2"));
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     Duration::from_micros(text.lines().nth(1).unwrap().parse().unwrap())
-}
-
-/// The real one, where the tests have installed it.
-fn codex() -> Option<PathBuf> {
-    let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/codex/codex");
-    tools.is_file().then_some(tools)
 }

@@ -5,7 +5,7 @@
 //! configured endpoint, with the key added on this side. `CONNECT` to a destination that contract and configuration
 //! both allow becomes a tunnel (`egress`); where there is none, that is refused like everything else: counted and
 //! recorded, also a request whose head never ends. What comes back is streamed as it comes.
-//! Not here yet: prices, caps, TLS to the model's endpoint.
+//! [`spend`] counts money and holds caps; the broker does not ask it yet. Not here yet: TLS to the model's endpoint.
 
 mod answer;
 mod egress;
@@ -16,6 +16,7 @@ mod key;
 mod refuse;
 mod schema;
 mod serve;
+pub mod spend;
 #[cfg(test)]
 mod tests;
 

@@ -43,6 +43,9 @@ pub(super) enum Verb {
     /// Show the patch of one run (exact bytes when not on a terminal)
     #[command(after_help = examples::DIFF)]
     Diff(RunRef),
+    /// Show caps and what was spent, by run, thread, day and model
+    #[command(after_help = examples::SPEND)]
+    Spend(SpendArgs),
     /// Run one command in the same sandbox by hand; not evidence
     Sandbox(SandboxArgs),
     /// Register the repositories that may be targets
@@ -66,9 +69,6 @@ pub(super) enum Verb {
     /// Cancel a running run (not yet)
     #[command(hide = true)]
     Cancel(Later),
-    /// Show what was spent (not yet)
-    #[command(hide = true)]
-    Spend(Later),
     /// Staged proof of gated engines (not yet)
     #[command(hide = true)]
     Proof(Later),
@@ -88,11 +88,7 @@ pub(super) struct Later {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  cto run fixtures/fix-failing-test
-  cto run task.toml --engine codex --out /srv/evidence
-  generate-contract | cto run - --json")]
+#[command(after_help = examples::RUN)]
 pub(super) struct RunArgs {
     /// A contract (.toml, .json), a fixture's folder, or `-` for JSON from standard input
     pub(super) contract: PathBuf,
@@ -105,6 +101,10 @@ pub(super) struct RunArgs {
     /// Wait for a missing approval instead of ending `blocked`
     #[arg(long)]
     pub(super) wait: bool,
+    /// Put what the run needed into the bundle, as a part of a contract to review; mode `copied-fixture` only, and
+    /// nothing is granted for it
+    #[arg(long)]
+    pub(super) learn: bool,
     /// First line {"launch":…}, last line {"result":…}, nothing else on standard output
     #[arg(long)]
     pub(super) json: bool,
@@ -123,11 +123,7 @@ pub(super) struct DecideArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  cto verify evidence/runs/run-0192…
-  cto verify BUNDLE --trust their-trust.toml --expect verdict=pass,base=<commit>,max-age=86400
-  cto verify --print-script > verify.sh && sh verify.sh PUBLIC_KEY.pem BUNDLE")]
+#[command(after_help = examples::VERIFY)]
 pub(super) struct VerifyArgs {
     /// Bundle folders, or runs by the beginning of their id
     #[arg(required_unless_present = "print_script", value_name = "BUNDLE")]
@@ -161,7 +157,7 @@ impl VerifyArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  cto approve apr-… --as alice --key ~/.keys/alice.pem")]
+#[command(after_help = examples::ANSWER)]
 pub(super) struct AnswerArgs {
     /// The request, as the blocked run printed it
     pub(super) id: String,
@@ -184,6 +180,22 @@ pub(super) struct ListArgs {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct SpendArgs {
+    /// Only what this run spent
+    #[arg(long, value_name = "ID", conflicts_with_all = ["thread", "day"])]
+    pub(super) run: Option<String>,
+    /// Only what this thread spent
+    #[arg(long, value_name = "ID", conflicts_with = "day")]
+    pub(super) thread: Option<String>,
+    /// Only what was reserved on this day (UTC)
+    #[arg(long, value_name = "DATE")]
+    pub(super) day: Option<String>,
+    /// One JSON object a line, amounts in micro-dollars
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct RunRef {
     /// A run by the beginning of its id, a bundle's folder, or `latest`
     #[arg(default_value = "latest")]
@@ -194,13 +206,7 @@ pub(super) struct RunRef {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  cto sandbox -- /bin/true
-  cto sandbox --workspace . --patch change.diff -- make test
-  cto sandbox --ro /opt/tool --env LANG=C --limit wall_seconds=60 -- /opt/tool/bin/run
-
-This is not evidence: no broker, no key, no bundle.")]
+#[command(after_help = examples::SANDBOX)]
 pub(super) struct SandboxArgs {
     /// A copy-on-write view of DIR at the same path; DIR itself stays as it is. As root, and where there is no
     /// overlay, it is a copy, without sockets, pipes and devices
@@ -221,6 +227,11 @@ pub(super) struct SandboxArgs {
     /// A limit: its name, `=`, and a number
     #[arg(long, value_name = "NAME=VALUE")]
     pub(super) limit: Vec<String>,
+    /// Write what the command needed as a part of a contract to review; grants nothing, and never overwrites
+    /// [default file: learned.contract.toml]
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true,
+        default_missing_value = "learned.contract.toml")]
+    pub(super) learn: Option<PathBuf>,
     /// The command and its arguments
     #[arg(last = true, required = true, value_name = "CMD")]
     pub(super) command: Vec<OsString>,
@@ -254,7 +265,7 @@ pub(super) enum RepoVerb {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  cto repo add . --ownership sandbox --owner \"Ada Lovelace\"")]
+#[command(after_help = examples::REPO_ADD)]
 pub(super) struct RepoAddArgs {
     /// The repository's top
     pub(super) dir: PathBuf,
@@ -288,10 +299,7 @@ pub(super) enum PrincipalVerb {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "\
-Example:
-  openssl genpkey -algorithm ed25519 -out alice.pem && openssl pkey -in alice.pem -pubout -out alice.pub.pem
-  cto principal add alice --key alice.pub.pem --role approve --account 1001:alice")]
+#[command(after_help = examples::PRINCIPAL_ADD)]
 pub(super) struct PrincipalAddArgs {
     /// The principal's name
     pub(super) name: String,

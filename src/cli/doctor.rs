@@ -27,10 +27,11 @@ pub(super) fn doctor(args: &DoctorArgs, output: &mut Output) -> Result<Exit, Pro
     if args.clean {
         clean(&home, output)?;
     }
+    let config = home.load_config()?;
     let rows = sandbox::doctor(&home);
     let host = sandbox::probe(&home);
     let runs = host.as_ref().is_ok_and(|facts| enforces(facts, RiskClass::Safe));
-    let toolchains = toolchains(&home.load_config()?);
+    let toolchains = toolchains(&config);
     if args.json {
         let layers: Vec<_> = rows
             .iter()

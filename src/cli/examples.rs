@@ -10,6 +10,12 @@ Examples:
 
 Exit codes: 0 pass · 1 fail or incomplete · 2 usage or invalid contract · 3 blocked or untrusted ·
             4 could not record · 130 interrupted";
+pub(super) const RUN: &str = "\
+Examples:
+  cto run fixtures/fix-failing-test
+  cto run task.toml --engine codex --out /srv/evidence
+  cto run --learn fixtures/fix-failing-test
+  generate-contract | cto run - --json";
 pub(super) const DECIDE: &str = "\
 Examples:
   cto decide task.toml
@@ -34,6 +40,11 @@ pub(super) const DIFF: &str = "\
 Examples:
   cto diff
   cto diff run-0192 | git apply --binary";
+pub(super) const SPEND: &str = "\
+Examples:
+  cto spend
+  cto spend --day 2026-03-01
+  cto spend --run run-0192… --json";
 pub(super) const REPO: &str = "\
 Examples:
   cto repo add . --ownership sandbox --owner \"Ada Lovelace\"
@@ -57,3 +68,22 @@ pub(super) const DOCTOR: &str = "\
 Examples:
   cto doctor
   cto doctor --clean";
+pub(super) const VERIFY: &str = "\
+Examples:
+  cto verify evidence/runs/run-0192…
+  cto verify BUNDLE --trust their-trust.toml --expect verdict=pass,base=<commit>,max-age=86400
+  cto verify --print-script > verify.sh && sh verify.sh PUBLIC_KEY.pem BUNDLE";
+pub(super) const ANSWER: &str = "Example:\n  cto approve apr-… --as alice --key ~/.keys/alice.pem";
+pub(super) const SANDBOX: &str = "\
+Examples:
+  cto sandbox -- /bin/true
+  cto sandbox --workspace . --patch change.diff -- make test
+  cto sandbox --ro /opt/tool --env LANG=C --limit wall_seconds=60 -- /opt/tool/bin/run
+  cto sandbox --learn --workspace . -- make
+
+This is not evidence: no broker, no key, no bundle.";
+pub(super) const REPO_ADD: &str = "Example:\n  cto repo add . --ownership sandbox --owner \"Ada Lovelace\"";
+pub(super) const PRINCIPAL_ADD: &str = "\
+Example:
+  openssl genpkey -algorithm ed25519 -out alice.pem && openssl pkey -in alice.pem -pubout -out alice.pub.pem
+  cto principal add alice --key alice.pub.pem --role approve --account 1001:alice";

@@ -14,7 +14,7 @@ use crate::sandbox::{Expected, prepare_zygote};
 use crate::vocab::Reason;
 
 use super::{
-    Exit, answer, decide, diff, doctor, engine, key, principal, repo, run, runs, sandbox, show, verify,
+    Exit, answer, decide, diff, doctor, engine, key, principal, repo, run, runs, sandbox, show, spend, verify,
 };
 
 /// Verbs that may establish sandboxes.
@@ -98,7 +98,7 @@ fn tell(problem: &Problem, output: &mut Output) {
 /// Whether the next call that uses this installation is this one: it removes what dead processes left.
 fn cleans_up(verb: &Verb) -> bool {
     match verb {
-        // A run cleans up by itself, once its contract reads; a verb of a later version does nothing.
+        // A run cleans up by itself, once its contract reads; `spend` reads only; a verb of a later version does nothing.
         Verb::Run(_)
         | Verb::Resume(_)
         | Verb::Cancel(_)
@@ -128,6 +128,7 @@ fn dispatch(verb: &Verb, output: &mut Output) -> Result<Exit, Problem> {
         Verb::Events(args) => show::events(args, output),
         Verb::Logs(args) => show::logs(args, output),
         Verb::Diff(args) => diff::diff(args, output),
+        Verb::Spend(args) => spend::spend(args, output),
         Verb::Sandbox(args) => sandbox::sandbox(args, output),
         Verb::Repo(RepoVerb::Add(args)) => repo::add(args, output),
         Verb::Repo(RepoVerb::List(args)) => repo::list(args, output),
@@ -141,7 +142,6 @@ fn dispatch(verb: &Verb, output: &mut Output) -> Result<Exit, Problem> {
         Verb::Engine(later) => Err(Problem::NotYet(later_engine_verb(later))),
         Verb::Resume(_) => Err(Problem::NotYet("cto resume")),
         Verb::Cancel(_) => Err(Problem::NotYet("cto cancel")),
-        Verb::Spend(_) => Err(Problem::NotYet("cto spend")),
         Verb::Proof(_) => Err(Problem::NotYet("cto proof")),
         Verb::Serve(_) => Err(Problem::NotYet("cto serve")),
         Verb::Worker(_) => Err(Problem::NotYet("cto worker")),

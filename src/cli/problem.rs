@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::Exit;
 use crate::approval::{FolderError, PrincipalsError};
 use crate::audit::AuditError;
+use crate::broker::spend::LedgerError;
 use crate::engine::CatalogError;
 use crate::home::HomeError;
 use crate::run::RunError;
@@ -37,6 +38,9 @@ pub(super) enum Problem {
     /// The records of runs.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The spend ledger, with its own remedy.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
     /// The audit log.
     #[error("{0}\n  remedy: see that the disk has room and that the state folder is yours")]
     Audit(#[from] AuditError),
@@ -118,7 +122,8 @@ impl Problem {
             Self::Sandbox(SandboxError::Policy(_)) | Self::Workspace(WorkspaceError::ByHand { .. }) => {
                 Exit::Invalid
             }
-            Self::Sandbox(_) | Self::Uid(_) => Exit::Blocked,
+            // Nothing may be spent from a ledger that does not read.
+            Self::Sandbox(_) | Self::Uid(_) | Self::Ledger(_) => Exit::Blocked,
             Self::Damaged { .. } => Exit::Fail,
             Self::Home(_)
             | Self::Store(StoreError::Io { .. })

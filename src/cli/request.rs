@@ -23,7 +23,7 @@ pub(super) fn request(contract: &Path, engine: Option<&str>) -> Result<RunReques
     } else {
         ContractInput::Path(contract.to_owned())
     };
-    Ok(RunRequest { input, cwd, engine, out: None, wait: false })
+    Ok(RunRequest { input, cwd, engine, out: None, wait: false, learn: false })
 }
 
 /// Refuses a path that no document of evidence can name.

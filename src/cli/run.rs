@@ -21,6 +21,7 @@ pub(super) fn run(args: &RunArgs, output: &mut Output) -> Result<Exit, Problem> 
     let mut request = request(&args.contract, args.engine.as_deref())?;
     request.out.clone_from(&args.out);
     request.wait = args.wait;
+    request.learn = args.learn;
     let home = Home::open()?;
     let outcome = {
         let mut watching = Watching { view: (!args.json).then(LiveView::new), output };

@@ -1,31 +1,34 @@
 //! `cto sandbox`: the same sandbox by hand. Never a broker, key or bundle, and it says that it is not evidence.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::Exit;
 use super::args::SandboxArgs;
+use super::learn::Learning;
+use super::out_file::{Already, OutFile};
 use super::output::{Line, Output, Tone};
 use super::problem::Problem;
 use crate::contract::{Ceilings, limits};
 use crate::eligibility::GROUPS_REMEDY;
 use crate::home::Home;
-use crate::process::PayloadEvent;
+use crate::process::{self, PayloadEvent, ProcessTree};
 use crate::run::{evidence_places, own_places};
 use crate::sandbox::{Bind, Grouping, Purpose, Sandbox, SandboxError, SandboxPolicy, Stdio, probe};
 use crate::store::LiveFolder;
 use crate::verification::keep_out;
 use crate::vocab::Limits;
-use crate::workspace::{FolderView, Placement, RunUid};
+use crate::workspace::{FolderView, Patch, Placement, RunUid};
 
 /// Runs one command and ends with its exit code (128 and the signal's number when one ended it).
 pub(super) fn sandbox(args: &SandboxArgs, output: &mut Output) -> Result<Exit, Problem> {
     let home = Home::open()?;
     let lease = RunUid::claim(home.state())?;
     let mut policy = policy(args, &home, lease.uid())?;
-    let patch = args.patch.as_deref().map(|file| PatchFile::open(file, &policy)).transpose()?;
+    let patch = args.patch.as_deref();
+    let patch = patch.map(|file| OutFile::open("--patch", file, &policy, Already::Replace)).transpose()?;
+    let learning = Learning::prepare(args, &mut policy)?;
     let view = match &args.workspace {
         Some(dir) => {
             let view = View::open(dir, &home, &policy)?;
@@ -36,15 +39,21 @@ pub(super) fn sandbox(args: &SandboxArgs, output: &mut Output) -> Result<Exit, P
     };
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Problem::Loop)?;
-    let status = runtime.block_on(drive(policy, output))?;
+    let held = grouping(&args.limit) != Grouping::None;
+    let (exit, tree) = runtime.block_on(drive(policy, held, output))?;
+    let wanted = patch.is_some() || learning.is_some();
+    let change = view.as_ref().filter(|_| wanted).map(|view| view.folder.patch()).transpose()?;
+    if let Some(learning) = learning {
+        learning.write(&home, &exit, &tree, change.as_ref(), output)?;
+    }
     if let Some(view) = view {
-        if let Some(patch) = patch {
-            write_patch(&view.folder, patch, output)?;
+        if let (Some(file), Some(change)) = (patch, change) {
+            write_patch(&view.folder, &change, file, output)?;
         }
         view.folder.remove()?;
     }
-    tell_how_it_ended(&status, output);
-    Ok(exit_of(&status))
+    tell_how_it_ended(&exit.status, output);
+    Ok(exit_of(&exit.status))
 }
 
 /// A command that never started is an error of the call; otherwise only what this was.
@@ -52,6 +61,12 @@ fn tell_how_it_ended(status: &str, output: &mut Output) {
     if let Some(why) = status.strip_prefix("not-started:") {
         output.note(&Line::new().add(Tone::Bad, "cto: ").plain(format!("cannot {why}")));
         let remedy = "name a program that exists inside; `--ro DIR` hands a folder in";
+        output.note(&Line::new().add(Tone::Quiet, "  remedy: ").plain(remedy));
+    }
+    if let Some(why) = status.strip_prefix("lost:") {
+        let text = format!("the command was not held to its end, and ended: {why}");
+        output.note(&Line::new().add(Tone::Bad, "cto: ").plain(text));
+        let remedy = "let `cto` see /proc and its control groups until the command has ended; `cto doctor` shows what this host can hold";
         output.note(&Line::new().add(Tone::Quiet, "  remedy: ").plain(remedy));
     }
     output
@@ -85,49 +100,9 @@ impl View {
     }
 }
 
-/// Where the patch goes: opened before anything runs, in a folder that nothing inside can write to, and put in place
-/// under its name at the end, so that a link there is replaced and never followed.
-struct PatchFile {
-    file: tempfile::NamedTempFile,
-    path: PathBuf,
-}
-
-impl PatchFile {
-    fn open(path: &Path, policy: &SandboxPolicy) -> Result<Self, Problem> {
-        let name = path.file_name().ok_or_else(|| {
-            Problem::usage(format!("--patch {}: not a file's name", path.display()), "name a file to write")
-        })?;
-        let fail = |source| Problem::Write { path: path.to_owned(), source };
-        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let parent = parent.unwrap_or(Path::new(".")).canonicalize().map_err(fail)?;
-        if policy.writable.iter().any(|bind| parent.starts_with(&bind.from)) {
-            return Err(Problem::usage(
-                format!("--patch {}: the command may write there itself", path.display()),
-                "name a file outside of every --rw folder",
-            ));
-        }
-        let file = tempfile::Builder::new().prefix(".cto-patch-").tempfile_in(&parent).map_err(fail)?;
-        Ok(Self { file, path: parent.join(name) })
-    }
-
-    fn publish(mut self, bytes: &[u8]) -> Result<(), Problem> {
-        use std::os::unix::fs::PermissionsExt as _;
-        let fail = |path: &Path| {
-            let path = path.to_owned();
-            move |source| Problem::Write { path, source }
-        };
-        self.file.write_all(bytes).map_err(fail(&self.path))?;
-        let mode = std::fs::Permissions::from_mode(0o644);
-        self.file.as_file().set_permissions(mode).map_err(fail(&self.path))?;
-        self.file.persist(&self.path).map_err(|error| error.error).map_err(fail(&self.path))?;
-        Ok(())
-    }
-}
-
 /// The patch, unless the folder itself was changed meanwhile under what the patch touches.
-fn write_patch(view: &FolderView, file: PatchFile, output: &mut Output) -> Result<(), Problem> {
-    let patch = view.patch()?;
-    let moved = view.moved_under(&patch)?;
+fn write_patch(view: &FolderView, patch: &Patch, file: OutFile, output: &mut Output) -> Result<(), Problem> {
+    let moved = view.moved_under(patch)?;
     if let Some(first) = moved.first() {
         return Err(Problem::usage(
             format!("the patch is refused: {first} was changed in the folder itself meanwhile"),
@@ -146,11 +121,15 @@ fn write_patch(view: &FolderView, file: PatchFile, output: &mut Output) -> Resul
     file.publish(&patch.text)
 }
 
-/// Follows the command to its end. Ctrl-C is the command's; a second one, or a request to terminate, ends it.
-async fn drive(policy: SandboxPolicy, output: &mut Output) -> Result<String, Problem> {
-    let grouped = policy.group != Grouping::None;
+/// Follows the command to its end. Ctrl-C is the command's; a second one, or a request to terminate, ends it. `held`:
+/// whether a control group was asked for.
+async fn drive(
+    policy: SandboxPolicy,
+    held: bool,
+    output: &mut Output,
+) -> Result<(process::Exit, ProcessTree), Problem> {
     let sandbox = Sandbox::establish(policy).await?;
-    if grouped && sandbox.group().is_none() {
+    if held && sandbox.group().is_none() {
         let text = format!("no control group here: memory is watched, not held; {GROUPS_REMEDY}");
         output.note(&Line::new().add(Tone::Warn, "cto: ").plain(text));
     }
@@ -158,6 +137,7 @@ async fn drive(policy: SandboxPolicy, output: &mut Output) -> Result<String, Pro
     let mut terminations = signal(SignalKind::terminate()).map_err(Problem::Loop)?;
     let mut payload = sandbox.start(Stdio::Inherit)?;
     let mut interrupted = false;
+    let mut tree = ProcessTree::default();
     loop {
         let event = tokio::select! {
             event = payload.next() => event,
@@ -174,25 +154,27 @@ async fn drive(policy: SandboxPolicy, output: &mut Output) -> Result<String, Pro
         };
         match event {
             PayloadEvent::LimitReached { name, value, .. } => {
-                let name = serde_json::to_value(name).ok().and_then(|n| n.as_str().map(str::to_owned));
-                let name = name.unwrap_or_else(|| "of the command".to_owned());
-                let text = format!("limit {name} of {value} reached; ending the command");
+                let text = format!("limit {} of {value} reached; ending the command", name.as_str());
                 output.note(&Line::new().add(Tone::Warn, "cto: ").plain(text));
             }
-            PayloadEvent::Exited(exit) => return Ok(exit.status),
-            PayloadEvent::Line { .. } | PayloadEvent::Seen(_) => {}
+            PayloadEvent::Exited(exit) => return Ok((exit, tree)),
+            // Only where something is learned; by hand there is no log.
+            PayloadEvent::Seen(seen) => drop(tree.take(seen, "sandbox")),
+            PayloadEvent::Line { .. } => {}
         }
     }
 }
 
 /// `exited:N` → N; `signal:N` → 128 + N, as shells do; a command that never started → 127, or 126 when it is there
-/// and may not be executed.
+/// and may not be executed; one that could not be watched any more → 125, the sandbox's own failure.
 fn exit_of(status: &str) -> Exit {
     let number = |text: &str| text.parse::<u8>().ok();
     if let Some(code) = status.strip_prefix("exited:").and_then(number) {
         Exit::Command(code)
     } else if let Some(signal) = status.strip_prefix("signal:").and_then(number) {
         Exit::Command(signal.saturating_add(128))
+    } else if status.starts_with("lost:") {
+        Exit::Command(125)
     } else {
         let may_not = std::io::Error::from_raw_os_error(13).to_string();
         Exit::Command(if status.ends_with(&may_not) { 126 } else { 127 })
@@ -208,6 +190,8 @@ fn policy(args: &SandboxArgs, home: &Home, uid: RunUid) -> Result<SandboxPolicy,
     }
     let mut policy = SandboxPolicy::new(Purpose::ByHand, command, uid, limits_of(&args.limit)?);
     policy.group = grouping(&args.limit);
+    let config = home.load_config()?;
+    policy.landlock_at_most = config.sandbox.landlock_abi_at_most;
     for text in &args.env {
         let (name, value) = split(text, "--env")?;
         policy.env.insert(name.to_owned(), value.to_owned());
@@ -215,7 +199,7 @@ fn policy(args: &SandboxArgs, home: &Home, uid: RunUid) -> Result<SandboxPolicy,
     if args.ro.is_empty() && args.rw.is_empty() {
         return Ok(policy);
     }
-    let own = own_places(home, &home.load_config()?);
+    let own = own_places(home, &config);
     let evidence = evidence_places(home)?;
     for dir in &args.ro {
         let dir = folder(dir, &[&own[..], &evidence].concat())?;
@@ -321,6 +305,7 @@ mod tests {
         assert_eq!(exit_of("exited:3"), Exit::Command(3));
         assert_eq!(exit_of("signal:9"), Exit::Command(137));
         assert_eq!(exit_of("not-started:no such file"), Exit::Command(127));
+        assert_eq!(exit_of("lost:limits are not held"), Exit::Command(125));
     }
 
     #[test]

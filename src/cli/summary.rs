@@ -52,11 +52,9 @@ pub(super) fn lines(report: &Report, bundle: &Path, patch: Option<&[u8]>) -> Vec
     }
     for row in &sections.limits {
         if let Some(reached) = &row.reached {
-            let name = serde_json::to_value(row.name).ok();
-            let name = name.as_ref().and_then(|name| name.as_str()).unwrap_or("?");
             out.push(
                 named("limit")
-                    .add(Tone::Bad, name)
+                    .add(Tone::Bad, row.name.as_str())
                     .plain(format!(" of {} reached in {}", row.requested, reached.during)),
             );
         }
@@ -65,6 +63,10 @@ pub(super) fn lines(report: &Report, bundle: &Path, patch: Option<&[u8]>) -> Vec
     let place = from_here(bundle).display().to_string();
     out.push(named("evidence").add(Tone::Accent, &place));
     out.push(named("").add(Tone::Quiet, format!("cto verify {place}")));
+    if let Some(name) = sections.learning.iter().find_map(|learning| learning.fragment.as_ref()) {
+        let learned = named("learned").add(Tone::Accent, format!("{place}/{name}"));
+        out.push(learned.plain("  nothing was granted, review it"));
+    }
     if let Some(patch) = patch.filter(|patch| !patch.is_empty()) {
         out.push(Line::new());
         out.extend(patch_view::lines(patch, MAX_PATCH_LINES));
@@ -251,6 +253,7 @@ mod tests {
                 unclaimed: Vec::new(),
                 usage: Usage::default(),
                 spend: Spend::NotSupported,
+                learning: None,
                 cut_off: None,
             },
             artifacts: BTreeMap::new(),

@@ -9,7 +9,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer};
 use serde::{Deserialize, de::value::SeqAccessDeserializer};
 
-use crate::vocab::EngineId;
+use crate::vocab::{EngineId, MicroUsd};
 
 macro_rules! schema {
     ($type:ident, $($json:tt)+) => {
@@ -256,21 +256,13 @@ impl<'de> Deserialize<'de> for Amount {
 
 schema!(Amount, { "type": "integer", "minimum": 1, "maximum": 9_223_372_036_854_775_807_u64 });
 
-/// A decimal text of dollars: `"2.50"`. Only its form is checked; no cap is enforced in this version.
+/// A decimal text of dollars: `"2.50"`.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Usd;
+pub(super) struct Usd(pub(super) MicroUsd);
 
 impl<'de> Deserialize<'de> for Usd {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let (whole, cents) = text.split_once('.').unwrap_or((&text, "0"));
-        let digits =
-            |part: &str, max| (1..=max).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit());
-        if digits(whole, 9) && digits(cents, 6) {
-            Ok(Self)
-        } else {
-            Err(de::Error::custom("a decimal text like \"2.50\" is expected"))
-        }
+        String::deserialize(deserializer)?.parse().map(Self).map_err(de::Error::custom)
     }
 }
 

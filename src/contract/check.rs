@@ -51,7 +51,9 @@ impl Checker<'_> {
         self.globs("allowed_paths", wire.allowed_paths.iter().flatten())?;
         self.globs("may_change_checks", wire.may_change_checks.iter().flatten())?;
 
-        let (limits, mut unsupported) = limits::settle(&wire.limits.unwrap_or_default(), self.ceilings);
+        let wanted = wire.limits.unwrap_or_default();
+        let (limits, mut unsupported) = limits::settle(&wanted, self.ceilings);
+        let spend = limits::settle_spend(wanted.spend.as_ref(), self.ceilings, &mut unsupported);
         self.actions(wire.forbidden_actions.as_deref())?;
         let network_allow = wire.network.map_or_else(Vec::new, |network| network.allow);
         self.network(&network_allow, wire.forbidden_actions.as_deref())?;
@@ -87,6 +89,7 @@ impl Checker<'_> {
             evidence_expectations: self.expectations(wire.evidence_expectations)?,
             engine,
             limits,
+            spend,
             unsupported: unsupported.into_iter().collect(),
             network_allow,
             permissions,

@@ -88,6 +88,10 @@ fn the_documented_example_is_accepted_whole() {
     assert_eq!(task.verification_commands[1].timeout_seconds, 120);
     assert_eq!(task.script, Some(Digest::of(b"[[step]]\n")));
     assert_eq!(task.limits.wall_seconds, 900);
+    assert_eq!(
+        (task.spend.run_micro_usd.micros(), task.spend.thread_micro_usd.micros()),
+        (2_500_000, 5_000_000)
+    );
     assert!(task.unsupported.is_empty(), "{:?}", task.unsupported);
     let file = &sealed.attachments().verification_files["tests/test_sum.py"];
     assert_eq!(task.verification_files[0].from, FileSource::Sealed(Digest::of(file)));
@@ -160,7 +164,7 @@ permissions = [\"commit\", \"push\", \"merge\", \"deploy\", \"close\"]
 [limits]
 output_bytes = 1000000000000
 tokens = 1
-spend = {{ run_usd = \"1.50\", thread_usd = \"2\" }}
+spend = {{ run_usd = \"1.50\", thread_usd = \"200\" }}
 "
     )
     .replace("verification_commands = []", "verification_commands = [{ run = [\"true\"], timeout = 4801 }]");
@@ -170,8 +174,7 @@ spend = {{ run_usd = \"1.50\", thread_usd = \"2\" }}
         named,
         [
             "limits.output_bytes: 1000000000000 is above the ceiling of 536870912",
-            "limits.spend.run_usd",
-            "limits.spend.thread_usd",
+            "limits.spend.thread_usd: 200.00 is above the ceiling of 80.00",
             "limits.tokens",
             "permissions.close",
             "permissions.deploy",

@@ -8,8 +8,9 @@ use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 
-use super::wire::LimitsWire;
-use crate::vocab::{LimitName, Limits};
+use super::alternatives::Usd;
+use super::wire::{LimitsWire, SpendWire};
+use crate::vocab::{LimitName, Limits, MicroUsd, SpendCaps};
 
 const EMBEDDED: &str = include_str!("defaults.toml");
 
@@ -46,6 +47,9 @@ struct Table {
     patch_bytes: Default,
     grace_seconds: Default,
     verification_timeout_seconds: Default,
+    run_micro_usd: Default,
+    thread_micro_usd: Default,
+    day_micro_usd: Default,
 }
 
 fn table() -> &'static Table {
@@ -84,6 +88,23 @@ pub fn verification_timeout_seconds() -> u64 {
     table().verification_timeout_seconds.value
 }
 
+/// The caps on money of a contract that names none.
+#[must_use]
+pub fn spend_caps() -> SpendCaps {
+    let t = table();
+    SpendCaps {
+        run_micro_usd: MicroUsd::new(t.run_micro_usd.value),
+        thread_micro_usd: MicroUsd::new(t.thread_micro_usd.value),
+    }
+}
+
+/// What all runs of one day (UTC) may spend where the configuration does not say. It is the operator's: no contract
+/// names it, so it has no ceiling.
+#[must_use]
+pub fn day_cap() -> MicroUsd {
+    MicroUsd::new(table().day_micro_usd.value)
+}
+
 /// Every number with its unit and reason, by name, for people.
 #[must_use]
 pub fn explained() -> BTreeMap<&'static str, &'static Default> {
@@ -106,6 +127,9 @@ pub fn explained() -> BTreeMap<&'static str, &'static Default> {
         ("patch_bytes", &t.patch_bytes),
         ("grace_seconds", &t.grace_seconds),
         ("verification_timeout_seconds", &t.verification_timeout_seconds),
+        ("run_micro_usd", &t.run_micro_usd),
+        ("thread_micro_usd", &t.thread_micro_usd),
+        ("day_micro_usd", &t.day_micro_usd),
     ])
 }
 
@@ -116,6 +140,8 @@ pub struct Ceilings {
     pub limits: Limits,
     /// The longest timeout of a verification command, seconds.
     pub verification_timeout_seconds: u64,
+    /// The widest caps on money.
+    pub spend: SpendCaps,
 }
 
 impl Ceilings {
@@ -123,11 +149,9 @@ impl Ceilings {
     /// changes nothing: contracts that ask for it are not supported anyway.
     #[must_use]
     pub fn with(mut self, name: LimitName, value: u64) -> Self {
-        if let Some(name) = serde_json::to_value(name).ok().as_ref().and_then(|name| name.as_str()) {
-            for (row, ceiling) in rows(&mut self.limits) {
-                if row == name {
-                    *ceiling = value;
-                }
+        for (row, ceiling) in rows(&mut self.limits) {
+            if row == name.as_str() {
+                *ceiling = value;
             }
         }
         self
@@ -141,7 +165,13 @@ impl Ceilings {
         for (_, value) in rows(&mut limits) {
             *value = value.saturating_mul(factor);
         }
-        Self { limits, verification_timeout_seconds: verification_timeout_seconds().saturating_mul(factor) }
+        let caps = spend_caps();
+        let spend = SpendCaps {
+            run_micro_usd: caps.run_micro_usd.times(factor),
+            thread_micro_usd: caps.thread_micro_usd.times(factor),
+        };
+        let verification_timeout_seconds = verification_timeout_seconds().saturating_mul(factor);
+        Self { limits, verification_timeout_seconds, spend }
     }
 }
 
@@ -199,18 +229,35 @@ pub(super) fn settle(wire: &LimitsWire, ceilings: &Ceilings) -> (Limits, Vec<Str
             }
         }
     }
-    let spend = wire.spend.as_ref();
-    let not_yet = [
-        ("tokens", wire.tokens.is_some()),
-        ("spend.run_usd", spend.is_some_and(|s| s.run_usd.is_some())),
-        ("spend.thread_usd", spend.is_some_and(|s| s.thread_usd.is_some())),
-    ];
-    unsupported.extend(not_yet.iter().filter(|(_, given)| *given).map(|(name, _)| format!("limits.{name}")));
+    if wire.tokens.is_some() {
+        unsupported.push("limits.tokens".to_owned());
+    }
     (limits, unsupported)
 }
 
+/// The caps on money: defaults with what the contract says laid over them.
+pub(super) fn settle_spend(
+    wire: Option<&SpendWire>,
+    ceilings: &Ceilings,
+    unsupported: &mut Vec<String>,
+) -> SpendCaps {
+    let (caps, most) = (spend_caps(), ceilings.spend);
+    let mut take = |name: &str, given: Option<Usd>, default: MicroUsd, ceiling: MicroUsd| {
+        let cap = given.map_or(default, |Usd(amount)| amount);
+        if cap > ceiling {
+            unsupported.push(above(&format!("limits.spend.{name}"), cap, ceiling));
+        }
+        cap
+    };
+    let (run, thread) = (wire.and_then(|w| w.run_usd), wire.and_then(|w| w.thread_usd));
+    SpendCaps {
+        run_micro_usd: take("run_usd", run, caps.run_micro_usd, most.run_micro_usd),
+        thread_micro_usd: take("thread_usd", thread, caps.thread_micro_usd, most.thread_micro_usd),
+    }
+}
+
 /// How an exceeded ceiling is written in [`super::TaskContract::unsupported`].
-pub(super) fn above(field: &str, asked: u64, ceiling: u64) -> String {
+pub(super) fn above<T: std::fmt::Display>(field: &str, asked: T, ceiling: T) -> String {
     format!("{field}: {asked} is above the ceiling of {ceiling}")
 }
 
@@ -236,6 +283,24 @@ mod tests {
         }
         let written: BTreeMap<String, toml::Value> = toml::from_str(EMBEDDED).unwrap();
         assert_eq!(explained().len() + 1, written.len());
+    }
+
+    #[test]
+    fn caps_on_money_are_taken_exactly_and_refused_by_name_above_their_ceiling() {
+        let ceilings = Ceilings::standard();
+        let settled = |wire: Option<SpendWire>| {
+            let mut unsupported = Vec::new();
+            (settle_spend(wire.as_ref(), &ceilings, &mut unsupported), unsupported)
+        };
+        assert_eq!(settled(None), (spend_caps(), Vec::new()));
+        assert_eq!(spend_caps().run_micro_usd.to_string(), "5.00");
+        assert!(spend_caps().run_micro_usd <= spend_caps().thread_micro_usd);
+        assert!(spend_caps().thread_micro_usd <= day_cap());
+        let usd = |text: &str| Some(Usd(text.parse().unwrap()));
+        let (caps, unsupported) =
+            settled(Some(SpendWire { run_usd: usd("40"), thread_usd: usd("80.000001") }));
+        assert_eq!((caps.run_micro_usd.micros(), caps.thread_micro_usd.micros()), (40_000_000, 80_000_001));
+        assert_eq!(unsupported, ["limits.spend.thread_usd: 80.000001 is above the ceiling of 80.00"]);
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod command;
 #[cfg(test)]
 mod door;
 mod error;
+mod fragment;
 mod globs;
 #[cfg(test)]
 mod globs_oracle;
@@ -24,12 +25,14 @@ mod provisions;
 mod rules;
 mod schema;
 mod seal;
+pub mod shell;
 mod source;
 mod wire;
 
 pub use actions::{Action, ActionError, ActionRule};
 pub use checks::{CheckGroup, CheckPatterns};
 pub use error::{Complaint, ContractError, FileProblem};
+pub use fragment::Fragment;
 pub use globs::{GlobError, PathGlobs};
 pub use limits::Ceilings;
 pub use model::{

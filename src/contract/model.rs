@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::vocab::{ActionId, Digest, EngineId, Limits, MutationMode, RiskClass, TaskId};
+use crate::vocab::{ActionId, Digest, EngineId, Limits, MutationMode, RiskClass, SpendCaps, TaskId};
 
 /// Everything that was asked. Field order is the order in `contract.json`, and thereby part of the digest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -56,6 +56,8 @@ pub struct TaskContract {
     pub engine: Option<EngineChoice>,
     /// Limits with defaults filled in.
     pub limits: Limits,
+    /// Caps on money with defaults filled in.
+    pub spend: SpendCaps,
     /// Fields that were given but that this version cannot carry out: `limits.memory`, `permissions.push` …
     pub unsupported: BTreeSet<String>,
     /// Where the run may connect to, `host:port` each, as [`crate::vocab::Destination`] spells them; the operator's

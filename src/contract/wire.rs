@@ -155,11 +155,11 @@ pub(super) struct LimitsWire {
     pub(super) patch_bytes: Option<Amount>,
     /// Model tokens. Not supported yet.
     pub(super) tokens: Option<Amount>,
-    /// Money. Not supported yet.
+    /// Caps on money.
     pub(super) spend: Option<SpendWire>,
 }
 
-/// Caps on money, as decimal texts like `"2.50"`. Not supported yet.
+/// Caps on money, as decimal texts like `"2.50"`.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SpendWire {

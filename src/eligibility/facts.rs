@@ -9,7 +9,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::vocab::{
-    ApprovalId, Digest, EngineId, GitId, Limits, MutationMode, PrincipalName, RiskClass, Stage, Timestamp,
+    ApprovalId, Digest, EngineId, GitId, Limits, MicroUsd, MutationMode, PrincipalName, RiskClass, SpendCaps,
+    Stage, Timestamp,
 };
 
 /// An observation, or why there is none.
@@ -30,6 +31,9 @@ pub enum Observed<T> {
 pub struct Facts {
     /// The engine named by the caller (command line or request), if any.
     pub named_engine: Option<EngineId>,
+    /// Whether the caller asks to learn what the run needs: its sandboxes then tell more, and allow the same.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub learning: bool,
     /// The target repository.
     pub target: Observed<TargetFacts>,
     /// What to do about a target that was not seen; empty for one that was.
@@ -45,7 +49,7 @@ pub struct Facts {
     /// Toolchains and inputs named by the contract, under the names of [`super::provision_names`]; one entry
     /// each, and `Absent` blocks.
     pub provisions: BTreeMap<String, Observed<Digest>>,
-    /// Digest of configuration that decides (registry policy, gate set, check patterns, limits' ceilings);
+    /// Digest of configuration that decides (registry policy, gate set, check patterns, limits' ceilings, prices, caps);
     /// without the file of principals.
     pub policy: Digest,
     /// The most that a contract may ask for (part of the policy digest).
@@ -54,6 +58,8 @@ pub struct Facts {
     /// decisions of harnesses that allowed none.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub network_allow: BTreeSet<String>,
+    /// The widest caps on money that a contract may have (part of the policy digest).
+    pub spend_ceilings: SpendCaps,
     /// The requester as the harness observed it.
     pub requester: Requester,
     /// Approvals on record for this request digest, already checked against signature and spent list.
@@ -210,17 +216,51 @@ pub struct ProgramFacts {
 }
 
 /// What bounds an engine's spending.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum SpendFacts {
     /// It cannot spend.
     Free,
     /// Its endpoint is on loopback and declared `unpriced` by an operator.
     UnpricedLoopback,
-    /// It can spend, and nothing in this version bounds it.
+    /// It can spend, at an endpoint that this version does not speak to, so nothing bounds it.
     Unbounded,
     /// It can spend, and no endpoint is configured.
     NoEndpoint,
+    /// It spends by prices, against caps.
+    Priced(PricedFacts),
+}
+
+/// What the price table and the spend ledger say of an engine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PricedFacts {
+    /// Who is paid, as an operator configured it.
+    pub provider: Option<String>,
+    /// The row of the model, at its dearest.
+    pub price: Observed<PriceFacts>,
+    /// Digest of the price table (part of the policy digest).
+    pub table: Digest,
+    /// The cap of a day, micro-dollars (part of the policy digest).
+    pub day_cap_micro_usd: MicroUsd,
+    /// What all runs of this day (UTC) count for, micro-dollars.
+    pub day_counted_micro_usd: Observed<MicroUsd>,
+    /// Whether the broker of this version reserves before it forwards. Where it does not, no cap holds.
+    pub enforced: bool,
+}
+
+/// The dearest that a model's tokens cost, whatever the tier.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PriceFacts {
+    /// Micro-dollars for a million input tokens.
+    pub input_micro_usd: MicroUsd,
+    /// Micro-dollars for a million output tokens.
+    pub output_micro_usd: MicroUsd,
+    /// Micro-dollars of the smallest request that is let through: one without input, with the fewest output tokens.
+    pub least_micro_usd: MicroUsd,
+    /// Where the prices are from, and the day that they were looked up for.
+    pub source: String,
 }
 
 /// What this kernel enforces, by probing.
@@ -232,8 +272,11 @@ pub struct HostFacts {
     pub namespaces: BTreeSet<String>,
     /// Whether a seccomp filter could be installed.
     pub seccomp: bool,
-    /// Landlock ABI, 0 when absent.
+    /// Landlock ABI that is used, 0 when absent: the kernel's, or a lower one by configuration.
     pub landlock_abi: u32,
+    /// What the configuration lowers it to, where it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub landlock_abi_at_most: Option<u32>,
     /// Whether overlayfs can be mounted.
     pub overlay: bool,
     /// Why a whole sandbox could not be established, when it could not.

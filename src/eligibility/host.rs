@@ -26,6 +26,18 @@ pub const fn landlock_floor(risk: RiskClass) -> u32 {
     }
 }
 
+/// How a host comes to the Landlock ABI `floor`: by its configuration, where that is what stands in the way.
+#[must_use]
+pub fn landlock_remedy(host: &HostFacts, floor: u32) -> &'static str {
+    if host.landlock_abi_at_most.is_some_and(|most| most < floor) {
+        "raise `landlock_abi_at_most` under `[sandbox]` of config.toml, or leave it out"
+    } else if floor >= LANDLOCK_FLOOR_ELEVATED {
+        "use a kernel of 6.2 or newer with `landlock` in the boot parameter `lsm=`"
+    } else {
+        "use a kernel of 5.13 or newer with `landlock` in the boot parameter `lsm=`"
+    }
+}
+
 /// Whether a host enforces what a risk class demands, as the gate sees it.
 #[must_use]
 pub fn enforces(host: &HostFacts, risk: RiskClass) -> bool {
@@ -66,15 +78,20 @@ pub(super) fn sandbox(q: &Question<'_>) -> GateResult {
         ));
     }
     let all = layers.iter().chain(&limits).map(String::as_str).collect::<Vec<_>>().join(", ");
-    if limits.is_empty() {
-        GateResult::missing(
-            format!("this host does not enforce {all}, which {risk} demands"),
-            "`cto doctor` names the kernel setting for each layer",
-        )
-    } else {
-        GateResult::missing(format!("this host does not enforce {all}, which {risk} demands"), GROUPS_REMEDY)
-            .escalate(Escalation::Blocked)
+    let reason = format!("this host does not enforce {all}, which {risk} demands");
+    let mut remedies = Vec::new();
+    let floor = landlock_floor(risk);
+    if host.landlock_abi < floor {
+        remedies.push(landlock_remedy(host, floor));
     }
+    if layers.len() > remedies.len() {
+        remedies.push("`cto doctor` names the kernel setting for each layer");
+    }
+    if limits.is_empty() {
+        return GateResult::missing(reason, remedies.join("; "));
+    }
+    remedies.push(GROUPS_REMEDY);
+    GateResult::missing(reason, remedies.join("; ")).escalate(Escalation::Blocked)
 }
 
 fn lacking_layers(host: &HostFacts, risk: RiskClass) -> Vec<String> {
@@ -88,7 +105,9 @@ fn lacking_layers(host: &HostFacts, risk: RiskClass) -> Vec<String> {
     }
     let floor = landlock_floor(risk);
     if host.landlock_abi < floor {
-        lacking.push(format!("Landlock ABI {floor} (it has {})", host.landlock_abi));
+        let why =
+            if host.landlock_abi_at_most == Some(host.landlock_abi) { "is configured to use" } else { "has" };
+        lacking.push(format!("Landlock ABI {floor} (it {why} {})", host.landlock_abi));
     }
     lacking
 }

@@ -27,13 +27,14 @@ pub use decide::{
 pub use document::{DecisionDocument, DeniedBackend, PassedGate, RefusalState, RefusedGate};
 pub use facts::{
     AdmissionFacts, ApprovalAnswer, ApprovalFacts, AuthorityFacts, ConformanceFacts, Criticality,
-    EngineFacts, Facts, Grantor, HostFacts, LicenceFacts, Observed, Ownership, ProgramFacts, RegistryFacts,
-    Requester, SandboxRefusal, SpendFacts, TargetFacts,
+    EngineFacts, Facts, Grantor, HostFacts, LicenceFacts, Observed, Ownership, PriceFacts, PricedFacts,
+    ProgramFacts, RegistryFacts, Requester, SandboxRefusal, SpendFacts, TargetFacts,
 };
 pub use gate::{
     Demand, Escalation, GATE_SET, GateId, GateResult, Question, Shortfall, all_hold, evaluate, required_gates,
 };
 pub use host::{
     GROUPS_REMEDY, LANDLOCK_FLOOR, LANDLOCK_FLOOR_ELEVATED, NAMESPACES, enforces, landlock_floor,
+    landlock_remedy,
 };
 pub use supported::provision_names;

@@ -39,6 +39,9 @@ pub(super) fn digest(
         bound.observed(name, provision, |bound, digest| bound.add("digest", &digest.to_string()));
     }
     bound.limits(&contract.limits);
+    if facts.learning {
+        bound.add("learning", "yes");
+    }
     bound.0.finish()
 }
 

@@ -9,7 +9,7 @@ use super::Observed;
 use super::gate::{GateResult, Question};
 use crate::contract::TaskContract;
 use crate::contract::limits::rows;
-use crate::vocab::Limits;
+use crate::vocab::{Limits, MutationMode, SpendCaps};
 
 /// The names under which [`super::Facts::provisions`] holds what the contract names: `toolchain:<name>`, and
 /// `input:<path in the tree>`.
@@ -27,6 +27,12 @@ pub(super) fn supported(q: &Question<'_>) -> GateResult {
             "ask for less, or have an operator raise the ceiling in the configuration",
         );
     }
+    if let Some(over) = over_spend_ceiling(q.contract.spend, q.facts.spend_ceilings) {
+        return GateResult::failed(
+            over,
+            "ask for less, or have an operator raise the ceiling (`[spend]` in `config.toml`)",
+        );
+    }
     if let Some(zero) =
         pairs(&q.contract.limits, &q.contract.limits).into_iter().find(|(_, value, _)| *value == 0)
     {
@@ -36,6 +42,13 @@ pub(super) fn supported(q: &Question<'_>) -> GateResult {
         return GateResult::failed(
             format!("`script` is for the engine `fixture`, and the engine is `{}`", q.engine_id),
             "take `script` out of the contract, or name the engine `fixture`",
+        );
+    }
+    if q.facts.learning && q.contract.mutation_mode != Some(MutationMode::CopiedFixture) {
+        let mode = q.contract.mutation_mode.map_or("none given", MutationMode::as_str);
+        return GateResult::missing(
+            format!("not supported: learning is for mode `copied-fixture`, and the mode is `{mode}`"),
+            "learn on a fixture in mode `copied-fixture`, or by hand: `cto sandbox --learn --workspace DIR -- CMD`",
         );
     }
     let unsupported = unsupported(q);
@@ -82,6 +95,15 @@ fn provisions(q: &Question<'_>) -> Option<GateResult> {
 fn over_ceiling(asked: &Limits, ceilings: &Limits) -> Option<String> {
     let (name, value, ceiling) = pairs(asked, ceilings).into_iter().find(|(_, value, most)| value > most)?;
     Some(format!("limit `{name}` is {value}, and its ceiling is {ceiling}"))
+}
+
+fn over_spend_ceiling(asked: SpendCaps, most: SpendCaps) -> Option<String> {
+    let rows = [
+        ("spend.run_usd", asked.run_micro_usd, most.run_micro_usd),
+        ("spend.thread_usd", asked.thread_micro_usd, most.thread_micro_usd),
+    ];
+    let (name, cap, ceiling) = rows.into_iter().find(|(_, cap, ceiling)| cap > ceiling)?;
+    Some(format!("limit `{name}` is {cap}, and its ceiling is {ceiling}"))
 }
 
 fn pairs(asked: &Limits, most: &Limits) -> Vec<(&'static str, u64, u64)> {

@@ -8,10 +8,11 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::leave::Wish;
 use crate::contract::TaskContract;
 use crate::event::{Draft, EventKind};
 use crate::evidence::EngineOutcome;
-use crate::vocab::shown_bytes;
+use crate::vocab::{Digest, shown_bytes};
 
 /// The contract's tree, as every engine finds it inside.
 pub const WORKSPACE: &str = "/workspace";
@@ -100,15 +101,18 @@ pub enum Step {
     Event(Draft),
     /// Write these bytes to the engine's standard input.
     Send(Vec<u8>),
-    /// The engine asked for leave and the sandbox bounds what it asked for: send this answer and record
-    /// `approval.granted` by policy.
-    Grant {
-        /// The answer, a whole line.
-        answer: Vec<u8>,
-        /// The answer where the engine has asked for too much already, a whole line.
+    /// The engine asked for leave: it is judged, recorded as `approval.*` by policy, and then answered.
+    Ask {
+        /// What for.
+        wish: Wish,
+        /// The answer that gives leave, a whole line.
+        granted: Vec<u8>,
+        /// The answer that declines and lets the engine go on, a whole line.
         declined: Vec<u8>,
         /// What was asked, in the engine's words.
         asked: Value,
+        /// Of exactly what leave is asked for: the command and its folder, or the changes with their content.
+        digest: Digest,
     },
     /// The engine named its thread.
     ThreadId(String),
@@ -220,6 +224,10 @@ pub trait Adapter: Send {
     fn on_line(&mut self, stream: Stream, line: &[u8]) -> Vec<Step>;
     /// The whole tree is dead: `exited:<code>` or `signal:<number>`. What is still open is settled here.
     fn on_exit(&mut self, exit: &str) -> Vec<Step>;
+    /// Leave was declined, and this is why: what to tell the engine beside the answer. Nothing, unless there is a way.
+    fn declined(&mut self, _why: &str) -> Vec<Step> {
+        Vec::new()
+    }
     /// The harness wants the engine to stop; what to say to it before the signals.
     fn interrupt(&mut self) -> Vec<Step>;
     /// What came of it. Asked after [`Adapter::on_exit`].

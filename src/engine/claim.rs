@@ -39,13 +39,14 @@ const CLAIMABLE: [EventKind; 11] = [
     EventKind::UsageReported,
 ];
 
-/// Grants to one engine.
-const GRANTS: u64 = 5_000;
+/// Wishes of one engine that are judged; each further one is declined and counted.
+const WISHES: u64 = 5_000;
 
 /// Lets claims through within bounds, and counts the rest.
 #[derive(Debug, Default)]
 pub(super) struct ClaimGate {
     bytes: usize,
+    wishes: u64,
 }
 
 impl ClaimGate {
@@ -65,14 +66,13 @@ impl ClaimGate {
         Some(Draft::claimed(kind, data))
     }
 
-    /// What was asked, as it goes on record with the grant; `None` when it is too much to be granted.
-    pub(super) fn grant(&mut self, asked: Value, counts: &mut EngineCounts) -> Option<Value> {
+    /// What was asked, as it goes on record with the answer; `None` when it is too much to be answered with a yes.
+    pub(super) fn ask(&mut self, asked: Value) -> Option<Value> {
         let (asked, size) = fit(asked);
-        if counts.granted >= GRANTS || self.bytes.saturating_add(size) > BYTES {
-            counts.declined = counts.declined.saturating_add(1);
+        if self.wishes >= WISHES || self.bytes.saturating_add(size) > BYTES {
             return None;
         }
-        counts.granted = counts.granted.saturating_add(1);
+        self.wishes = self.wishes.saturating_add(1);
         self.bytes = self.bytes.saturating_add(size);
         Some(asked)
     }
@@ -150,15 +150,13 @@ mod tests {
     }
 
     #[test]
-    fn grants_are_bounded_in_number_and_size_and_then_declined() {
+    fn wishes_are_judged_within_bounds_of_number_and_size() {
         let (mut gate, mut counts) = (ClaimGate::default(), EngineCounts::default());
         let wide: Vec<_> = (0..100).map(|_| "x".repeat(5_000)).collect();
-        let asked = gate.grant(json!({ "command": wide }), &mut counts).unwrap();
+        let asked = gate.ask(json!({ "command": wide })).unwrap();
         assert!(asked["cut"] == true && asked.to_string().len() < EVENT_BYTES);
-        for _ in 0..300_000 {
-            gate.grant(json!({"what": "patch"}), &mut counts);
-        }
-        assert_eq!((counts.granted, counts.declined), (GRANTS, 300_001 - GRANTS));
+        let judged = (0..300_000).filter(|_| gate.ask(json!({"what": "patch"})).is_some()).count();
+        assert_eq!(judged as u64, WISHES - 1);
         assert!(gate.admit(Draft::claimed(EventKind::Message, json!({})), &mut counts).is_some());
     }
 

@@ -5,25 +5,25 @@
 
 use std::time::Duration;
 
-use serde_json::json;
-use tokio::sync::{mpsc, watch};
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::adapter::{Adapter, Claims, Step, Stream};
 use super::claim::{self, ClaimGate};
 use super::launch::{EngineError, FinishedEngine, RunningEngine};
+use super::leave::{Leave, Wish};
 use super::observed::{EngineCounts, EngineObservations, LimitHit};
 use super::raw_log::{RawLog, RawStream};
+use super::stop::{StopSignal, said_stop};
 use crate::broker::{Broker, Notice, Notices};
 use crate::event::{Draft, EventKind, EventSink};
 use crate::evidence::EngineOutcome;
 use crate::process::{self, Exit, Payload, PayloadEvent, ProcessError, ProcessTree};
+use crate::vocab::Digest;
 
 /// How long the broker's last notices are waited for once the engine is dead.
 const LAST_NOTICES: Duration = Duration::from_millis(500);
-
-/// Changes when somebody says stop: the name of the signal. When it changes again, nothing is waited for any more.
-pub type StopSignal = watch::Receiver<Option<&'static str>>;
 
 /// An engine on its way to its end.
 struct Drive<'a> {
@@ -33,6 +33,7 @@ struct Drive<'a> {
     sink: &'a mut dyn EventSink,
     raw: &'a mut dyn RawLog,
     gate: ClaimGate,
+    leave: Leave,
     counts: EngineCounts,
     grace: Duration,
     deadline: Option<Instant>,
@@ -56,9 +57,9 @@ impl RunningEngine {
         raw: &mut dyn RawLog,
         mut stop: StopSignal,
     ) -> Result<FinishedEngine, EngineError> {
-        let Self { permit, payload, workspace, adapter, broker } = self;
+        let Self { permit, payload, workspace, adapter, broker, leave } = self;
         let grace = Duration::from_secs(permit.limits().grace_seconds);
-        let drive = Drive::new(payload, adapter, grace, sink, raw);
+        let drive = Drive::new(payload, adapter, leave, grace, sink, raw);
         let observed = drive.until_dead(broker, &mut stop).await?;
         Ok(FinishedEngine { permit, workspace, observed })
     }
@@ -76,6 +77,7 @@ impl<'a> Drive<'a> {
     fn new(
         payload: Payload,
         adapter: Box<dyn Adapter>,
+        leave: Leave,
         grace: Duration,
         sink: &'a mut dyn EventSink,
         raw: &'a mut dyn RawLog,
@@ -87,6 +89,7 @@ impl<'a> Drive<'a> {
             sink,
             raw,
             gate: ClaimGate::default(),
+            leave,
             counts: EngineCounts::default(),
             grace,
             deadline: None,
@@ -209,16 +212,14 @@ impl<'a> Drive<'a> {
                     }
                 }
                 Step::Send(bytes) => self.send(&bytes).await?,
-                Step::Grant { answer, declined, asked } => {
-                    let answer = match self.gate.grant(asked, &mut self.counts) {
-                        Some(asked) => {
-                            let data = json!({"by": "policy", "asked": asked});
-                            self.sink.append(Draft::observed(EventKind::ApprovalGranted, data))?;
-                            answer
+                Step::Ask { wish, granted, declined, asked, digest } => {
+                    let refusal = self.judge(&wish, asked, digest)?;
+                    self.send(if refusal.is_none() { &granted } else { &declined }).await?;
+                    for words in refusal.map(|why| self.adapter.declined(&why)).into_iter().flatten() {
+                        if let Step::Send(bytes) = words {
+                            self.send(&bytes).await?;
                         }
-                        None => declined,
-                    };
-                    self.send(&answer).await?;
+                    }
                 }
                 Step::ThreadId(id) => {
                     let id = claim::text(&id);
@@ -233,6 +234,26 @@ impl<'a> Drive<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Why leave is not given; `None` where it is. On record before the engine hears of it.
+    fn judge(&mut self, wish: &Wish, asked: Value, digest: Digest) -> Result<Option<String>, EngineError> {
+        let Some(asked) = self.gate.ask(asked) else {
+            self.counts.declined = self.counts.declined.saturating_add(1);
+            return Ok(Some("it asks for too much".to_owned()));
+        };
+        let requested = json!({"digest": digest, "asked": asked});
+        self.sink.append(Draft::observed(EventKind::ApprovalRequested, requested))?;
+        let action = self.leave.forbids(wish);
+        let why = action.map(|action| format!("the contract forbids `{action}`"));
+        let (kind, count) = match action {
+            None => (EventKind::ApprovalGranted, &mut self.counts.granted),
+            Some(_) => (EventKind::ApprovalDenied, &mut self.counts.declined),
+        };
+        *count = count.saturating_add(1);
+        let answer = json!({"by": "policy", "digest": digest, "action": action, "reason": why});
+        self.sink.append(Draft::observed(kind, answer))?;
+        Ok(why)
     }
 
     async fn send(&mut self, bytes: &[u8]) -> Result<(), EngineError> {
@@ -258,7 +279,7 @@ impl<'a> Drive<'a> {
     fn record(&mut self, notice: Notice) -> Result<(), EngineError> {
         let data = &notice.draft.data;
         if notice.draft.kind == EventKind::EgressDenied {
-            let field = |name: &str| data.get(name).and_then(serde_json::Value::as_str).unwrap_or("");
+            let field = |name: &str| data.get(name).and_then(Value::as_str).unwrap_or("");
             let text = format!("{} {}: {}", field("method"), field("target"), field("reason"));
             if field("action") == "git.push" {
                 self.pushes.push(text.clone());
@@ -293,6 +314,7 @@ impl<'a> Drive<'a> {
         self.counts.output_bytes = exit.output_bytes;
         self.counts.micros = exit.micros;
         self.counts.max_rss = exit.max_rss;
+        self.counts.used = exit.used;
         let read = self.adapter.outcome();
         let outcome = if self.ended_by_us { EngineOutcome::Interrupted } else { read.outcome };
         let message = match exit.status.strip_prefix("not-started:") {
@@ -345,14 +367,6 @@ fn visible(mut claims: Claims) -> Claims {
     claims
 }
 
-/// The signal, or the next one after it; `None` when nobody can say it any more.
-async fn said_stop(stop: &mut StopSignal, again: bool) -> Option<&'static str> {
-    if again {
-        stop.changed().await.ok()?;
-    }
-    stop.wait_for(Option::is_some).await.ok().and_then(|said| *said)
-}
-
 async fn at(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => sleep_until(deadline).await,
@@ -364,26 +378,5 @@ async fn next_notice(notices: Option<&mut mpsc::Receiver<Notice>>) -> Option<Not
     match notices {
         Some(notices) => notices.recv().await,
         None => std::future::pending().await,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_second_signal_is_heard_and_one_alone_is_not_heard_twice() {
-        let (say, mut stop) = watch::channel(None);
-        say.send(Some("SIGINT")).unwrap();
-        assert_eq!(said_stop(&mut stop, false).await, Some("SIGINT"));
-        tokio::select! {
-            biased;
-            said = said_stop(&mut stop, true) => panic!("{said:?} was heard again"),
-            () = std::future::ready(()) => {}
-        }
-        say.send(Some("SIGINT")).unwrap();
-        assert_eq!(said_stop(&mut stop, true).await, Some("SIGINT"));
-        drop(say);
-        assert_eq!(said_stop(&mut stop, true).await, None);
     }
 }

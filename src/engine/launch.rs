@@ -7,6 +7,7 @@
 //! gives it back, so a patch cannot be taken and nothing can be verified while anything still writes.
 
 use super::adapter::{Adapter, PROGRAM};
+use super::leave::Leave;
 use super::observed::EngineObservations;
 use super::program::StoredProgram;
 use crate::broker::{Broker, BrokerError, Notices, Ways};
@@ -59,6 +60,7 @@ pub struct RunningEngine {
     pub(super) workspace: Workspace,
     pub(super) adapter: Box<dyn Adapter>,
     pub(super) broker: Option<(Broker, Notices)>,
+    pub(super) leave: Leave,
 }
 
 /// An engine that has ended: its tree is dead and was seen to be.
@@ -73,7 +75,8 @@ pub struct FinishedEngine {
 /// Starts the engine that the permit is for.
 ///
 /// `program` is the stored program that the sandbox has at [`PROGRAM`]. Where the sandbox handed out a listener, a
-/// broker serves it; without `ways` that broker refuses everything, and so records every attempt.
+/// broker serves it; without `ways` that broker refuses everything, and so records every attempt. `leave` judges what the
+/// engine asks for before it acts.
 pub fn launch(
     permit: ExecutionPermit,
     mut sandbox: Sandbox,
@@ -81,6 +84,7 @@ pub fn launch(
     adapter: Box<dyn Adapter>,
     program: &StoredProgram,
     ways: Ways,
+    leave: Leave,
 ) -> Result<RunningEngine, EngineError> {
     fits(&permit, sandbox.policy(), program)?;
     leads_only_where_permitted(&permit, &ways)?;
@@ -93,7 +97,7 @@ pub fn launch(
         None => None,
     };
     let payload = sandbox.start(Stdio::Piped)?;
-    Ok(RunningEngine { permit: permit.spend(), payload, workspace, adapter, broker })
+    Ok(RunningEngine { permit: permit.spend(), payload, workspace, adapter, broker, leave })
 }
 
 /// Whether what is about to start is what was decided on.

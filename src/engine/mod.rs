@@ -14,21 +14,24 @@ mod find;
 pub mod fixture;
 mod launch;
 mod lay_out;
+mod leave;
 mod manifest;
 mod observed;
 mod program;
 mod raw_log;
+mod stop;
 
 pub use adapter::{
     Adapter, AdapterError, AdapterOutcome, Claims, CommandClaim, LaunchPlan, PROGRAM, PlanInput, PrivateHome,
     SealedFile, Step, Stream, WORKSPACE, proxy_environment,
 };
 pub use catalog::{Catalog, CatalogError};
-pub use drive::StopSignal;
 pub use find::find_program;
 pub use launch::{EngineError, FinishedEngine, RunningEngine, launch};
 pub use lay_out::{LayOutError, Provision};
+pub use leave::{Leave, Wish};
 pub use manifest::{AdapterKind, Discover, EngineManifest, ManifestError};
 pub use observed::{EngineCounts, EngineObservations, LimitHit};
 pub use program::{ProgramError, ProgramStore, StoredProgram};
 pub use raw_log::{RawLog, RawStream};
+pub use stop::StopSignal;

@@ -3,7 +3,7 @@
 use super::adapter::Claims;
 use crate::broker::BrokerCounts;
 use crate::evidence::EngineOutcome;
-use crate::process::ProcessTree;
+use crate::process::{ProcessTree, Used};
 use crate::vocab::{LimitName, Timestamp};
 
 /// Everything that is known of an engine that has ended.
@@ -71,6 +71,8 @@ pub struct EngineCounts {
     pub micros: u64,
     /// Largest resident set of one process, bytes; 0 when unknown.
     pub max_rss: u64,
+    /// What the tree used besides; the whole of it only where the sandbox learns.
+    pub used: Used,
     /// What the broker counted.
     pub broker: BrokerCounts,
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::vocab::Basis;
 
 /// Paths that begin the path of a field. What the harness decided or read in the contract it saw itself.
-const OBSERVED: [&str; 32] = [
+const OBSERVED: [&str; 33] = [
     "report_version",
     "harness",
     "run_id",
@@ -27,6 +27,7 @@ const OBSERVED: [&str; 32] = [
     "sections.engine.program",
     "sections.expectations",
     "sections.findings",
+    "sections.learning",
     "sections.limits",
     "sections.patch",
     "sections.processes",

@@ -45,6 +45,8 @@ pub const APPROVALS_DIR: &str = "approvals/";
 pub const INPUTS_DIR: &str = "inputs/";
 /// Name of the change.
 pub const PATCH: &str = "patch.diff";
+/// Name of what a run that learns needed, as a part of a contract.
+pub const LEARNED: &str = "learned.toml";
 
 /// Files that only sealing and the chain write.
 const OWN: [&str; 9] = [EVENTS, CHECKPOINTS, SUMS, ROOT, REPORT, SUMMARY, TRACE, SARIF, CTRF];

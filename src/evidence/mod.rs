@@ -26,7 +26,7 @@ mod work;
 pub use basis::{basis, basis_of};
 pub use bundle::{
     APPROVALS_DIR, BundleError, BundleWriter, CHECKPOINTS, CONTRACT, CTRF, DECISION, EVENTS, INPUTS_DIR,
-    PATCH, REPORT, ROOT, SARIF, SUMMARY, SUMS, TRACE,
+    LEARNED, PATCH, REPORT, ROOT, SARIF, SUMMARY, SUMS, TRACE,
 };
 pub use chain::{Chain, EVENTS_PER_CHECKPOINT, MAX_EVENT_LINE};
 pub use ctrf::ctrf;
@@ -39,8 +39,8 @@ pub use note::{NoteError, SignedHead, TreeHead};
 pub use redaction::{MAX_RAW_LOG, RawLogs, Redactor, redact_value};
 pub use report::{
     ActionResult, ActionRow, CheckChange, ClaimRow, EngineOutcome, EngineSection, ExpectationRow, Finding,
-    Holding, LayerRow, LimitReached, LimitRow, ProcessRow, ProcessSection, Report, SandboxSection, Sections,
-    Spend, Times, Usage, Withheld,
+    Holding, LayerRow, LearningSection, LimitReached, LimitRow, ProcessRow, ProcessSection, Report,
+    SandboxSection, Sections, Spend, Times, Usage, Withheld,
 };
 pub use sarif::sarif;
 pub use seal::{SealStatement, SealedBundle, render_sums, subjects};

@@ -86,8 +86,21 @@ pub struct Sections {
     pub usage: Usage,
     /// What it cost.
     pub spend: Spend,
+    /// Only of a run that learns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub learning: Option<LearningSection>,
     /// Not empty when the run was cut off: `cancelled`, `internal:<code>`; with the sentence.
     pub cut_off: Option<Reason>,
+}
+
+/// That a run was to tell what it needs, beside its work (docs/adr/0015).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LearningSection {
+    /// The file of the bundle that tells it; `None` where the run ended before.
+    pub fragment: Option<String>,
+    /// Whether every path and program was told.
+    pub whole: bool,
 }
 
 /// The tree of programs that the kernel executed below the engine, as its tracer saw it.
@@ -160,7 +173,8 @@ pub struct EngineSection {
     pub model: Option<String>,
     /// Thread id, if it has threads (claimed).
     pub thread_id: Option<String>,
-    /// Exit status as the kernel told it: `exited:<code>` or `signal:<number>`.
+    /// Exit status as the kernel told it: `exited:<code>` or `signal:<number>`; `lost:<why>` when the engine was not held
+    /// to its end.
     pub exit: Option<String>,
     /// How the adapter read the end: `completed`, `failed`, `crashed`, `interrupted`.
     pub outcome: EngineOutcome,
@@ -206,6 +220,11 @@ pub struct LayerRow {
     pub enforced: String,
     /// Whether it is what was asked for.
     pub ok: bool,
+}
+
+impl LayerRow {
+    /// The layer that shows what happens inside, from before the first program to the end of the tree.
+    pub const OBSERVATION: &str = "observation";
 }
 
 /// A limit.

@@ -272,6 +272,15 @@ fn identity(report: &Report, page: &mut Page) {
     ] {
         page.line(&format!("| {name} | {value} |"));
     }
+    if let Some(learning) = &report.sections.learning {
+        let told = match (&learning.fragment, learning.whole) {
+            (Some(name), true) => format!("it needed what `{}` says", escaped(name)),
+            (Some(name), false) => format!("it needed what `{}` says, which is not the whole", escaped(name)),
+            (None, _) => "it ended before anything was written of it".to_owned(),
+        };
+        page.line("");
+        page.line(&format!("The run was to tell what it needs, and nothing was granted for that: {told}."));
+    }
     page.line("");
     page.line("Check it with `cto verify` on this folder.");
 }

@@ -47,6 +47,7 @@ fn texts(sections: &mut Sections) -> Vec<&mut String> {
         unclaimed,
         usage: _,
         spend: _,
+        learning: _,
         cut_off,
     } = sections;
     let mut all = Vec::new();

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::config_syntax::{self, is_a_variable};
+use super::config_syntax::{self, is_a_provider, is_a_variable};
 use super::{HomeError, KeySource};
-use crate::vocab::{Destination, EngineId, LimitName, shown};
+use crate::vocab::{Destination, EngineId, LimitName, MicroUsd, shown};
 
 /// The checked configuration. Everything has a default, so that a first run needs no file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -21,6 +21,37 @@ pub struct Config {
     pub ceilings: BTreeMap<LimitName, u64>,
     /// Where runs may connect to.
     pub network: NetworkConfig,
+    /// What sandboxes are made of.
+    #[serde(skip_serializing_if = "SandboxConfig::is_default")]
+    pub sandbox: SandboxConfig,
+    /// Caps on money, where they are not the built-in ones.
+    pub spend: SpendConfig,
+}
+
+/// What of the kernel is used. Nothing here makes a sandbox stronger than the kernel lets it be.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SandboxConfig {
+    /// The newest Landlock ABI to use: a newer kernel is then like an older one. 0 is one without Landlock.
+    pub landlock_abi_at_most: Option<u32>,
+}
+
+impl SandboxConfig {
+    /// Whether nothing is written, which is no part of a policy.
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Caps on money; what is not written stays as it is built in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct SpendConfig {
+    /// For all runs of one day (UTC), micro-dollars.
+    pub day_micro_usd: Option<MicroUsd>,
+    /// The most that a contract may allow its run, micro-dollars.
+    pub run_ceiling_micro_usd: Option<MicroUsd>,
+    /// The most that a contract may allow its thread, micro-dollars.
+    pub thread_ceiling_micro_usd: Option<MicroUsd>,
 }
 
 /// How one engine is reached. Holds no secret: the key is named, not written.
@@ -32,6 +63,8 @@ pub struct EngineConfig {
     pub endpoint: Option<String>,
     /// The model when the contract names none.
     pub model: Option<String>,
+    /// Who is paid for the model, as it stands in the price table.
+    pub provider: Option<String>,
     /// The endpoint costs nothing (counts only for loopback).
     pub unpriced: bool,
     /// Where the endpoint's key is.
@@ -69,6 +102,10 @@ struct Wire {
     limits: BTreeMap<LimitName, u64>,
     #[serde(default)]
     network: NetworkWire,
+    #[serde(default)]
+    sandbox: SandboxConfig,
+    #[serde(default)]
+    spend: SpendWire,
 }
 
 #[derive(Default, Deserialize)]
@@ -80,12 +117,25 @@ struct NetworkWire {
     addresses: Vec<String>,
 }
 
+/// Decimal dollars, as texts.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SpendWire {
+    #[serde(rename = "day_usd")]
+    day: Option<String>,
+    #[serde(rename = "run_ceiling_usd")]
+    run_ceiling: Option<String>,
+    #[serde(rename = "thread_ceiling_usd")]
+    thread_ceiling: Option<String>,
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct EngineWire {
     program: Option<PathBuf>,
     endpoint: Option<String>,
     model: Option<String>,
+    provider: Option<String>,
     #[serde(default)]
     unpriced: bool,
     key: Option<KeyWire>,
@@ -200,13 +250,31 @@ impl Checker<'_> {
         if wire.model.as_deref().is_some_and(str::is_empty) {
             return Err(self.refuse(field("model"), "is empty", "name a model or leave the field out"));
         }
+        if wire.provider.as_deref().is_some_and(|name| !is_a_provider(name)) {
+            let problem = "is not a provider's name (it is not repeated: it could be a key)";
+            return Err(self.refuse(field("provider"), problem, "write it as it stands in the price table"));
+        }
         let key = wire.key.map(|key| self.key(&field("key"), key)).transpose()?;
         Ok(EngineConfig {
             program: wire.program,
             endpoint: wire.endpoint,
             model: wire.model,
+            provider: wire.provider,
             unpriced: wire.unpriced,
             key,
+        })
+    }
+
+    fn spend(&self, wire: &SpendWire) -> Result<SpendConfig, HomeError> {
+        let read = |name: &str, text: &Option<String>| {
+            let amount = text.as_deref().map(str::parse::<MicroUsd>).transpose();
+            let remedy = "write decimal dollars as a text, like \"20.00\"";
+            amount.map_err(|error| self.refuse(format!("spend.{name}"), &error.to_string(), remedy))
+        };
+        Ok(SpendConfig {
+            day_micro_usd: read("day_usd", &wire.day)?,
+            run_ceiling_micro_usd: read("run_ceiling_usd", &wire.run_ceiling)?,
+            thread_ceiling_micro_usd: read("thread_ceiling_usd", &wire.thread_ceiling)?,
         })
     }
 
@@ -230,12 +298,13 @@ impl Config {
     pub fn parse(path: &Path, text: &str) -> Result<Self, HomeError> {
         let wire: Wire = toml::from_str(text).map_err(|error| config_syntax::refused(path, text, &error))?;
         let check = Checker { path };
-        let mut config = Self { ceilings: wire.limits, ..Self::default() };
+        let mut config = Self { ceilings: wire.limits, sandbox: wire.sandbox, ..Self::default() };
         if let Some((name, _)) = config.ceilings.iter().find(|(_, value)| **value == 0) {
-            let field = format!("limits.{}", toml_name(*name));
+            let field = format!("limits.{}", name.as_str());
             return Err(check.refuse(field, "a ceiling of 0 forbids every run", "write a positive number"));
         }
         config.network = check.network(&wire.network)?;
+        config.spend = check.spend(&wire.spend)?;
         for (id, engine) in wire.engines {
             let checked = check.engine(&id, engine)?;
             config.engines.insert(id, checked);
@@ -282,88 +351,6 @@ fn exact_address(text: &str) -> Option<IpAddr> {
     (of_a_host && address.to_canonical() == address && address.to_string() == text).then_some(address)
 }
 
-fn toml_name(name: LimitName) -> String {
-    serde_json::to_value(name)
-        .ok()
-        .and_then(|v| v.as_str().map(str::to_owned))
-        .unwrap_or_else(|| format!("{name:?}"))
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(text: &str) -> Result<Config, HomeError> {
-        Config::parse(Path::new("/c/config.toml"), text)
-    }
-
-    #[test]
-    fn a_whole_file_is_read() {
-        let config = parse(
-            r#"
-            [engines.codex]
-            program = "/opt/codex"
-            endpoint = "http://127.0.0.1:8080/v1"
-            model = "m"
-            unpriced = true
-            key = { env = "CODEX_KEY" }
-            [toolchains.zig]
-            read_only = ["/opt/zig"]
-            path = ["/opt/zig/bin"]
-            env = { ZIG = "1" }
-            [limits]
-            wall_seconds = 60
-            [network]
-            allow = ["example.org:443", "[2001:db8::1]:443"]
-            addresses = ["10.1.2.3", "fd00::1"]
-            "#,
-        )
-        .unwrap();
-        let codex = config.engine(&EngineId::parse("codex").unwrap());
-        assert_eq!(codex.key, Some(KeySource::Env("CODEX_KEY".into())));
-        assert!(codex.unpriced);
-        assert_eq!(config.ceilings.get(&LimitName::WallSeconds), Some(&60));
-        let allow: Vec<String> = config.network.allow.iter().map(ToString::to_string).collect();
-        assert_eq!(allow, ["example.org:443", "[2001:db8::1]:443"]);
-        assert_eq!(
-            config.network.addresses,
-            ["10.1.2.3", "fd00::1"].map(|text| text.parse().unwrap()).into()
-        );
-        assert_eq!(config.toolchains["zig"].path, [PathBuf::from("/opt/zig/bin")]);
-    }
-
-    #[test]
-    fn mistakes_name_file_field_and_remedy() {
-        for (text, named) in [
-            ("[engines.codex]\nprograms = '/x'", "programs"),
-            ("[engines.codex]\nprogram = 'codex'", "engines.codex.program"),
-            ("[engines.codex]\nendpoint = 'ftp://x'", "engines.codex.endpoint"),
-            ("[engines.codex]\nendpoint = 'https://user:pw@x/'", "engines.codex.endpoint"),
-            ("[engines.codex]\nkey = { }", "engines.codex.key"),
-            ("[engines.codex]\nkey = { env = 'A', file = '/b' }", "engines.codex.key"),
-            ("[engines.codex]\nkey = 'plain'", "key"),
-            ("[engines.codex]\nkey = { command = ['pass'] }", "engines.codex.key.command"),
-            ("[limits]\nwall_seconds = 0", "limits.wall_seconds"),
-            ("[limits]\nwall = 1", "wall"),
-            ("[toolchains.x]\nread_only = ['a']", "toolchains.x.read_only"),
-            ("oops = 1", "oops"),
-            ("[engines.codex]\nmodel = 'a'\nmodel = 'b'", "model"),
-            ("[engines", "line 1"),
-            ("[network]\nallow = ['a.example:443', '*.example:443']", "network.allow[1]"),
-            ("[network]\nallow = ['a.example:443', 'a.example:443']", "network.allow[1]"),
-            ("[network]\nallow = ['localhost:443']", "network.allow[0]"),
-            ("[network]\naddresses = ['10.0.0.0/8']", "network.addresses[0]"),
-            ("[network]\naddresses = ['10.1.2.3', '0.0.0.0']", "network.addresses[1]"),
-            ("[network]\naddresses = ['::ffff:10.1.2.3']", "network.addresses[0]"),
-            ("[network]\naddresses = ['224.0.0.1']", "network.addresses[0]"),
-            ("[network]\ndeny = []", "deny"),
-        ] {
-            let error = parse(text).unwrap_err();
-            let message = error.to_string();
-            assert!(message.contains("/c/config.toml"), "{message}");
-            assert!(message.contains(named), "{named}: {message}");
-            assert!(message.contains("remedy:"), "{message}");
-            assert!(error.is_configuration());
-        }
-    }
-}
+#[path = "config_tests.rs"]
+mod tests;

@@ -1,14 +1,14 @@
 //! What is wrong with a text of `config.toml`, without repeating a key that somebody wrote into it.
 //!
 //! The parser's own answer holds the source line, which is what a person wants to see, unless it holds a key. So the
-//! line is shown only where no key is looked for: in `[limits]`, `[network]` and `[toolchains.*]`.
+//! line is shown only where no key is looked for: in `[limits]`, `[network]`, `[sandbox]`, `[spend]` and `[toolchains.*]`.
 
 use std::path::Path;
 
 use super::HomeError;
 
 /// What to write for an engine, whatever was wrong.
-const REMEDY: &str = "an engine has program, endpoint, model, unpriced and key = { env = \"NAME\" }, { file = \"/path\" } or \
+const REMEDY: &str = "an engine has program, endpoint, model, provider, unpriced and key = { env = \"NAME\" }, { file = \"/path\" } or \
                       { command = [\"argv\", …] }; never the key itself";
 /// Longest name that is taken for one.
 const NAME: usize = 32;
@@ -19,7 +19,8 @@ pub(super) fn refused(path: &Path, text: &str, error: &toml::de::Error) -> HomeE
     let before = text.get(..at).unwrap_or("");
     let line = before.matches('\n').count() + 1;
     let table = header_above(text, line);
-    if ["[limits]", "[network]", "[toolchains."].iter().any(|keyless| table.starts_with(keyless)) {
+    let keyless = ["[limits]", "[network]", "[sandbox]", "[spend]", "[toolchains."];
+    if keyless.iter().any(|name| table.starts_with(name)) {
         return HomeError::Syntax { path: path.to_owned(), problem: error.to_string() };
     }
     let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
@@ -53,6 +54,12 @@ fn header_above(text: &str, line: usize) -> &str {
 fn is_a_name(text: &str) -> bool {
     let plain = |b: u8| b.is_ascii_lowercase() || matches!(b, b'_' | b'.');
     !text.is_empty() && text.len() <= NAME && text.bytes().all(plain)
+}
+
+/// Whether it is a provider's name as a price table may have it, and nothing that a key could be.
+pub(super) fn is_a_provider(name: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'.');
+    !name.is_empty() && name.len() <= NAME && name.bytes().all(plain) && !looks_like_a_token(name)
 }
 
 /// Whether a text is the name of an environment variable, and not a key that stands in its place.
@@ -101,6 +108,7 @@ mod tests {
                 "key = { env = 'A', file = 'KEY' }",
                 "KEY = 1",
                 "unpriced = 'KEY'",
+                "provider = 'KEY'",
                 "program = 'KEY'",
                 "endpoint = 'KEY'",
                 "endpoint = 'http://u:KEY@127.0.0.1/'",

@@ -3,8 +3,9 @@
 //! Guarantees: every place is the caller's own and closed to others, or [`Home::open`] refuses; every file is
 //! parsed strictly (an unknown field is an error that names file, line and remedy); every write is a new file
 //! renamed over the old one, so a reader sees the old text or the new one and never a part.
-//! What it does not do: it decides nothing, and it does not know what principals or engines are. The file of
-//! principals is handed out as text, because the type that reads it belongs to `approval`.
+//! What it does not do: it decides nothing, and it does not know what principals, engines or prices are. The
+//! file of principals and the price table are handed out as text, because the types that read them belong to `approval`
+//! and `broker`.
 
 mod accounts;
 mod config;
@@ -19,7 +20,7 @@ mod trust;
 
 pub use accounts::Accounts;
 pub(crate) use accounts::{is_uid, parts};
-pub use config::{Config, EngineConfig, NetworkConfig, ToolchainConfig};
+pub use config::{Config, EngineConfig, NetworkConfig, SandboxConfig, SpendConfig, ToolchainConfig};
 pub use error::HomeError;
 pub use file::OwnedText;
 pub use key_source::{KeySource, KeySourceError};

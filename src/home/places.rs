@@ -173,6 +173,17 @@ impl Home {
         file::read_checked(&self.principals_path())
     }
 
+    /// The operator's price table: `prices.toml` in the configuration. There is none by default.
+    #[must_use]
+    pub fn prices_path(&self) -> PathBuf {
+        self.config.join("prices.toml")
+    }
+
+    /// The text of `prices.toml`; `None` when there is none.
+    pub fn load_prices(&self) -> Result<Option<OwnedText>, HomeError> {
+        file::read_checked(&self.prices_path())
+    }
+
     /// Changes `principals.toml` under a lock, so that no other writer's change is lost: `change` gets the text (empty
     /// when there is none) and gives the new one. The file stays its owner's, or is not written.
     pub fn update_principals<E: From<HomeError>>(

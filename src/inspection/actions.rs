@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::contract::actions::Observed;
+use crate::contract::actions::{Observed, RULES};
 use crate::contract::command::{CommandLine, shows_in_commands};
 use crate::contract::{Action, TaskContract};
 use crate::evidence::{ActionResult, ActionRow};
@@ -63,6 +63,13 @@ pub struct ActionObservations {
 pub fn actions(contract: &TaskContract, observed: &ActionObservations) -> Vec<ActionRow> {
     let routes = !contract.network_allow.is_empty();
     contract.forbidden_actions.iter().flatten().map(|action| row(action, routes, observed)).collect()
+}
+
+/// The same for every named action, whatever is forbidden.
+#[must_use]
+pub fn every_action(observed: &ActionObservations) -> Vec<ActionRow> {
+    let ids = RULES.iter().filter_map(|rule| ActionId::parse(rule.id).ok());
+    ids.map(|id| row(&id, false, observed)).collect()
 }
 
 /// Every forbidden action that was attempted, for the events: action and what shows it.

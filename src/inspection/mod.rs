@@ -11,7 +11,7 @@ mod paths;
 pub mod secrets;
 mod verdict;
 
-pub use actions::{ActionObservations, actions, attempts};
+pub use actions::{ActionObservations, actions, attempts, every_action};
 pub use expectations::expectations;
 pub use patch::{AddedLine, ChangeView, PatchInspection, inspect_changes, inspect_patch};
 pub use paths::inspect_paths;

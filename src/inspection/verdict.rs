@@ -5,7 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::evidence::{CommandOutcome, CommandRow, EngineOutcome, EngineSection, Finding, Sections};
+use crate::evidence::{
+    CommandOutcome, CommandRow, EngineOutcome, EngineSection, Finding, LayerRow, Sections,
+};
 use crate::vocab::{Basis, Reason, Verdict, shown};
 
 /// Paths named in one reason; the rest are counted.
@@ -150,6 +152,11 @@ fn layers(sections: &Sections, found: &mut Weighed) {
         }
         if sandbox.layers.is_empty() {
             found.blocked("evidence.layers-missing", "No sandbox layer is on record.", remedy);
+        } else if sections.engine.is_some()
+            && !sandbox.layers.iter().any(|row| row.layer == LayerRow::OBSERVATION)
+        {
+            let sentence = "Whether the engine was observed is not on record.";
+            found.blocked("evidence.observation-missing", sentence, remedy);
         }
     }
     if sections.verification.as_ref().is_some_and(|verification| !verification.sandbox_ok) {
@@ -173,9 +180,17 @@ fn limits(sections: &Sections, found: &mut Weighed) {
     }
 }
 
+/// The way out where nobody could say what became of a payload.
+const LOST: &str = "Let the harness see `/proc` and its control groups as long as the run lasts, with room to write; then \
+    run again. `cto doctor` shows what this host can hold.";
+
 fn engine_end(engine: &EngineSection, found: &mut Weighed) {
     let exit = engine.exit.as_deref().unwrap_or("unknown");
     let events = "Read the engine's own output under backend/ and its events.";
+    if let Some(why) = exit.strip_prefix("lost:") {
+        let sentence = format!("The engine `{}` was not held to its end: {}.", engine.id, shown(why));
+        return found.blocked("engine.lost", sentence, LOST);
+    }
     match engine.outcome {
         EngineOutcome::Completed => completed_end(engine, found),
         EngineOutcome::Failed => {
@@ -223,11 +238,16 @@ fn commands(sections: &Sections, found: &mut Weighed) {
             CommandOutcome::Failed => {
                 found.fail("verification.failed", told, "Its output is in test.log.");
             }
+            CommandOutcome::Errored if is_lost(row) => found.blocked("verification.lost", told, LOST),
             CommandOutcome::Errored => {
                 found.fail("verification.errored", told, "It gave no answer; its output is in test.log.");
             }
         }
     }
+}
+
+fn is_lost(row: &CommandRow) -> bool {
+    [&row.on_base, &row.on_result].into_iter().flatten().any(|result| result.status.starts_with("lost:"))
 }
 
 fn command_story(row: &CommandRow) -> String {

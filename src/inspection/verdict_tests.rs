@@ -26,6 +26,7 @@ pub(super) fn contract() -> TaskContract {
             "processes": 64, "open_files": 64, "file_bytes": 1_000_000, "changed_files": 10,
             "tmp_bytes": 1_000_000, "shm_bytes": 1_000_000, "tree_cpu_seconds": 600, "memory_bytes": 2_000_000_000,
             "disk_bytes": 1_000_000_000, "inodes": 100_000, "patch_bytes": 10_000_000, "grace_seconds": 1},
+        "spend": {"run_micro_usd": 1, "thread_micro_usd": 1},
         "unsupported": [], "network_allow": [], "permissions": [], "script": null, "requested_by": null
     }))
     .unwrap()
@@ -93,7 +94,7 @@ fn good() -> Sections {
             message: None,
         }),
         sandbox: Some(SandboxSection {
-            layers: vec![layer(true)],
+            layers: vec![layer(true), LayerRow { layer: LayerRow::OBSERVATION.to_owned(), ..layer(true) }],
             workspace_form: "overlay".to_owned(),
             identity: "own-uid".to_owned(),
         }),
@@ -126,6 +127,7 @@ fn good() -> Sections {
         unclaimed: Vec::new(),
         usage: Usage::default(),
         spend: Spend::NotSupported,
+        learning: None,
         cut_off: None,
     }
 }
@@ -146,6 +148,9 @@ const CONDITIONS: &[Condition] = &[
     ("sandbox.layer-not-enforced", Verdict::Blocked, |s| {
         s.sandbox.as_mut().unwrap().layers.push(layer(false));
     }),
+    ("evidence.observation-missing", Verdict::Blocked, |s| {
+        s.sandbox.as_mut().unwrap().layers.retain(|row| row.layer != LayerRow::OBSERVATION);
+    }),
     ("evidence.layers-missing", Verdict::Blocked, |s| s.sandbox.as_mut().unwrap().layers.clear()),
     ("verification.layer-not-enforced", Verdict::Blocked, |s| {
         s.verification.get_or_insert_with(verification).sandbox_ok = false;
@@ -154,6 +159,15 @@ const CONDITIONS: &[Condition] = &[
         let engine = s.engine.as_mut().unwrap();
         engine.exit = None;
         engine.outcome = EngineOutcome::Completed;
+    }),
+    ("engine.lost", Verdict::Blocked, |s| {
+        s.engine.as_mut().unwrap().exit = Some("lost:limits are not held".to_owned());
+    }),
+    ("verification.lost", Verdict::Blocked, |s| {
+        let mut row = verification().commands.remove(0);
+        row.outcome = CommandOutcome::Errored;
+        row.on_result = Some(CommandResult { status: "lost:limits are not held".to_owned(), micros: 1 });
+        s.verification.as_mut().unwrap().commands.push(row);
     }),
     ("internal:disk-full", Verdict::Blocked, |s| {
         s.cut_off = Some(Reason::observed("internal:disk-full", "S.", "R."));
@@ -220,7 +234,13 @@ fn each_condition_alone_gives_its_verdict_and_code() {
 fn of_every_two_conditions_the_worse_wins() {
     // These write the same field, so that the later one replaces the earlier one.
     let same_field = |a: &str, b: &str| {
-        let engine = ["evidence.exit-missing", "engine.crashed", "engine.gave-up", "engine.interrupted"];
+        let engine = [
+            "evidence.exit-missing",
+            "engine.lost",
+            "engine.crashed",
+            "engine.gave-up",
+            "engine.interrupted",
+        ];
         let cut = ["internal:disk-full", "cancelled"];
         (engine.contains(&a) && engine.contains(&b)) || (cut.contains(&a) && cut.contains(&b))
     };

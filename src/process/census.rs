@@ -1,13 +1,18 @@
 //! What the processes of a tree use, by `/proc`: for what no control group counts.
 //!
 //! A look is a sample: what begins and ends between two of them is not seen, and a process that disclaims its children
-//! takes their CPU time with it. Whatever rests on it is watched, not held.
+//! takes their CPU time with it. Whatever rests on it is watched, not held. What cannot be read of a process that lives is
+//! an error and never nothing, with one exception: whose files a process holds open is hidden from an ordinary user where
+//! the process wants that (`PR_SET_DUMPABLE`), and files without a name that it holds are then not counted.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
+use std::io;
 use std::os::unix::fs::MetadataExt as _;
 
 use nix::sys::statfs::{TMPFS_MAGIC, statfs};
+
+use super::unread::{Unread, is_gone, of_process};
 
 /// Clock ticks a second in `/proc` (`USER_HZ`, the same on every architecture that this runs on).
 const TICKS: u64 = 100;
@@ -30,7 +35,14 @@ pub(super) struct Stat {
 impl Stat {
     /// Of a process that there is.
     pub(super) fn read(pid: u32) -> Option<Self> {
-        Self::parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+        Self::look(pid).ok().flatten()
+    }
+
+    /// `None` when there is no such process.
+    pub(super) fn look(pid: u32) -> Result<Option<Self>, Unread> {
+        let path = format!("/proc/{pid}/stat");
+        let Some(text) = of_process(&path)? else { return Ok(None) };
+        Self::parse(&text).map(Some).ok_or_else(|| Unread::new(path, "it makes no sense"))
     }
 
     fn parse(text: &str) -> Option<Self> {
@@ -66,12 +78,12 @@ pub(super) struct Census {
 }
 
 impl Census {
-    /// Of everything below `init`, which is counted for its CPU time only.
-    pub(super) fn of_tree(init: u32) -> Self {
-        let Ok(listed) = fs::read_dir("/proc") else { return Self::default() };
-        let pids = listed.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
-        let stats: HashMap<u32, Stat> =
-            pids.take(PROCESSES_MAX).filter_map(|pid| Some((pid, Stat::read(pid)?))).collect();
+    /// Of everything below `init`, which is counted for its CPU time only. `None` when there is no such process.
+    pub(super) fn of_tree(init: u32) -> Result<Option<Self>, Unread> {
+        let stats = everybody()?;
+        if !stats.contains_key(&init) {
+            return Ok(None);
+        }
         let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
         for (pid, stat) in &stats {
             children.entry(stat.parent).or_default().push(*pid);
@@ -83,15 +95,26 @@ impl Census {
             tree.extend(below.into_iter().filter(|child| seen.insert(*child)));
             at += 1;
         }
-        Self::sum(init, tree.into_iter().filter_map(|pid| Some((pid, *stats.get(&pid)?))), true)
+        Self::sum(init, tree.into_iter().filter_map(|pid| Some((pid, *stats.get(&pid)?))), true).map(Some)
     }
 
-    /// Of the members of a group.
-    pub(super) fn of_members(init: u32, members: &[u32]) -> Self {
-        Self::sum(init, members.iter().filter_map(|pid| Some((*pid, Stat::read(*pid)?))), false)
+    /// Of the members of a group, `init` among them. `None` when there is no such process.
+    pub(super) fn of_members(init: u32, members: &[u32]) -> Result<Option<Self>, Unread> {
+        if Stat::look(init)?.is_none() {
+            return Ok(None);
+        }
+        let mut stats = Vec::new();
+        for pid in members {
+            stats.extend(Stat::look(*pid)?.map(|stat| (*pid, stat)));
+        }
+        Self::sum(init, stats.into_iter(), false).map(Some)
     }
 
-    fn sum(init: u32, processes: impl Iterator<Item = (u32, Stat)>, with_memory: bool) -> Self {
+    fn sum(
+        init: u32,
+        processes: impl Iterator<Item = (u32, Stat)>,
+        with_memory: bool,
+    ) -> Result<Self, Unread> {
         let micros = |ticks: u64| ticks.saturating_mul(1_000_000 / TICKS);
         let mut all = Self::default();
         for (pid, stat) in processes {
@@ -100,13 +123,27 @@ impl Census {
                 all.pids.push(pid);
                 all.processes += stat.threads;
                 all.busiest_micros = all.busiest_micros.max(micros(stat.own_ticks));
-                let (private, shared) = if with_memory { memory(pid) } else { (0, 0) };
+                let (private, shared) = if with_memory { memory(pid)? } else { (0, 0) };
                 all.memory_bytes += private;
                 all.shared_bytes = all.shared_bytes.max(shared);
             }
         }
-        all
+        Ok(all)
     }
+}
+
+/// Every process of the host that `/proc` shows.
+fn everybody() -> Result<HashMap<u32, Stat>, Unread> {
+    let mut stats = HashMap::new();
+    for entry in fs::read_dir("/proc").map_err(Unread::of("/proc"))? {
+        let name = entry.map_err(Unread::of("/proc"))?.file_name();
+        let Some(pid) = name.to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+        stats.extend(Stat::look(pid)?.map(|stat| (pid, stat)));
+        if stats.len() > PROCESSES_MAX {
+            return Err(Unread::new("/proc", &format!("it has more than {PROCESSES_MAX} processes")));
+        }
+    }
+    Ok(stats)
 }
 
 /// What files that have no name take as long as somebody holds them open: whoever deletes what he writes, or gave it
@@ -120,17 +157,23 @@ pub(super) struct Nameless {
 }
 
 /// Of all that these processes hold open, each file once.
-pub(super) fn nameless(pids: &[u32]) -> Nameless {
+pub(super) fn nameless(pids: &[u32]) -> Result<Nameless, Unread> {
     let mut seen = HashSet::new();
     let mut all = Nameless::default();
-    let mut left = DESCRIPTORS_MAX;
+    let mut looked_at = 0;
     for pid in pids {
-        let Ok(open) = fs::read_dir(format!("/proc/{pid}/fd")) else { continue };
+        let folder = format!("/proc/{pid}/fd");
+        let open = match fs::read_dir(&folder) {
+            Ok(open) => open,
+            Err(error) if is_gone(&error) || error.kind() == io::ErrorKind::PermissionDenied => continue,
+            Err(error) => return Err(Unread::new(folder, &error)),
+        };
         for path in open.filter_map(|entry| Some(entry.ok()?.path())) {
-            left -= 1;
-            if left == 0 {
-                return all;
+            looked_at += 1;
+            if looked_at > DESCRIPTORS_MAX {
+                return Err(Unread::new(folder, &format!("more than {DESCRIPTORS_MAX} files are open")));
             }
+            // Closed meanwhile.
             let Ok(file) = fs::metadata(&path) else { continue };
             let in_memory = || statfs(&path).is_ok_and(|place| place.filesystem_type() == TMPFS_MAGIC);
             if file.is_file() && file.nlink() == 0 && seen.insert((file.dev(), file.ino())) {
@@ -139,11 +182,12 @@ pub(super) fn nameless(pids: &[u32]) -> Nameless {
             }
         }
     }
-    all
+    Ok(all)
 }
 
 /// Whether the private space at `place` of the root that `pid` sees is full. Its size tells that it is the one that is
-/// meant: what a pid stands for may change under whoever asks. Refused writes are not counted by any kernel.
+/// meant: what a pid stands for may change under whoever asks. Refused writes are not counted by any kernel. This names
+/// what the mount's size holds; where it cannot be told, the limit is held and has no name.
 pub(super) fn is_full(pid: u32, place: &str, bytes: u64) -> bool {
     let Ok(space) = nix::sys::statvfs::statvfs(format!("/proc/{pid}/root/{place}").as_str()) else {
         return false;
@@ -154,13 +198,16 @@ pub(super) fn is_full(pid: u32, place: &str, bytes: u64) -> bool {
 }
 
 /// Resident memory that no file stands behind, private and shared (proc(5), `RssAnon` and `RssShmem`), in bytes.
-fn memory(pid: u32) -> (u64, u64) {
-    let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let field = |name: &str| -> u64 {
-        let value = text.lines().find_map(|line| line.strip_prefix(name)?.trim().strip_suffix("kB"));
-        value.and_then(|value| value.trim().parse::<u64>().ok()).unwrap_or(0).saturating_mul(1024)
+fn memory(pid: u32) -> Result<(u64, u64), Unread> {
+    let path = format!("/proc/{pid}/status");
+    let text = of_process(&path)?.unwrap_or_default();
+    let field = |name: &str| -> Result<u64, Unread> {
+        // One that has ended and was not waited for yet has no memory, and no such line.
+        let Some(value) = text.lines().find_map(|line| line.strip_prefix(name)) else { return Ok(0) };
+        let kib = value.trim().strip_suffix("kB").and_then(|value| value.trim().parse::<u64>().ok());
+        kib.map(|kib| kib.saturating_mul(1024)).ok_or_else(|| Unread::new(&path, "it makes no sense"))
     };
-    (field("RssAnon:"), field("RssShmem:"))
+    Ok((field("RssAnon:")?, field("RssShmem:")?))
 }
 
 #[cfg(test)]
@@ -178,8 +225,10 @@ mod tests {
     #[test]
     fn this_process_and_its_threads_are_counted_below_its_parent() {
         let me = Stat::read(std::process::id()).unwrap();
-        let census = Census::of_tree(me.parent);
+        let census = Census::of_tree(me.parent).unwrap().unwrap();
         assert!(census.processes >= me.threads.min(1) && census.memory_bytes > 0, "{census:?}");
-        assert_eq!(Census::of_members(1, &[]), Census::default());
+        assert_eq!(Census::of_members(me.parent, &[]), Ok(Some(Census::default())));
+        // No process ever has this pid (pid_max is at most 4,194,304).
+        assert_eq!((Census::of_tree(5_000_000), Census::of_members(5_000_000, &[])), (Ok(None), Ok(None)));
     }
 }

@@ -10,12 +10,14 @@ mod control;
 mod copied;
 mod group;
 mod launch;
+mod learned;
 mod lines;
 mod observed;
 mod output;
 mod payload;
 mod programs;
 mod tree;
+mod unread;
 mod watch;
 mod watchdog;
 
@@ -23,13 +25,19 @@ pub use background::in_background;
 pub use copied::Copies;
 pub use group::{Bounds, Group, GroupError, Leftover, Version, remove_left_groups};
 pub use launch::{LaunchError, Launched, StubProcess, spawn_stub};
+pub use learned::{Learned, Used, Witnessed};
 pub use lines::LINE_MAX;
-pub use observed::{ADDRESSES_MAX, ARGUMENT_BYTES_MAX, Executed, Seen, TOLD_MAX, TOLD_OF_ONE};
+pub use observed::{
+    ADDRESSES_MAX, ARGUMENT_BYTES_MAX, Executed, PATHS_MAX, Seen, TOLD_MAX, TOLD_OF_ONE, Want,
+};
 pub use output::{Exit, PayloadEvent, Stream};
 pub use payload::{Payload, PayloadParts, ProcessError};
 pub use programs::{ProcessTree, Program, ROW_TEXT_MAX, ROWS_MAX};
 pub use tree::WatchedTree;
+pub use unread::Unread;
 
 pub(crate) use control::{Down, Up, frame, receive, send};
 pub(crate) use watch::end_and_wait;
+pub(crate) use watchdog::in_sight;
+#[cfg(test)]
 pub(crate) use watchdog::pid_of;

@@ -19,6 +19,32 @@ pub const TOLD_MAX: u64 = 20_000;
 pub const TOLD_OF_ONE: u64 = 20;
 /// Most different addresses that are counted by themselves.
 pub const ADDRESSES_MAX: usize = 256;
+/// Most different paths that are told where a sandbox learns; the rest is counted.
+pub const PATHS_MAX: usize = 4096;
+
+/// What a path was wanted for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Want {
+    /// To be read, or looked at.
+    Read,
+    /// To be made, changed or removed.
+    Write,
+    /// To be executed.
+    Run,
+}
+
+impl Want {
+    /// As a word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Run => "run",
+        }
+    }
+}
 
 /// One thing that the kernel showed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,10 +76,28 @@ pub enum Seen {
         process: u64,
         /// The call's name.
         call: String,
-        /// Address and port, as in a URL. Its memory held it when the call was made; it could change it meanwhile.
+        /// Address and port, as in a URL, or that it could not be read. Its memory held it when the call was made; it could
+        /// change it meanwhile.
         address: String,
         /// When.
         at: Timestamp,
+    },
+    /// Only where the sandbox learns: a path was wanted that is not shown inside, or not writable there, or is one that
+    /// was handed in. Each is told once for each way of wanting it.
+    Wanted {
+        /// Absolute, as seen inside, no link followed; as [`crate::vocab::shown_path`] writes it.
+        path: String,
+        /// What for.
+        want: Want,
+    },
+    /// Only where the sandbox learns, and before the sum: what else was found out.
+    Learned {
+        /// Different paths that were wanted beyond [`PATHS_MAX`].
+        left_out: u64,
+        /// Calls whose path could not be read.
+        unread: u64,
+        /// The most processes and threads that there were at one moment.
+        most_tasks: u64,
     },
     /// The tree is dead.
     Sum {

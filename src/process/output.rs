@@ -1,5 +1,6 @@
 //! What a payload's owner sees, as plain data.
 
+use super::learned::Used;
 use super::observed::Seen;
 use crate::vocab::{LimitName, Timestamp};
 
@@ -53,7 +54,8 @@ pub enum PayloadEvent {
 /// How a payload ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exit {
-    /// `exited:<code>`, `signal:<number>` or `not-started:<why>`.
+    /// `exited:<code>`, `signal:<number>` or `not-started:<why>`; `lost:<why>` when it was not held to its end: a limit
+    /// could not be watched any more, its end was not seen, or its output could not be kept.
     pub status: String,
     /// Wall time, microseconds.
     pub micros: u64,
@@ -61,6 +63,8 @@ pub struct Exit {
     pub max_rss: u64,
     /// Bytes written to standard output and standard error together, also those past the limit.
     pub output_bytes: u64,
+    /// What the tree was seen to use besides; the whole of it only where the sandbox learns.
+    pub used: Used,
 }
 
 impl Exit {

@@ -21,6 +21,7 @@ use super::control::{Down, Frames, frame};
 use super::copied::Copies;
 use super::group::Group;
 use super::launch::{Launched, StubProcess};
+use super::learned::Used;
 use super::lines::LineBuffer;
 use super::output::{Exit, PayloadEvent, Stream};
 use super::tree::WatchedTree;
@@ -40,6 +41,8 @@ pub struct PayloadParts {
     pub launched: Launched,
     /// Pid descriptor of PID 1.
     pub init: OwnedFd,
+    /// Its pid, as `/proc` counts.
+    pub pid: u32,
     /// Write end of standard input, if it is a pipe.
     pub stdin: Option<OwnedFd>,
     /// Read end of standard output, if it is a pipe.
@@ -50,6 +53,8 @@ pub struct PayloadParts {
     pub copies: Copies,
     /// Read end of what the kernel shows, if somebody was to be asked.
     pub observed: Option<OwnedFd>,
+    /// Whether what it used is to be told, too.
+    pub learning: bool,
     /// The limits in force.
     pub limits: Limits,
     /// The control group that holds it, if there is one.
@@ -100,7 +105,10 @@ pub struct Payload {
     pub(super) last_output: Instant,
     pub(super) kill_at: Option<Instant>,
     pub(super) limited: bool,
+    /// Why nothing that is said of its end counts; an exit status of `lost:`.
+    pub(super) lost: Option<String>,
     pub(super) watchdog: Watchdog,
+    pub(super) learning: bool,
     pub(super) output_bytes: u64,
     pub(super) exit: Exit,
     pub(super) phase: Phase,
@@ -148,7 +156,9 @@ impl Payload {
         };
         let readers = [reader(parts.stdout, Stream::Stdout)?, reader(parts.stderr, Stream::Stderr)?];
         let stdin = parts.stdin.map(pipe::Sender::from_owned_fd).transpose().map_err(watch("stdin"))?;
-        let watchdog = Watchdog::begin(&parts.init, parts.group, parts.tree, &parts.limits);
+        let init = parts.init.try_clone().map_err(watch("pid descriptor"))?;
+        let watchdog = Watchdog::begin(init, parts.pid, parts.group, parts.tree, &parts.limits)
+            .map_err(watch("work tree"))?;
         #[expect(
             deprecated,
             reason = "unsound only for types that change their descriptor; its successor is unsafe"
@@ -174,10 +184,18 @@ impl Payload {
             last_output: now,
             kill_at: None,
             limited: false,
+            lost: None,
             watchdog,
+            learning: parts.learning,
             output_bytes: 0,
             // What stands if PID 1 is killed before it can report.
-            exit: Exit { status: "signal:9".to_owned(), micros: 0, max_rss: 0, output_bytes: 0 },
+            exit: Exit {
+                status: "signal:9".to_owned(),
+                micros: 0,
+                max_rss: 0,
+                output_bytes: 0,
+                used: Used::default(),
+            },
             phase: Phase::Running,
             queue: VecDeque::new(),
             chunk: vec![0; CHUNK],

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::learned::Learned;
 use super::observed::{Executed, Seen, TOLD_MAX};
 use crate::event::{Draft, EventKind, Source};
 use crate::evidence::{ProcessRow, ProcessSection};
@@ -32,6 +33,7 @@ pub struct ProcessTree {
     partly: bool,
     refused: BTreeMap<String, u64>,
     sought: BTreeMap<String, u64>,
+    learned: Learned,
 }
 
 /// A program that was executed, and how its process ended.
@@ -65,6 +67,15 @@ impl ProcessTree {
                 let data = json!({"target": shown(&address), "call_name": shown(&call), "during": during,
                     "reason": "no route", "by": process, "at": at});
                 (EventKind::EgressDenied, data)
+            }
+            // No act, and nothing that the log has a word for: it is for the fragment.
+            Seen::Wanted { path, want } => {
+                self.learned.want(&path, want);
+                return None;
+            }
+            Seen::Learned { left_out, unread, most_tasks } => {
+                self.learned.end(left_out, unread, most_tasks);
+                return None;
             }
             Seen::Sum { executed, processes, refused, sought } => {
                 self.sum = Some((executed, processes));
@@ -115,6 +126,12 @@ impl ProcessTree {
         &self.sought
     }
 
+    /// What a sandbox that learns has told.
+    #[must_use]
+    pub const fn learned(&self) -> &Learned {
+        &self.learned
+    }
+
     /// Programs that were still running when the first process had ended, as they were called.
     #[must_use]
     pub fn left_behind(&self) -> Vec<String> {
@@ -130,6 +147,12 @@ impl ProcessTree {
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.sum.is_some_and(|(executed, _)| executed == self.told)
+    }
+
+    /// Whether the observer saw the tree to its end; it counts what it does not tell.
+    #[must_use]
+    pub fn is_seen_to_its_end(&self) -> bool {
+        self.is_complete() || self.sum.is_some_and(|(executed, _)| executed > TOLD_MAX)
     }
 
     /// Whether every program was seen with all of its arguments: only then, nothing found means that nothing was there.
@@ -211,10 +234,10 @@ mod tests {
     fn without_the_sum_or_with_another_one_it_is_incomplete() {
         let mut tree = ProcessTree::default();
         tree.take(executed(1, &["sh"]), "engine");
-        assert!(!tree.is_complete());
+        assert!(!tree.is_complete() && !tree.is_seen_to_its_end());
         let mut less = tree.clone();
         less.take(sum(2), "engine");
-        assert!(!less.is_complete());
+        assert!(!less.is_complete() && !less.is_seen_to_its_end());
         assert_eq!(less.section().left_out, 1);
         tree.take(sum(1), "engine");
         assert!(tree.is_complete());

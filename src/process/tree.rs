@@ -2,15 +2,19 @@
 //!
 //! There is no quota on a folder that every kernel and file system has, so this is watched and not held: between two
 //! looks a payload can write as fast as the disk takes it. A folder that its owner made unreadable is counted after
-//! the end only, when it can be opened by force without anybody noticing.
+//! the end only, when it can be opened by force without anybody noticing. What cannot be read then, and a tree that
+//! cannot be counted at all, is [`Unread`] and never nothing.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::Thread;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::beneath::{Dir, FileKind};
+use super::learned::Used;
+use super::unread::Unread;
+use crate::beneath::{BeneathError, Dir, Entry, FileKind};
 use crate::vocab::{LimitName, Limits};
 
 /// Time between the end of a look and the next, at least.
@@ -49,6 +53,11 @@ impl Taken {
         self
     }
 
+    /// The same for whoever wants to know what was used.
+    pub(super) fn used(self) -> Used {
+        Used { disk_bytes: self.bytes, inodes: self.entries, file_bytes: self.largest, ..Used::default() }
+    }
+
     /// The first limit that this is above.
     pub(super) fn above(&self, limits: &Limits) -> Option<(LimitName, u64)> {
         if self.bytes > limits.disk_bytes {
@@ -67,73 +76,71 @@ impl Taken {
 /// Watches one tree from a thread of its own, until dropped.
 #[derive(Debug)]
 pub(super) struct TreeWatch {
-    tree: WatchedTree,
-    limits: Limits,
-    since: (i64, u32),
+    look: Look,
     shared: Arc<Shared>,
-    thread: Option<Thread>,
+    thread: JoinHandle<()>,
 }
 
 #[derive(Debug, Default)]
 struct Shared {
     stop: AtomicBool,
-    taken: Mutex<Taken>,
+    taken: Mutex<Option<Result<Taken, Unread>>>,
 }
 
 impl TreeWatch {
-    /// Begins. A thread that cannot be had is no error: [`Self::last`] looks anyway.
-    pub(super) fn begin(tree: WatchedTree, limits: &Limits) -> Self {
+    /// Begins.
+    pub(super) fn begin(tree: WatchedTree, limits: &Limits) -> io::Result<Self> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         // A little back: the file system's clock is coarser than this one.
         let now = now.saturating_sub(COARSE);
         let since = (i64::try_from(now.as_secs()).unwrap_or(i64::MAX), now.subsec_nanos());
-        let mut watch = Self { tree, limits: limits.clone(), since, shared: Arc::default(), thread: None };
-        let look = watch.look(false);
-        let shared = Arc::clone(&watch.shared);
-        let watching = move || {
+        let look = Look {
+            dir: tree.dir,
+            since: tree.with_base.then_some(since),
+            disk: limits.disk_bytes,
+            inodes: limits.inodes,
+            by_force: false,
+        };
+        let shared = Arc::<Shared>::default();
+        let (watching, sees) = (look.clone(), Arc::clone(&shared));
+        let thread = std::thread::Builder::new().name("work-tree".to_owned()).spawn(move || {
             let mut rest = REST;
-            while !shared.stop.load(Ordering::Relaxed) {
+            while !sees.stop.load(Ordering::Relaxed) {
                 std::thread::park_timeout(rest);
                 let begun = Instant::now();
-                let taken = look.run(&shared.stop);
-                *shared.taken.lock().unwrap_or_else(PoisonError::into_inner) = taken;
+                let taken = watching.run(&sees.stop);
+                *sees.taken.lock().unwrap_or_else(PoisonError::into_inner) = Some(taken);
                 rest = REST.max(begun.elapsed() * SHARE);
             }
-        };
-        let spawned = std::thread::Builder::new().name("work-tree".to_owned()).spawn(watching);
-        watch.thread = spawned.ok().map(|handle| handle.thread().clone());
-        watch
+        })?;
+        Ok(Self { look, shared, thread })
     }
 
-    /// What the last look found.
-    pub(super) fn latest(&self) -> Taken {
-        *self.shared.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What the last look found; nothing before the first.
+    pub(super) fn latest(&self) -> Result<Taken, Unread> {
+        if self.thread.is_finished() {
+            return Err(Unread::new(&self.look.dir, "whoever watches it has ended"));
+        }
+        let taken = self.shared.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        taken.clone().unwrap_or(Ok(Taken::default()))
     }
 
     /// Looks once more, after everything that could write is dead: nothing is hidden from this one.
-    pub(super) fn last(&self) -> Taken {
+    pub(super) fn last(&self) -> Result<Taken, Unread> {
         self.shared.stop.store(true, Ordering::Relaxed);
-        self.look(true).run(&AtomicBool::new(false))
-    }
-
-    fn look(&self, by_force: bool) -> Look {
-        let (disk, inodes) = (self.limits.disk_bytes, self.limits.inodes);
-        let (since, with_base) = (self.since, self.tree.with_base);
-        Look { dir: self.tree.dir.clone(), since: with_base.then_some(since), disk, inodes, by_force }
+        Look { by_force: true, ..self.look.clone() }.run(&AtomicBool::new(false))
     }
 }
 
 impl Drop for TreeWatch {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = &self.thread {
-            thread.unpark();
-        }
+        self.thread.thread().unpark();
     }
 }
 
 /// One walk over a tree: it ends where a limit is passed, so that its length is bounded by what is allowed.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Look {
     dir: PathBuf,
     since: Option<(i64, u32)>,
@@ -143,45 +150,99 @@ struct Look {
 }
 
 impl Look {
-    fn run(&self, stop: &AtomicBool) -> Taken {
+    fn run(&self, stop: &AtomicBool) -> Result<Taken, Unread> {
         let mut taken = Taken::default();
-        if let Ok(root) = Dir::open_root(&self.dir) {
-            self.level(&root, LEVELS, stop, &mut taken);
+        match self.root() {
+            Ok(root) => self.level(&root, LEVELS, stop, &mut taken).map(|()| taken),
+            // Its owner hides it; the last look opens it.
+            Err(error) if !self.by_force && is_hidden(&error) => Ok(taken),
+            Err(error) => Err(Unread::new(&self.dir, &error)),
         }
-        taken
     }
 
-    fn level(&self, dir: &Dir, levels: usize, stop: &AtomicBool, taken: &mut Taken) {
-        // A folder may be changed while it is listed; what is missed now is seen next time.
+    fn root(&self) -> Result<Dir, BeneathError> {
+        match (self.dir.parent(), self.dir.file_name()) {
+            (Some(above), Some(name)) if self.by_force => Dir::open_root(above)?.open_dir_by_force(name),
+            _ => Dir::open_root(&self.dir),
+        }
+    }
+
+    fn level(&self, dir: &Dir, levels: usize, stop: &AtomicBool, taken: &mut Taken) -> Result<(), Unread> {
         let most = usize::try_from(self.inodes.saturating_add(1)).unwrap_or(usize::MAX);
         let entries = match dir.entries(most) {
             Ok(entries) => entries,
-            Err(error) => {
-                if matches!(error, crate::beneath::BeneathError::TooMany { .. }) && self.since.is_none() {
-                    taken.entries = u64::MAX;
-                }
-                return;
+            Err(BeneathError::TooMany { .. }) if self.since.is_none() => {
+                taken.entries = u64::MAX;
+                return Ok(());
             }
+            // A folder may be changed while it is listed; what is missed now is seen next time.
+            Err(BeneathError::Act { .. }) if !self.by_force => return Ok(()),
+            Err(error) => return Err(Unread::new(&self.dir, &error)),
         };
         for entry in entries {
-            let status = &entry.status;
-            if self.since.is_none_or(|since| status.changed >= since) {
-                taken.entries = taken.entries.saturating_add(1);
-                taken.bytes = taken.bytes.saturating_add(status.blocks.saturating_mul(BLOCK));
-                if status.kind == FileKind::File {
-                    taken.largest = taken.largest.max(status.size);
-                }
-            }
+            self.count(&entry, taken);
             if taken.bytes > self.disk || taken.entries > self.inodes || stop.load(Ordering::Relaxed) {
-                return;
+                return Ok(());
             }
-            if status.kind == FileKind::Directory && levels > 0 {
-                let name = Path::new(&entry.name);
-                let opened = if self.by_force { dir.open_dir_by_force(name) } else { dir.open_dir(name) };
-                if let Ok(inner) = opened {
-                    self.level(&inner, levels - 1, stop, taken);
-                }
+            if entry.status.kind != FileKind::Directory {
+                continue;
+            }
+            if levels == 0 {
+                return Err(Unread::new(&self.dir, &format!("it is deeper than {LEVELS} folders")));
+            }
+            let name = Path::new(&entry.name);
+            let opened = if self.by_force { dir.open_dir_by_force(name) } else { dir.open_dir(name) };
+            match opened {
+                Ok(inner) => self.level(&inner, levels - 1, stop, taken)?,
+                Err(error) if self.by_force => return Err(Unread::new(&self.dir, &error)),
+                Err(_) => {}
             }
         }
+        Ok(())
+    }
+
+    fn count(&self, entry: &Entry, taken: &mut Taken) {
+        let status = &entry.status;
+        if self.since.is_none_or(|since| status.changed >= since) {
+            taken.entries = taken.entries.saturating_add(1);
+            taken.bytes = taken.bytes.saturating_add(status.blocks.saturating_mul(BLOCK));
+            if status.kind == FileKind::File {
+                taken.largest = taken.largest.max(status.size);
+            }
+        }
+    }
+}
+
+fn is_hidden(error: &BeneathError) -> bool {
+    error.kind() == Some(io::ErrorKind::PermissionDenied)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn look(dir: &Path, by_force: bool) -> Result<Taken, Unread> {
+        let look = Look { dir: dir.to_owned(), since: None, disk: u64::MAX, inodes: 1000, by_force };
+        look.run(&AtomicBool::new(false))
+    }
+
+    #[test]
+    fn a_tree_that_cannot_be_counted_is_not_an_empty_one() {
+        let top = tempfile::tempdir().unwrap();
+        let dir = top.path().join("upper");
+        for by_force in [false, true] {
+            let absent = look(&dir, by_force).unwrap_err().to_string();
+            assert!(absent.contains("upper cannot be read"), "{absent}");
+        }
+        let mut deep = dir.clone();
+        for _ in 0..LEVELS {
+            deep.push("d");
+        }
+        fs::create_dir_all(&deep).unwrap();
+        assert_eq!(look(&dir, true).unwrap().entries, LEVELS as u64);
+        fs::create_dir_all(deep.join("d/d")).unwrap();
+        assert!(look(&dir, false).unwrap_err().to_string().contains("deeper than 200 folders"));
     }
 }

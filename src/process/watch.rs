@@ -13,8 +13,10 @@ use tokio::net::UnixStream;
 use tokio::net::unix::pipe;
 
 use super::control::Up;
+use super::learned::Used;
 use super::output::PayloadEvent;
 use super::payload::{Payload, Phase, Reader, Woken};
+use super::unread::Unread;
 use crate::vocab::{LimitName, Timestamp};
 
 /// How long the kernel may take to end a killed tree, milliseconds.
@@ -62,10 +64,21 @@ impl Payload {
             self.reached(LimitName::WallSeconds, self.limits.wall_seconds);
         } else if self.kill_at.is_none() && now >= self.idle_end() {
             self.reached(LimitName::IdleSeconds, self.limits.idle_seconds);
-        } else if self.kill_at.is_none()
-            && let Some((name, value)) = self.watchdog.look(now, &self.limits)
-        {
-            self.reached(name, value);
+        } else if self.kill_at.is_none() {
+            let looked = self.watchdog.look(now, &self.limits);
+            self.take_look(looked);
+        }
+    }
+
+    fn take_look(&mut self, looked: Result<Option<(LimitName, u64)>, Unread>) {
+        match looked {
+            Ok(Some((name, value))) => self.reached(name, value),
+            Ok(None) => {}
+            Err(unread) => {
+                self.lost.get_or_insert_with(|| format!("lost:{unread}"));
+                // Nothing bounds it any more: it gets no time to end by itself.
+                self.kill_at = Some(Instant::now());
+            }
         }
     }
 
@@ -178,6 +191,11 @@ impl Payload {
             Up::Exited { code, signal, micros, cpu_micros, max_rss_kib } => {
                 self.exit.micros = micros;
                 self.exit.max_rss = max_rss_kib.saturating_mul(1024);
+                self.exit.used.raise(&Used {
+                    memory_bytes: self.exit.max_rss,
+                    cpu_micros,
+                    ..Used::default()
+                });
                 self.exit.status = match (code, signal) {
                     (Some(code), _) => format!("exited:{code}"),
                     (None, Some(signal)) => format!("signal:{signal}"),
@@ -187,9 +205,10 @@ impl Payload {
                 // One that ignores SIGXCPU gets a second more, and then SIGKILL, which names no reason.
                 let used_up =
                     Duration::from_micros(cpu_micros) >= Duration::from_secs(self.limits.cpu_seconds);
+                let counted = self.watchdog.counted(&self.limits);
                 if self.limited {
-                } else if let Some((name, value)) = self.watchdog.counted(&self.limits) {
-                    self.reached(name, value);
+                } else if !matches!(counted, Ok(None)) {
+                    self.take_look(counted);
                 } else if ended_by(Signal::SIGXCPU) || (ended_by(Signal::SIGKILL) && used_up) {
                     self.reached(LimitName::CpuSeconds, self.limits.cpu_seconds);
                 } else if ended_by(Signal::SIGXFSZ) {
@@ -252,13 +271,15 @@ impl Payload {
         self.control = None;
         self.understand();
         if !seen_dead {
-            "lost:the process tree was not seen to end".clone_into(&mut self.exit.status);
+            self.lost = Some("lost:the process tree was not seen to end".to_owned());
         }
         self.phase = Phase::Dead;
-        if !self.limited
-            && let Some((name, value)) = self.watchdog.last_look(&self.limits)
-        {
-            self.reached(name, value);
+        if !self.limited {
+            let looked = self.watchdog.last_look(&self.limits);
+            self.take_look(looked);
+        }
+        if self.learning {
+            self.exit.used.raise(&self.watchdog.used());
         }
         for index in 0..self.readers.len() {
             let mut chunk = std::mem::take(&mut self.chunk);
@@ -273,7 +294,10 @@ impl Payload {
         }
         self.see_the_rest();
         if let Err(error) = self.copies.finish() {
-            self.exit.status = format!("lost:output could not be written: {error}");
+            self.lost.get_or_insert(format!("lost:output could not be written: {error}"));
+        }
+        if let Some(lost) = self.lost.take() {
+            self.exit.status = lost;
         }
         self.stdin = None;
     }
@@ -282,6 +306,12 @@ impl Payload {
 /// Whether PID 1 is gone, and with it (the kernel sees to it) everything in its pid namespace.
 pub(super) fn is_dead(init: &OwnedFd) -> bool {
     is_ready(init.as_fd())
+}
+
+/// Whether it has ended by now.
+pub(super) fn has_ended(init: &OwnedFd) -> bool {
+    let mut fds = [PollFd::new(init.as_fd(), PollFlags::POLLIN)];
+    poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
 }
 
 /// Whether there is something to read, or the other end is gone, in the time that the kernel may take.

@@ -4,6 +4,7 @@
 //! engine's summary has to know, and one about a verification command fails the run. Commands are held against what the
 //! kernel executed. What an engine started and never spoke of is told as well.
 
+use crate::contract::shell::{handed_line, words};
 use crate::engine::{Claims, CommandClaim};
 use crate::evidence::{ChangeKind, ClaimRow, Finding, VerificationSection};
 use crate::process::{ProcessTree, Program};
@@ -16,8 +17,6 @@ const ROWS: usize = 200;
 const UNCLAIMED: usize = 50;
 /// Characters of one of them.
 const TEXT_MAX: usize = 400;
-/// Shells, and the options after which they are given a whole command line.
-const SHELLS: [&str; 5] = ["ash", "bash", "dash", "sh", "zsh"];
 
 /// The claims, and what follows from them.
 pub(super) struct Reconciled {
@@ -128,40 +127,15 @@ fn is_written(command: &str, program: &Program) -> bool {
         (*name == claimed.as_str() || base(name) == claimed.as_str())
             && rest.iter().eq(claimed_rest.iter().map(String::as_str).collect::<Vec<_>>().iter())
     };
-    match argv.as_slice() {
-        [shell, option, line, ..]
-            if SHELLS.contains(&base(shell)) && option.starts_with('-') && option.ends_with('c') =>
-        {
-            same(&argv) || line.trim() == command.trim()
-        }
-        [_, rest @ ..] => same(&argv) || same(rest),
-        [] => false,
+    match (handed_line(&argv), argv.as_slice()) {
+        (Some(line), _) => same(&argv) || line.trim() == command.trim(),
+        (None, [_, rest @ ..]) => same(&argv) || same(rest),
+        (None, []) => false,
     }
 }
 
 fn base(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
-}
-
-/// The words of a command line as a shell would cut them; expansions stay as they are written.
-fn words(line: &str) -> Vec<String> {
-    let (mut words, mut word) = (Vec::new(), None::<String>);
-    let mut quote = None;
-    let mut letters = line.chars();
-    while let Some(letter) = letters.next() {
-        match (letter, quote) {
-            ('\'' | '"', None) => {
-                quote = Some(letter);
-                word.get_or_insert_default();
-            }
-            (end, Some(open)) if end == open => quote = None,
-            ('\\', None | Some('"')) => word.get_or_insert_default().extend(letters.next()),
-            (space, None) if space.is_whitespace() => words.extend(word.take()),
-            (letter, _) => word.get_or_insert_default().push(letter),
-        }
-    }
-    words.extend(word);
-    words
 }
 
 /// What the engine's own process started and no claim speaks of, each once.

@@ -5,6 +5,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use super::gather::Settings;
+use super::money::priced;
 use super::recording::RecordError;
 use crate::broker::Upstream;
 use crate::contract::TaskContract;
@@ -24,7 +26,7 @@ impl Engines {
     /// Looks at every registered engine. `beside` is the folder of the running executable.
     pub(super) fn look(
         home: &Home,
-        config: &Config,
+        settings: &Settings,
         contract: &TaskContract,
         beside: &Path,
     ) -> Result<Self, RecordError> {
@@ -33,7 +35,7 @@ impl Engines {
         let store = ProgramStore::at(home.programs_dir());
         let mut rows = BTreeMap::new();
         for manifest in catalog.iter() {
-            let program = program(manifest, config, beside, &store);
+            let program = program(manifest, &settings.config, beside, &store);
             if let Err(error) = program.as_ref()
                 && error.is_full()
             {
@@ -41,7 +43,7 @@ impl Engines {
                 return Err(RecordError::Program(error.to_string()));
             }
             let stored = program.as_ref().ok().cloned();
-            rows.insert(manifest.id.clone(), (facts(manifest, config, contract, program), stored));
+            rows.insert(manifest.id.clone(), (facts(home, manifest, settings, contract, program), stored));
         }
         Ok(Self { catalog, rows })
     }
@@ -69,23 +71,23 @@ fn program(
 }
 
 fn facts(
+    home: &Home,
     manifest: &EngineManifest,
-    config: &Config,
+    settings: &Settings,
     contract: &TaskContract,
     program: Result<StoredProgram, ProgramError>,
 ) -> EngineFacts {
-    let configured = config.engine(&manifest.id);
+    let configured = settings.config.engine(&manifest.id);
     let asked = contract.engine.as_ref().filter(|choice| choice.id == manifest.id);
-    let model =
-        asked.and_then(|choice| choice.model.clone()).or(configured.model).or(manifest.default_model.clone());
+    let model = asked.and_then(|choice| choice.model.clone());
+    let model = model.or_else(|| configured.model.clone()).or_else(|| manifest.default_model.clone());
     let spend = match &configured.endpoint {
         _ if !manifest.spends => SpendFacts::Free,
         None => SpendFacts::NoEndpoint,
         // An upstream is a loopback address by construction.
-        Some(endpoint) if configured.unpriced && Upstream::parse(endpoint).is_ok() => {
-            SpendFacts::UnpricedLoopback
-        }
-        Some(_) => SpendFacts::Unbounded,
+        Some(endpoint) if Upstream::parse(endpoint).is_err() => SpendFacts::Unbounded,
+        Some(_) if configured.unpriced => SpendFacts::UnpricedLoopback,
+        Some(_) => SpendFacts::Priced(priced(home, settings, &configured, model.as_deref())),
     };
     let none = |what: &str| format!("no {what} for `{}` is on record", manifest.id);
     EngineFacts {

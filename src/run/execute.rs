@@ -16,9 +16,9 @@ use super::{Scene, Step, approve};
 use crate::audit::Act;
 use crate::broker::{Egress, ModelKey, Route, Upstream, Ways};
 use crate::eligibility::{ExecutionPermit, Observed, landlock_floor};
-use crate::engine::{self, Adapter, FinishedEngine, PROGRAM, PlanInput, RawStream, StoredProgram};
+use crate::engine::{self, Adapter, FinishedEngine, Leave, PROGRAM, PlanInput, RawStream, StoredProgram};
 use crate::event::{Draft, EventKind, EventSink as _};
-use crate::evidence::MAX_FILE;
+use crate::evidence::{LearningSection, MAX_FILE};
 use crate::home::Home;
 use crate::inspection::secrets::Scanner;
 use crate::sandbox::{Bind, Grouping, LISTENER_PORT, Sandbox, SandboxPolicy};
@@ -38,6 +38,14 @@ pub(super) struct Tools<'a> {
 }
 
 impl Tools<'_> {
+    /// What the configuration lowered Landlock to when it was decided.
+    pub(super) fn landlock_at_most(&self) -> Option<u32> {
+        match &self.scene.facts.host {
+            Observed::Seen(host) => host.landlock_abi_at_most,
+            Observed::Absent(_) | Observed::Error(_) => None,
+        }
+    }
+
     /// Whether the next step may begin: not when somebody said stop.
     fn go_on(&self) -> Result<(), CutOff> {
         self.stop.said().map_or(Ok(()), |signal| Err(CutOff::cancelled(signal)))
@@ -117,6 +125,9 @@ async fn work(
     recording.append(Draft::observed(EventKind::SandboxEstablished, json!({"layers": section.layers})))?;
     recording.end_step(counted(section.layers.len(), "layer"))?;
     told.sections.sandbox = Some(section);
+    if tools.scene.facts.learning {
+        told.sections.learning = Some(LearningSection::default());
+    }
 
     tools.go_on()?;
     told.reached(Step::Engine);
@@ -131,7 +142,8 @@ async fn work(
     recording.append(Draft::observed(EventKind::EngineStarted, data))?;
     let model = tools.scene.model(permit.engine());
     tools.go_on()?;
-    let running = engine::launch(permit, sandbox, workspace, adapter, program, ways)
+    let leave = Leave::of(tools.scene.asked.contract.task());
+    let running = engine::launch(permit, sandbox, workspace, adapter, program, ways, leave)
         .map_err(|error| CutOff::at("launch", error, AGAIN))?;
     let (mut events, raw) = recording.sinks();
     let finished = running
@@ -183,7 +195,9 @@ fn policy(
     policy.env = plan.env;
     policy.cwd = plan.cwd.into();
     policy.landlock_floor = landlock_floor(permit.risk());
+    policy.landlock_at_most = tools.landlock_at_most();
     policy.group = Grouping::for_risk(permit.risk());
+    policy.learning = tools.scene.facts.learning;
     Ok(policy)
 }
 

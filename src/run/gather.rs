@@ -8,24 +8,27 @@ use std::thread::JoinHandle;
 
 use serde::Serialize;
 
-use super::RunError;
 use super::engines::Engines;
 use super::input::Asked;
 use super::recording::RecordError;
 use super::target::Source;
+use super::{RunError, RunRequest};
 use crate::approval::{Against, ApprovalFolder, FolderError, Principals, PrincipalsError, check_approvals};
+use crate::broker::spend::PriceTable;
 use crate::contract::{AuthorityKind, Ceilings, CheckPatterns, TaskContract};
 use crate::eligibility::{
     ApprovalFacts, AuthorityFacts, Criticality, DecisionDocument, Facts, GATE_SET, HostFacts, Observed,
     Ownership, RegistryFacts, Requester,
 };
-use crate::home::{Accounts, Config, Home, RegisteredCriticality, RegisteredOwnership, Registry};
+use crate::home::{
+    Accounts, Config, Home, RegisteredCriticality, RegisteredOwnership, Registry, SpendConfig,
+};
 use crate::inspection::secrets::Scanner;
 use crate::process;
 use crate::sandbox::{self, ProbeError};
 use crate::store::{Store, StoreError};
 use crate::verification::{Described, Provisions, SearchPlaces};
-use crate::vocab::{Digest, EngineId, PublicKey, RunId, Timestamp};
+use crate::vocab::{Digest, PublicKey, RunId, Timestamp};
 
 /// The configuration that decides, read once for a run.
 #[derive(Debug)]
@@ -33,6 +36,8 @@ pub(super) struct Settings {
     pub(super) config: Config,
     pub(super) registry: Registry,
     pub(super) ceilings: Ceilings,
+    pub(super) prices: PriceTable,
+    pub(super) prices_digest: Digest,
     pub(super) principals: Option<(Principals, u32)>,
     pub(super) accounts: Accounts,
 }
@@ -47,6 +52,7 @@ struct PolicyInputs<'a> {
     config: &'a Config,
     registry: &'a Registry,
     ceilings: &'a Ceilings,
+    prices: Digest,
 }
 
 impl Settings {
@@ -57,13 +63,21 @@ impl Settings {
         for (name, value) in &config.ceilings {
             ceilings = ceilings.with(*name, *value);
         }
+        let SpendConfig { run_ceiling_micro_usd, thread_ceiling_micro_usd, day_micro_usd: _ } = config.spend;
+        ceilings.spend.run_micro_usd = run_ceiling_micro_usd.unwrap_or(ceilings.spend.run_micro_usd);
+        ceilings.spend.thread_micro_usd = thread_ceiling_micro_usd.unwrap_or(ceilings.spend.thread_micro_usd);
+        let (prices_path, own) = (home.prices_path(), home.load_prices()?);
+        let own = own.as_ref().map(|owned| (prices_path.as_path(), owned.text.as_str()));
+        let prices = PriceTable::read(own).map_err(|error| RunError::Configuration(error.to_string()))?;
+        let prices_digest = prices.digest().map_err(|error| RunError::Configuration(error.to_string()))?;
         let principals = match home.load_principals()? {
             Some(owned) => {
                 Some((Principals::parse(&owned.text).map_err(|e| unusable(home, &e))?, owned.owner_uid))
             }
             None => None,
         };
-        Ok(Self { config, registry: home.load_registry()?, ceilings, principals, accounts: Accounts::read() })
+        let (registry, accounts) = (home.load_registry()?, Accounts::read());
+        Ok(Self { config, registry, ceilings, prices, prices_digest, principals, accounts })
     }
 
     fn policy_digest(&self) -> Result<Digest, serde_json::Error> {
@@ -75,6 +89,7 @@ impl Settings {
             config: &self.config,
             registry: &self.registry,
             ceilings: &self.ceilings,
+            prices: self.prices_digest,
         })
     }
 }
@@ -88,13 +103,14 @@ fn unusable(home: &Home, error: &PrincipalsError) -> RunError {
 pub(super) fn facts(
     settings: &Settings,
     asked: &Asked,
-    named_engine: Option<&EngineId>,
+    request: &RunRequest,
     seen: &Seen,
     uid: u32,
 ) -> Result<Facts, serde_json::Error> {
     let contract = asked.contract.task();
     Ok(Facts {
-        named_engine: named_engine.cloned(),
+        named_engine: request.engine.clone(),
+        learning: request.learn,
         target: seen.source.facts(),
         target_remedy: seen.source.remedy().to_owned(),
         registry: registry(settings, seen.source.identity()),
@@ -105,6 +121,7 @@ pub(super) fn facts(
         policy: settings.policy_digest()?,
         ceilings: settings.ceilings.limits.clone(),
         network_allow: settings.config.network.allow.iter().map(ToString::to_string).collect(),
+        spend_ceilings: settings.ceilings.spend,
         requester: requester(settings, uid),
         approvals: Vec::new(),
         approval_errors: Vec::new(),
@@ -178,7 +195,7 @@ impl Seen {
             &kept_out,
         );
         let source = Source::look(home, &settings.registry, asked, bundles);
-        let engines = Engines::look(home, &settings.config, contract, beside)?;
+        let engines = Engines::look(home, settings, contract, beside)?;
         let host = probing.answer();
         sandbox::expect_another();
         Ok(Self { source, engines, provisions, described, kept_out, host })

@@ -8,6 +8,7 @@ use super::Step;
 use super::claims;
 use super::cutoff::CutOff;
 use super::execute::Tools;
+use super::learn;
 use super::recording::{RecordError, Recording};
 use super::report::Told;
 use crate::audit::Act;
@@ -77,6 +78,8 @@ pub(super) async fn verify_and_inspect(
     told.sections.claims = reconciled.rows;
     told.sections.unclaimed = reconciled.unclaimed;
     told.sections.verification = Some(verified.section);
+    // Before it is asked what the bundle holds.
+    learn::write(tools, finished, patch, observed, verified.witnessed, recording, told)?;
     let names = artifact_names(recording.bundle().files().keys());
     told.expectations(contract, &names);
     let findings = &told.sections.findings;
@@ -129,7 +132,9 @@ async fn second_sandbox(
             trees: &trees,
             uid: placement.uid,
             landlock_floor: landlock_floor(contract.risk_class),
+            landlock_at_most: tools.landlock_at_most(),
             events: &mut events,
+            learning: tools.scene.facts.learning,
             redact: &**tools.scanner,
             cancelled: tools.stop.cancelled(),
         },

@@ -3,9 +3,10 @@
 use super::RunError;
 use super::recording::RecordError;
 use crate::audit::{Act, Audit};
+use crate::broker::spend::{Ask, Book, Statement};
 use crate::home::Home;
 use crate::store::Store;
-use crate::vocab::RunId;
+use crate::vocab::{RunId, Timestamp};
 use crate::workspace::remove_half_made_bases;
 
 /// Removes what dead processes left and writes down how their runs ended. Returns the ids of those runs.
@@ -26,10 +27,24 @@ fn remove_all(home: &Home) -> Result<Vec<RunId>, RecordError> {
     for dead in dead {
         let run_id = dead.record.map(|record| record.run_id);
         audit.act(Act::CleanUp, run_id.as_ref(), dead.folder.path().display().to_string())?;
+        if let Some(run_id) = &run_id {
+            close_account(home, run_id);
+        }
         dead.folder.remove()?;
         removed.extend(run_id);
     }
     // Who was killed may have been laying out a base.
     remove_half_made_bases(home.cache()).map_err(|error| RecordError::Program(error.to_string()))?;
     Ok(removed)
+}
+
+/// What a dead run holds open in the spend ledger is unsettled from now on. Done before its folder goes, so that it is
+/// done again where this process dies, too. A ledger that cannot be written keeps counting it as reserved, which is as
+/// much, and says so itself to whoever wants to spend.
+fn close_account(home: &Home, run: &RunId) {
+    if Statement::read(home.state()).is_ok_and(|ledger| ledger.holds(run)) {
+        let abandoned = Book::open(home.state(), Timestamp::now)
+            .and_then(|mut book| book.commit(&[Ask::Abandon(run.clone())]));
+        drop(abandoned);
+    }
 }

@@ -217,7 +217,9 @@ async fn carry_out(
         trees: &trees,
         uid: lease.uid(),
         landlock_floor: landlock_floor(task.risk_class),
+        landlock_at_most: host.landlock_abi_at_most,
         events: &mut Unrecorded,
+        learning: false,
         redact: &scanner,
         cancelled,
     })

@@ -12,8 +12,8 @@ use crate::contract::TaskContract;
 use crate::eligibility::{DecisionDocument, PermitRefused, RefusedGate};
 use crate::engine::{EngineManifest, EngineObservations, StoredProgram};
 use crate::evidence::{
-    EngineSection, Finding, LimitReached, LimitRow, PATCH, Report, Sections, Spend, Times, Usage, Withheld,
-    basis,
+    EngineSection, Finding, LayerRow, LimitReached, LimitRow, PATCH, Report, Sections, Spend, Times, Usage,
+    Withheld, basis,
 };
 use crate::inspection::{conclude, expectations};
 use crate::process::Version;
@@ -50,6 +50,7 @@ impl Told {
                 unclaimed: Vec::new(),
                 usage: Usage::default(),
                 spend: Spend::NotSupported,
+                learning: None,
                 cut_off: None,
             },
             patch: None,
@@ -120,6 +121,9 @@ impl Told {
             self.limit_reached(hit.name, hit.at, "engine");
         }
         self.sections.processes = Some(observed.processes.section());
+        if !observed.processes.is_seen_to_its_end() {
+            self.observation_lost();
+        }
         self.sections.usage = Usage {
             claimed_input_tokens: observed.claims.input_tokens,
             claimed_output_tokens: observed.claims.output_tokens,
@@ -138,6 +142,15 @@ impl Told {
             outcome: observed.outcome,
             message: observed.message.clone(),
         });
+    }
+
+    /// The sandbox was observed, and not to its end.
+    fn observation_lost(&mut self) {
+        let rows = self.sections.sandbox.iter_mut().flat_map(|sandbox| &mut sandbox.layers);
+        for row in rows.filter(|row| row.layer == LayerRow::OBSERVATION) {
+            row.ok = false;
+            row.enforced.push_str("; its last word is missing, so nobody knows what was not seen");
+        }
     }
 
     /// What the contract expects of the evidence, against what it will hold.

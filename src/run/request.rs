@@ -29,6 +29,8 @@ pub struct RunRequest {
     pub out: Option<PathBuf>,
     /// Whether to wait for a missing approval.
     pub wait: bool,
+    /// Whether what the run needs is to be learned.
+    pub learn: bool,
 }
 
 /// The steps of a run, in order.

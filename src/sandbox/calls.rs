@@ -16,7 +16,8 @@ use seccompiler::{
 };
 
 use super::call_lists::{ALLOWED, REFUSED};
-use super::sys;
+use super::policy::SandboxPolicy;
+use super::{path_calls, sys};
 
 /// How many calls each list holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,30 +65,56 @@ const REFUSAL: u32 = libc::SECCOMP_RET_ERRNO | libc::EPERM.unsigned_abs();
 /// Execution domains that are no danger: Linux, without randomisation (debuggers), and the query.
 const PERSONALITIES: [u64; 3] = [0, 0x0004_0000, 0xffff_ffff];
 
-/// The filter, silent and watched, once it was compiled in this process or one that it is a fork of.
-static COMPILED: [OnceLock<BpfProgram>; 2] = [const { OnceLock::new() }; 2];
+/// Of what a filter tells before it is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Watch {
+    /// Nothing.
+    Silent,
+    /// Each call that is refused, and each that names an address to reach.
+    Refusals,
+    /// These, and each allowed call that names a path: for a sandbox that learns. It allows what the others allow.
+    Paths,
+}
+
+impl Watch {
+    /// What a policy asks for.
+    pub(super) const fn of(policy: &SandboxPolicy) -> Self {
+        match (policy.observed, policy.learning) {
+            (false, _) => Self::Silent,
+            (true, false) => Self::Refusals,
+            (true, true) => Self::Paths,
+        }
+    }
+}
+
+/// The filters, once each was compiled in this process or one that it is a fork of.
+static COMPILED: [OnceLock<BpfProgram>; 3] = [const { OnceLock::new() }; 3];
 
 /// Compiles the filter, unless that was done here or in the process that this one is a fork of.
-pub(super) fn prepare(watched: bool) -> Result<&'static BpfProgram, FilterError> {
-    let [silent, loud] = &COMPILED;
-    let cell = if watched { loud } else { silent };
+pub(super) fn prepare(watch: Watch) -> Result<&'static BpfProgram, FilterError> {
+    let [silent, refusals, paths] = &COMPILED;
+    let cell = match watch {
+        Watch::Silent => silent,
+        Watch::Refusals => refusals,
+        Watch::Paths => paths,
+    };
     if let Some(program) = cell.get() {
         return Ok(program);
     }
-    let program = compile(watched)?;
+    let program = compile(watch)?;
     Ok(cell.get_or_init(|| program))
 }
 
 /// Installs the filter for this process and all its descendants.
 pub(super) fn install() -> Result<Counts, FilterError> {
-    apply_filter(prepare(false)?)?;
+    apply_filter(prepare(Watch::Silent)?)?;
     Ok(Counts { allowed: ALLOWED.len(), refused: REFUSED.len() })
 }
 
-/// The same, where each refused call, and each that names an address to reach, is told to whoever has the descriptor
-/// before it is answered. Without anybody there, all of these are ENOSYS.
-pub(super) fn install_watched() -> Result<(Counts, OwnedFd), FilterError> {
-    let told = sys::watched_filter(prepare(true)?).map_err(FilterError::Watch)?;
+/// The same, where whoever has the descriptor is told what `watch` says before it is answered. Without anybody there,
+/// all of these are ENOSYS.
+pub(super) fn install_watched(watch: Watch) -> Result<(Counts, OwnedFd), FilterError> {
+    let told = sys::watched_filter(prepare(watch)?).map_err(FilterError::Watch)?;
     Ok((Counts { allowed: ALLOWED.len(), refused: REFUSED.len() }, told))
 }
 
@@ -95,14 +122,15 @@ pub(super) fn install_watched() -> Result<(Counts, OwnedFd), FilterError> {
 /// another one by the time that the kernel carries it out (its address lies in memory of the caller), so nothing may
 /// rest on it: what cannot be reached is not in the network namespace.
 pub(super) fn is_looked_at(number: i64) -> bool {
-    LOOKED_AT.contains(&number)
+    LOOKED_AT.contains(&number) || path_calls::of(number).is_some()
 }
 
 const LOOKED_AT: [i64; 2] = [libc::SYS_connect, libc::SYS_sendto];
 
 /// Calls that are judged by their arguments first; what is no danger there goes on to the lists. One program, because
 /// each costs the kernel a conversion, a compilation and a walk over all call numbers.
-fn compile(watched: bool) -> Result<BpfProgram, FilterError> {
+fn compile(watch: Watch) -> Result<BpfProgram, FilterError> {
+    let watched = watch != Watch::Silent;
     let arch = || TargetArch::try_from(std::env::consts::ARCH);
     let arch = || arch().map_err(|_| FilterError::Architecture(std::env::consts::ARCH));
     let refused = SeccompAction::Errno(libc::EPERM.unsigned_abs());
@@ -126,13 +154,13 @@ fn compile(watched: bool) -> Result<BpfProgram, FilterError> {
             step.k = libc::SECCOMP_RET_USER_NOTIF;
         }
     }
-    program.extend(by_number(arch()?, watched));
+    program.extend(by_number(arch()?, watch));
     Ok(program)
 }
 
 /// The two lists as one binary search: the kernel evaluates the program for every call number each time a sandbox
 /// starts, and a search takes a dozen steps where a list takes hundreds.
-fn by_number(arch: TargetArch, watched: bool) -> BpfProgram {
+fn by_number(arch: TargetArch, watch: Watch) -> BpfProgram {
     let audit = match arch {
         TargetArch::x86_64 => 0xc000_003e,
         TargetArch::aarch64 => 0xc000_00b7,
@@ -146,7 +174,7 @@ fn by_number(arch: TargetArch, watched: bool) -> BpfProgram {
         answer(libc::SECCOMP_RET_KILL_PROCESS),
         load(0),
     ];
-    program.extend(search(&spans(watched)));
+    program.extend(search(&spans(watch)));
     program
 }
 
@@ -155,7 +183,8 @@ fn answer(action: u32) -> sock_filter {
 }
 
 /// Where the answer changes, ascending from 0: first number, and the answer from there on.
-fn spans(watched: bool) -> Vec<(u32, u32)> {
+fn spans(watch: Watch) -> Vec<(u32, u32)> {
+    let watched = watch != Watch::Silent;
     let unknown = libc::SECCOMP_RET_ERRNO | libc::ENOSYS.unsigned_abs();
     let refused = if watched { libc::SECCOMP_RET_USER_NOTIF } else { REFUSAL };
     let listed = |calls: &[i64], action: u32| -> Vec<(u32, u32)> {
@@ -165,6 +194,11 @@ fn spans(watched: bool) -> Vec<(u32, u32)> {
     known.extend(listed(REFUSED, refused));
     if watched {
         known.extend(listed(&[libc::SYS_connect], libc::SECCOMP_RET_USER_NOTIF));
+    }
+    if watch == Watch::Paths {
+        // INVARIANT: each of them is allowed by its number and judged by no argument (a test holds it), so that letting
+        // one go on allows nothing.
+        known.extend(listed(&path_calls::numbers(), libc::SECCOMP_RET_USER_NOTIF));
     }
     let mut spans = vec![(0, unknown)];
     let mut next = 0;
@@ -252,90 +286,5 @@ fn condition(index: u8, how: SeccompCmpOp, value: u64) -> Result<SeccompConditio
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// What the kernel would answer to call `number` with `arguments` (`seccomp_data` of linux/seccomp.h).
-    fn answer(program: &BpfProgram, number: u32, arguments: [u64; 6]) -> u32 {
-        let audit: u32 = if cfg!(target_arch = "x86_64") { 0xc000_003e } else { 0xc000_00b7 };
-        let mut data = [number, audit, 0, 0].map(u32::to_ne_bytes).concat();
-        data.extend(arguments.map(u64::to_ne_bytes).concat());
-        let (mut at, mut accumulator) = (0, 0_u32);
-        loop {
-            let step = &program[at];
-            let jump = |yes: bool| at + 1 + usize::from(if yes { step.jt } else { step.jf });
-            at = match u32::from(step.code) {
-                code if code == libc::BPF_LD | libc::BPF_W | libc::BPF_ABS => {
-                    let offset = usize::try_from(step.k).unwrap();
-                    accumulator = u32::from_ne_bytes(data[offset..offset + 4].try_into().unwrap());
-                    at + 1
-                }
-                code if code == libc::BPF_ALU | libc::BPF_AND | libc::BPF_K => {
-                    accumulator &= step.k;
-                    at + 1
-                }
-                code if code == libc::BPF_JMP | libc::BPF_JA => at + 1 + usize::try_from(step.k).unwrap(),
-                code if code == libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K => jump(accumulator == step.k),
-                code if code == libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K => jump(accumulator >= step.k),
-                code if code == libc::BPF_JMP | libc::BPF_JGT | libc::BPF_K => jump(accumulator > step.k),
-                code if code == libc::BPF_RET | libc::BPF_K => return step.k,
-                code => panic!("an instruction that this test does not know: {code:#x}"),
-            };
-        }
-    }
-
-    #[test]
-    fn every_call_number_is_answered_by_its_list() {
-        let program = compile(false).unwrap();
-        // BPF_MAXINSNS (linux/bpf_common.h).
-        assert!(program.len() <= 4096, "{}", program.len());
-        let errno = |errno: libc::c_int| libc::SECCOMP_RET_ERRNO | errno.unsigned_abs();
-        let by_argument = [libc::SYS_clone, libc::SYS_unshare, libc::SYS_ioctl, libc::SYS_socket];
-        for number in 0..600_i64 {
-            let expected = match number {
-                _ if REFUSED.contains(&number) => errno(libc::EPERM),
-                _ if ALLOWED.contains(&number) => libc::SECCOMP_RET_ALLOW,
-                _ => errno(libc::ENOSYS),
-            };
-            let harmless = if by_argument.contains(&number) { [1, 1, 0, 0, 0, 0] } else { [0; 6] };
-            let harmless = if number == libc::SYS_socketpair { [1, 1, 0, 0, 0, 0] } else { harmless };
-            assert_eq!(answer(&program, u32::try_from(number).unwrap(), harmless), expected, "{number}");
-        }
-        let call = |number: i64, first: u64| {
-            answer(&program, u32::try_from(number).unwrap(), [first, 0, 0, 0, 0, 0])
-        };
-        let nested = u64::from(libc::CLONE_NEWUSER.unsigned_abs());
-        assert_eq!(call(libc::SYS_clone, nested), errno(libc::EPERM));
-        // Only the low half of an argument counts.
-        assert_eq!(call(libc::SYS_socket, 0xdead_0000_0000_0001), libc::SECCOMP_RET_ALLOW);
-        assert_eq!(call(libc::SYS_socket, u64::from(libc::AF_VSOCK.unsigned_abs())), errno(libc::EPERM));
-        assert_eq!(answer(&program, 0x4000_0001, [0; 6]), errno(libc::ENOSYS), "x32");
-    }
-
-    #[test]
-    fn a_watched_filter_tells_what_the_other_one_refuses_and_nothing_more_passes() {
-        let (silent, watched) = (compile(false).unwrap(), compile(true).unwrap());
-        assert!(watched.len() <= 4096, "{}", watched.len());
-        let arguments = [[0; 6], [1, 1, 0, 0, 0, 0], [0x1000_0000, 0, 0, 0, 7, 0], [38, 5, 2, 0, 0, 0]];
-        for (number, arguments) in (0..600_u32).flat_map(|number| arguments.map(|all| (number, all))) {
-            let (plain, told) = (answer(&silent, number, arguments), answer(&watched, number, arguments));
-            let call = i64::from(number);
-            let looked_at = call == libc::SYS_connect || (call == libc::SYS_sendto && arguments[4] != 0);
-            let expected = if plain == REFUSAL || looked_at { libc::SECCOMP_RET_USER_NOTIF } else { plain };
-            assert_eq!(told, expected, "{number} {arguments:?}");
-            assert_eq!(
-                looked_at,
-                plain != REFUSAL && told == libc::SECCOMP_RET_USER_NOTIF && is_looked_at(call)
-            );
-        }
-        assert!(REFUSED.iter().all(|call| super::super::call_lists::name(*call).is_some()));
-    }
-
-    #[test]
-    fn no_call_is_in_both_lists_and_none_twice() {
-        let all: Vec<_> = ALLOWED.iter().chain(REFUSED).collect();
-        let unique: std::collections::BTreeSet<_> = all.iter().collect();
-        assert_eq!(all.len(), unique.len());
-        assert!(!ALLOWED.contains(&libc::SYS_clone3) && !REFUSED.contains(&libc::SYS_clone3));
-    }
-}
+#[path = "calls_tests.rs"]
+mod tests;

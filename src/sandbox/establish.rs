@@ -103,6 +103,8 @@ pub struct Sandbox {
     // INVARIANT: `Some` until `start` or `drop` takes it.
     launched: Option<Launched>,
     init: OwnedFd,
+    /// PID 1's pid, as `/proc` counts.
+    pid: u32,
     listener: Option<TcpListener>,
     observed: Option<OwnedFd>,
     layers: Vec<LayerRow>,
@@ -134,11 +136,13 @@ impl Sandbox {
         let given = told.into_iter().chain(entrances).collect();
         let mut launched = stub.start()?;
         let order = Order::Establish { parent, policy: Box::new(policy.clone()), clone_into };
-        match converse(&launched.control, &order, given) {
-            Ok((init, listener, mut layers)) => {
-                layers.extend(grouped::rows(group.as_ref(), &init));
+        let standing = converse(&launched.control, &order, given)
+            .and_then(|(init, listener, layers)| Ok((grouped::in_sight(&init)?, init, listener, layers)));
+        match standing {
+            Ok((pid, init, listener, mut layers)) => {
+                layers.extend(grouped::rows(group.as_ref(), pid));
                 let launched = Some(launched);
-                let sandbox = Self { launched, init, listener, observed, layers, policy, group };
+                let sandbox = Self { launched, init, pid, listener, observed, layers, policy, group };
                 match sandbox.layers.iter().find(|row| !row.ok) {
                     None => Ok(sandbox),
                     Some(row) => Err(SandboxError::NotInForce {
@@ -198,11 +202,13 @@ impl Sandbox {
         let parts = PayloadParts {
             launched,
             init,
+            pid: self.pid,
             stdin: ours.stdin,
             stdout: ours.stdout,
             stderr: ours.stderr,
             copies: ours.copies,
             observed: self.observed.take(),
+            learning: self.policy.learning,
             limits: self.policy.limits.clone(),
             group: self.group.take(),
             tree: grouped::watched(&self.policy),
@@ -330,13 +336,14 @@ pub(super) fn converse(
     send(control, order, &fds).map_err(act("hand the policy to the stub"))?;
     // The stub alone has them from here on: its end is the end of what the observer tells.
     drop(given);
-    let init = match hear(control)? {
-        (Answer::Born, mut fds) => fds.pop().ok_or(SandboxError::Protocol)?,
+    let (init, outside) = match hear(control)? {
+        (Answer::Born { layers }, mut fds) => (fds.pop().ok_or(SandboxError::Protocol)?, layers),
         (Answer::Refused(refusal), _) => return Err(refusal.into()),
         _ => return Err(SandboxError::Protocol),
     };
     match hear(control)? {
-        (Answer::Established { layers }, mut fds) => {
+        (Answer::Established { mut layers }, mut fds) => {
+            layers.extend(outside);
             let listener = fds.pop().map(TcpListener::from);
             if listener.is_some() != want_listener {
                 return Err(SandboxError::Protocol);

@@ -1,5 +1,6 @@
 //! The harness's side of a control group, and what holds each limit of a sandbox.
 
+use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::OnceLock;
 
@@ -7,9 +8,12 @@ use super::establish::SandboxError;
 use super::order::Refusal;
 use super::policy::{Grouping, SandboxPolicy};
 use crate::evidence::{Holding, LayerRow};
-use crate::process::{Bounds, Group, Version, WatchedTree};
+use crate::process::{self, Bounds, Group, Version, WatchedTree};
 use crate::vocab::LimitName;
 use crate::workspace::{TreeForm, Upper};
+
+/// The layer that samples what no group counts.
+pub(super) const WATCHDOG: &str = "watchdog";
 
 /// Makes the group that `policy` asks for; where it only wishes for one and there is none to be had, the policy says
 /// so afterwards.
@@ -36,10 +40,18 @@ pub(super) fn entrances(group: Option<&Group>) -> Result<(Vec<OwnedFd>, bool), S
     Ok((fds, group.version() == Version::V2))
 }
 
+/// The pid of PID 1, if the watchdog can see what becomes of it; else what it alone holds would not be held.
+pub(super) fn in_sight(init: &OwnedFd) -> Result<u32, SandboxError> {
+    process::in_sight(init).map_err(|unread| SandboxError::Refused {
+        layer: WATCHDOG.to_owned(),
+        act: "watch PID 1".to_owned(),
+        source: io::Error::other(unread),
+    })
+}
+
 /// What the kernel says of the group of PID 1.
-pub(super) fn rows(group: Option<&Group>, init: &OwnedFd) -> Vec<LayerRow> {
-    let rows = |group: &Group| group.rows(crate::process::pid_of(init).unwrap_or(0));
-    group.map(rows).unwrap_or_default()
+pub(super) fn rows(group: Option<&Group>, pid: u32) -> Vec<LayerRow> {
+    group.map(|group| group.rows(pid)).unwrap_or_default()
 }
 
 /// What stands beyond the group's bound, so that the group refuses first and counts that it did.

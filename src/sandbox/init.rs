@@ -19,6 +19,7 @@ use super::entrances::Entrances;
 use super::layers;
 use super::order::{Answer, Refusal, refused};
 use super::policy::{LISTENER_PORT, SandboxPolicy};
+use super::rights;
 use super::root;
 use super::run;
 use super::sources::Sources;
@@ -63,7 +64,7 @@ fn confine(
     watcher: Option<UnixStream>,
 ) -> Result<(), Refusal> {
     // In the time that the stub needs for the maps. If it fails, it fails again where it is told.
-    calls::prepare(policy.observed).ok();
+    calls::prepare(calls::Watch::of(policy)).ok();
     wait_for_the_maps(gate)?;
     become_the_payload(policy)?;
     // Changing identity has cleared it; a stub that died in between has closed its end of the gate.
@@ -82,8 +83,8 @@ fn confine(
     layers::drop_capabilities()?;
     nix::sys::prctl::set_dumpable(false).map_err(refused("control", "become undumpable"))?;
     nix::sys::prctl::set_no_new_privs().map_err(refused("no_new_privs", "set no_new_privs"))?;
-    rows.push(layers::landlock(policy)?);
-    rows.push(layers::filter_calls(watcher.as_ref())?);
+    rows.extend(rights::landlock(policy)?);
+    rows.push(layers::filter_calls(watcher.as_ref(), calls::Watch::of(policy))?);
     drop(watcher);
     rows.extend(layers::read_back(policy)?);
     let fds: Vec<BorrowedFd<'_>> = listener.iter().map(|listener| listener.as_fd()).collect();

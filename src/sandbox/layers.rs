@@ -1,26 +1,24 @@
 //! The layers that a process puts on itself, and what the kernel says of them afterwards.
 
+use rustix::thread::{CapabilitiesSecureBits, CapabilitySet, CapabilitySets};
 use std::io;
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
 
-use landlock::{
-    ABI, Access as _, AccessFs, BitFlags, CompatLevel, Compatible as _, PathBeneath, PathFd, Ruleset,
-    RulesetAttr as _, RulesetCreatedAttr as _, RulesetError, RulesetStatus, Scope,
-};
-use rustix::thread::{CapabilitiesSecureBits, CapabilitySet, CapabilitySets};
-
-use super::calls::{self, FilterError};
+use super::calls::{self, FilterError, Watch};
 use super::order::{Refusal, refused};
 use super::policy::SandboxPolicy;
 use super::run::limits;
 use super::sys;
 use crate::evidence::LayerRow;
 use crate::process::send;
-use crate::workspace::TreeForm;
 
-fn row(layer: &str, requested: impl Into<String>, enforced: impl Into<String>, ok: bool) -> LayerRow {
+pub(super) fn row(
+    layer: &str,
+    requested: impl Into<String>,
+    enforced: impl Into<String>,
+    ok: bool,
+) -> LayerRow {
     LayerRow { layer: layer.to_owned(), requested: requested.into(), enforced: enforced.into(), ok }
 }
 
@@ -86,85 +84,14 @@ pub(super) fn drop_capabilities() -> Result<(), Refusal> {
     rustix::thread::set_capabilities(None, none).map_err(fail("clear the capability sets"))
 }
 
-/// The newest Landlock ABI known here, by number.
-fn abi(number: u32) -> Option<ABI> {
-    Some(match number {
-        0 => return None,
-        1 => ABI::V1,
-        2 => ABI::V2,
-        3 => ABI::V3,
-        4 => ABI::V4,
-        5 => ABI::V5,
-        6 => ABI::V6,
-        7 => ABI::V7,
-        8 => ABI::V8,
-        _ => ABI::V9,
-    })
-}
-
-/// First ABI with scopes for abstract unix sockets and signals.
-const SCOPES_SINCE: u32 = 6;
-
-/// Restricts the file system once more, by Landlock: everything that this kernel can restrict is, and anything
-/// short of full enforcement is an error.
-pub(super) fn landlock(policy: &SandboxPolicy) -> Result<LayerRow, Refusal> {
-    let number = sys::landlock_abi();
-    let floor = policy.landlock_floor.max(1);
-    let Some(abi) = abi(number).filter(|_| number >= floor) else {
-        return Err(Refusal::new("landlock", format!("ABI {number} where at least {floor} is demanded")));
-    };
-    let status = restrict(policy, abi, number >= SCOPES_SINCE)
-        .map_err(|error| Refusal::new("landlock", format!("restrict: {error}")))?;
-    if status != RulesetStatus::FullyEnforced {
-        return Err(Refusal::new("landlock", "full enforcement"));
-    }
-    let rights = AccessFs::from_all(abi).iter().count();
-    let scopes = if number >= SCOPES_SINCE { "abstract sockets and signals scoped" } else { "no scopes" };
-    let requested = format!("ABI {floor} or newer, hard");
-    Ok(row("landlock", requested, format!("ABI {number}, fully; {rights} rights; {scopes}"), true))
-}
-
-fn restrict(policy: &SandboxPolicy, abi: ABI, scopes: bool) -> Result<RulesetStatus, RulesetError> {
-    let everything = AccessFs::from_all(abi);
-    let mut rules =
-        Ruleset::default().set_compatibility(CompatLevel::HardRequirement).handle_access(everything)?;
-    if scopes {
-        rules = rules.scope(Scope::from_all(abi))?;
-    }
-    let device = AccessFs::from_file(abi) & !BitFlags::from(AccessFs::Execute) | AccessFs::ReadDir;
-    let mut rules = rules.create()?;
-    let mut allow = |path: &Path, rights: BitFlags<AccessFs>| -> Result<(), RulesetError> {
-        // A path that is not there gets no rule, which is the stricter side.
-        let Ok(place) = PathFd::new(path) else { return Ok(()) };
-        let rights = if path.is_dir() { rights } else { rights & AccessFs::from_file(abi) };
-        (&mut rules).add_rule(PathBeneath::new(place, rights)).map(|_| ())
-    };
-    allow(Path::new("/"), AccessFs::from_read(abi))?;
-    allow(Path::new("/dev"), device)?;
-    for path in writable(policy) {
-        allow(&path, everything)?;
-    }
-    Ok(rules.restrict_self()?.ruleset)
-}
-
-/// Places inside that may be written to.
-fn writable(policy: &SandboxPolicy) -> Vec<PathBuf> {
-    let own = ["/tmp", "/dev/shm"].map(PathBuf::from);
-    let tree = policy.tree.iter().filter(|tree| !matches!(tree.form, TreeForm::ReadOnly { .. }));
-    own.into_iter()
-        .chain(tree.map(|tree| tree.at.clone()))
-        .chain(policy.writable.iter().map(|bind| bind.to.clone()))
-        .collect()
-}
-
 /// Puts the system-call filter on, and shows that a user namespace cannot be entered any more.
 /// `watcher`: who is to be told of refused calls; it gets the descriptor for that.
-pub(super) fn filter_calls(watcher: Option<&UnixStream>) -> Result<LayerRow, Refusal> {
+pub(super) fn filter_calls(watcher: Option<&UnixStream>, watch: Watch) -> Result<LayerRow, Refusal> {
     let failed = |error: FilterError| Refusal::new("seccomp", error.to_string());
     let counts = match watcher {
         None => calls::install().map_err(failed)?,
         Some(watcher) => {
-            let (counts, told) = calls::install_watched().map_err(failed)?;
+            let (counts, told) = calls::install_watched(watch).map_err(failed)?;
             send(watcher, &(), &[told.as_fd()]).map_err(refused("seccomp", "hand out the notifications"))?;
             counts
         }
@@ -173,7 +100,11 @@ pub(super) fn filter_calls(watcher: Option<&UnixStream>) -> Result<LayerRow, Ref
     if nested != Err(nix::errno::Errno::EPERM) {
         return Err(Refusal::new("seccomp", "refuse a nested user namespace"));
     }
-    let told = if watcher.is_some() { ", each refusal told" } else { "" };
+    let told = match watch {
+        Watch::Silent => "",
+        Watch::Refusals => ", each refusal told",
+        Watch::Paths => ", each refusal and each path told",
+    };
     let enforced = format!(
         "{} calls allowed, {} named and refused{told}, the rest unknown",
         counts.allowed, counts.refused
@@ -230,11 +161,6 @@ fn network_row(policy: &SandboxPolicy) -> Result<LayerRow, Refusal> {
     let ok = routes == 0 && names.contains(&"lo");
     let enforced = format!("interfaces {}, {routes} routes{door}", names.join(" "));
     Ok(row("network", format!("loopback only{door}"), enforced, ok))
-}
-
-/// For the probe: the ABI by number.
-pub(super) fn landlock_abi() -> u32 {
-    sys::landlock_abi()
 }
 
 impl From<FilterError> for io::Error {

@@ -18,10 +18,14 @@ use nix::libc;
 use nix::unistd::Pid;
 use rustix::process::{WaitOptions, WaitStatus, wait};
 
+use super::order::{Refusal, refused};
+use super::policy::SandboxPolicy;
 use super::refusals;
 use super::sys::trace;
+use super::wants::{Found, View, Wants};
+use crate::evidence::LayerRow;
 use crate::process::{ADDRESSES_MAX, ARGUMENT_BYTES_MAX, Executed, Seen, TOLD_MAX, TOLD_OF_ONE, frame};
-use crate::vocab::Timestamp;
+use crate::vocab::{Timestamp, shown_path};
 
 /// What the tracer is told of. Whoever outlives the tracer is killed.
 const OPTIONS: libc::c_int = libc::PTRACE_O_TRACEFORK
@@ -32,18 +36,26 @@ const OPTIONS: libc::c_int = libc::PTRACE_O_TRACEFORK
 /// `__WALL` of wait(2): threads are children, too, for a tracer.
 const ALL: WaitOptions = WaitOptions::from_bits_retain(0x4000_0000);
 
-/// Begins to trace PID 1, which has not been released yet.
-pub(super) fn begin(init: Pid) -> io::Result<()> {
-    trace::seize(init, OPTIONS)
+/// Begins to trace PID 1, which has not been released yet; what the kernel says of that.
+pub(super) fn begin(init: Pid) -> Result<LayerRow, Refusal> {
+    trace::seize(init, OPTIONS).map_err(refused("observation", "trace PID 1"))?;
+    let (me, tracer) = (nix::unistd::getpid(), said_of(init, "TracerPid:"));
+    let ok = tracer == Some(me);
+    Ok(LayerRow {
+        layer: LayerRow::OBSERVATION.to_owned(),
+        requested: "every program, refused call and address that is asked for, told from outside".to_owned(),
+        enforced: if ok { "traced from before the first program" } else { "not traced" }.to_owned(),
+        ok,
+    })
 }
 
 /// Follows the tree to its end, which is PID 1's. `told` gets what was seen; `filter` brings the descriptor of the
-/// filter's notifications.
-pub(super) fn follow(init: Pid, told: PipeWriter, filter: UnixStream) {
-    let observer = Arc::new(Mutex::new(Observer::new(init, told)));
+/// filter's notifications; `policy` is the sandbox's.
+pub(super) fn follow(init: Pid, told: PipeWriter, filter: UnixStream, policy: &SandboxPolicy) {
+    let observer = Arc::new(Mutex::new(Observer::new(init, told, policy.learning)));
     let watcher = {
-        let observer = Arc::clone(&observer);
-        std::thread::spawn(move || refusals::watch(&filter, &observer))
+        let (observer, view) = (Arc::clone(&observer), View::of(policy));
+        std::thread::spawn(move || refusals::watch(&filter, &observer, &view))
     };
     // INVARIANT: nothing else in this process waits, so every child and tracee is seen here.
     loop {
@@ -93,10 +105,14 @@ pub(super) struct Observer {
     executed: u64,
     refused: BTreeMap<String, u64>,
     sought: BTreeMap<String, u64>,
+    /// Only where the sandbox learns.
+    wants: Option<Wants>,
+    /// The most tasks that there were at one moment.
+    most_tasks: usize,
 }
 
 impl Observer {
-    fn new(init: Pid, told: PipeWriter) -> Self {
+    fn new(init: Pid, told: PipeWriter, learning: bool) -> Self {
         Self {
             init,
             told: Some(told),
@@ -107,11 +123,18 @@ impl Observer {
             executed: 0,
             refused: BTreeMap::new(),
             sought: BTreeMap::new(),
+            wants: learning.then(Wants::default),
+            most_tasks: 0,
         }
     }
 
     /// The last word.
     fn sum(&mut self) {
+        if let Some(wants) = &self.wants {
+            let most_tasks = self.most_tasks as u64;
+            let (left_out, unread) = (wants.left_out(), wants.unread);
+            self.tell(&Seen::Learned { left_out, unread, most_tasks });
+        }
         let (refused, sought) = (std::mem::take(&mut self.refused), std::mem::take(&mut self.sought));
         self.tell(&Seen::Sum { executed: self.executed, processes: self.processes, refused, sought });
     }
@@ -140,6 +163,22 @@ impl Observer {
         if *count <= TOLD_OF_ONE {
             let (process, call) = (self.number_of(task), call.to_owned());
             self.tell(&Seen::Sought { process, call, address, at: Timestamp::now() });
+        }
+    }
+
+    /// Whether anything but the sandbox's own code has run.
+    pub(super) const fn has_begun(&self) -> bool {
+        self.executed > 0
+    }
+
+    /// A call wants paths.
+    pub(super) fn want(&mut self, found: Found) {
+        let Some(wants) = &mut self.wants else { return };
+        wants.unread += found.unread;
+        let news: Vec<_> =
+            found.paths.into_iter().filter(|(path, want)| wants.is_news(path, *want)).collect();
+        for (path, want) in news {
+            self.tell(&Seen::Wanted { path: shown_path(path.as_os_str().as_bytes()), want });
         }
     }
 
@@ -245,6 +284,7 @@ impl Observer {
             Task { process: number(&leader, |leader| leader.process), leader, parent: 0, told: false }
         };
         self.tasks.insert(task, entry);
+        self.most_tasks = self.most_tasks.max(self.tasks.len());
     }
 
     /// `pid` stands before the first instruction of a new program. All other threads of its process are gone, and the

@@ -42,7 +42,10 @@ impl Order {
 #[serde(rename_all = "snake_case")]
 pub(super) enum Answer {
     /// PID 1 exists.
-    Born,
+    Born {
+        /// What the stub put in force from outside.
+        layers: Vec<LayerRow>,
+    },
     /// Every layer is in force; PID 1 waits for the word to go.
     Established {
         /// One row a layer, as read back from the kernel.

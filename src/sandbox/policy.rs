@@ -98,8 +98,12 @@ pub struct SandboxPolicy {
     pub listener: bool,
     /// Whether the kernel is asked what is executed inside, and how it ends.
     pub observed: bool,
+    /// Whether the kernel is asked, too, for which paths are wanted (docs/adr/0015). Needs `observed`, and allows nothing.
+    pub learning: bool,
     /// The least Landlock ABI that will do; what more the kernel has is used as well.
     pub landlock_floor: u32,
+    /// The newest Landlock ABI to use, where the configuration lowers it.
+    pub landlock_at_most: Option<u32>,
 }
 
 impl SandboxPolicy {
@@ -121,7 +125,9 @@ impl SandboxPolicy {
             group: Grouping::None,
             listener: false,
             observed: false,
+            learning: false,
             landlock_floor: 1,
+            landlock_at_most: None,
         }
     }
 
@@ -185,6 +191,9 @@ impl SandboxPolicy {
         }
         if let Some(path) = binds().map(|bind| bind.from.as_path()).find(kernels) {
             return Some(format!("{} is the kernel's, not a folder to hand in", path.display()));
+        }
+        if self.learning && !self.observed {
+            return Some("what is not observed cannot be learned from".to_owned());
         }
         let nul = |text: &String| text.contains('\0');
         if self.argv.iter().any(nul) || self.env.iter().any(|(name, value)| nul(name) || nul(value)) {

@@ -7,13 +7,13 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::establish::{Sandbox, SandboxError, StubProgram, hear};
-use super::grouped::counts_within_namespaces;
-use super::layers::landlock_abi;
+use super::grouped::{WATCHDOG, counts_within_namespaces};
 use super::order::{Answer, Order};
 use super::policy::{Purpose, SandboxPolicy};
+use super::rights::usable_abi;
 use super::stub::NAMESPACES;
-use crate::eligibility::{GROUPS_REMEDY, HostFacts, SandboxRefusal};
-use crate::home::Home;
+use crate::eligibility::{GROUPS_REMEDY, HostFacts, LANDLOCK_FLOOR, SandboxRefusal, landlock_remedy};
+use crate::home::{Home, HomeError};
 use crate::process::{Bounds, Group, Version, send};
 use crate::vocab::Limits;
 use crate::workspace::{INSIDE_UID, LAST_SLOT, OverlayTrial, RunUid, TreeMount, WORKSPACE};
@@ -24,6 +24,9 @@ pub enum ProbeError {
     /// The stub is missing or does not answer.
     #[error("cannot probe this host: {0}")]
     Stub(#[source] SandboxError),
+    /// What the configuration says of it could not be read.
+    #[error(transparent)]
+    Configuration(#[from] HomeError),
     /// Who runs the harness could not be read.
     #[error("cannot read who runs this process: {0}")]
     Identity(#[source] std::io::Error),
@@ -81,23 +84,25 @@ struct Seen {
 
 fn look(home: &Home, stub: &StubProgram) -> Result<Seen, ProbeError> {
     let uid = probing_uid()?;
-    let landlock_abi = landlock_abi();
+    let landlock_abi_at_most = home.load_config()?.sandbox.landlock_abi_at_most;
+    let trial = |overlay: Option<&OverlayTrial>| establish(stub, uid, landlock_abi_at_most, overlay);
     let mut facts = HostFacts {
         namespaces: BTreeSet::new(),
         seccomp: false,
-        landlock_abi,
+        landlock_abi: usable_abi(landlock_abi_at_most),
+        landlock_abi_at_most,
         overlay: false,
         refused: None,
         hard_memory: false,
         hard_processes: false,
     };
     let with_overlay = match OverlayTrial::lay(home.cache(), home.state(), uid) {
-        Ok(trial) => establish(stub, uid, Some(&trial)).map_err(|error| error.to_string()),
+        Ok(overlay) => trial(Some(&overlay)).map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
     };
     let (failure, overlay_failure) = match with_overlay {
         Ok(()) => (None, None),
-        Err(why) => (establish(stub, uid, None).err(), Some(why)),
+        Err(why) => (trial(None).err(), Some(why)),
     };
     facts.overlay = overlay_failure.is_none();
     let (group, group_failure) = match try_group(&trial_limits()) {
@@ -119,8 +124,9 @@ fn look(home: &Home, stub: &StubProgram) -> Result<Seen, ProbeError> {
         remedy: if facts.namespaces.len() < NAMESPACES.len() {
             namespace_remedy()
         } else {
-            failure_remedy(Some(error)).to_owned()
-        },
+            failure_remedy(Some(error))
+        }
+        .to_owned(),
     });
     Ok(Seen { facts, own_uid: uid.own, failure, overlay_failure, group, group_failure })
 }
@@ -144,8 +150,14 @@ fn probing_uid() -> Result<RunUid, ProbeError> {
 /// Runs take the lowest free slot, so the last one is free unless 65,536 run at once.
 const PROBE_UID: u32 = LAST_SLOT;
 
-fn establish(stub: &StubProgram, uid: RunUid, trial: Option<&OverlayTrial>) -> Result<(), SandboxError> {
+fn establish(
+    stub: &StubProgram,
+    uid: RunUid,
+    landlock_at_most: Option<u32>,
+    trial: Option<&OverlayTrial>,
+) -> Result<(), SandboxError> {
     let mut policy = SandboxPolicy::new(Purpose::Probe, vec!["/nothing".to_owned()], uid, trial_limits());
+    policy.landlock_at_most = landlock_at_most;
     if let Some(trial) = trial {
         policy =
             policy.in_tree(TreeMount { at: Path::new(WORKSPACE).to_owned(), form: trial.form().clone() });
@@ -208,12 +220,15 @@ fn rows(seen: &Seen) -> Vec<DoctorRow> {
         if missing.is_empty() { "all seven".to_owned() } else { format!("missing: {}", missing.join(", ")) };
     let failed = |failure: Option<String>| failure.unwrap_or_else(|| "works".to_owned());
     vec![
-        row("namespaces", missing.is_empty(), namespaces, &namespace_remedy()),
+        row("namespaces", missing.is_empty(), namespaces, namespace_remedy()),
         row(
             "landlock",
-            facts.landlock_abi >= 1,
-            format!("ABI {}", facts.landlock_abi),
-            "use a kernel of 5.13 or newer with `landlock` in the boot parameter `lsm=`",
+            facts.landlock_abi >= LANDLOCK_FLOOR,
+            match facts.landlock_abi_at_most {
+                Some(most) => format!("ABI {}, at most {most} by `landlock_abi_at_most`", facts.landlock_abi),
+                None => format!("ABI {}", facts.landlock_abi),
+            },
+            landlock_remedy(facts, LANDLOCK_FLOOR),
         ),
         row(
             "seccomp",
@@ -262,29 +277,50 @@ fn rows(seen: &Seen) -> Vec<DoctorRow> {
     ]
 }
 
+fn reads(path: &str, value: &str) -> bool {
+    std::fs::read_to_string(path).is_ok_and(|text| text.trim() == value)
+}
+
+/// Whether `AppArmor` takes every capability from an ordinary user's namespaces (Ubuntu since 23.10): they can be made, and
+/// the first act that needs one is refused.
+fn apparmor_restricts() -> bool {
+    reads("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1")
+}
+
+const APPARMOR: &str = "AppArmor restricts user namespaces: give `cto` (and `cto-stub`, where it is used) a profile with `userns,`, or \
+    `sysctl kernel.apparmor_restrict_unprivileged_userns=0`";
+
 /// Which switch of this host stands against user namespaces.
-fn namespace_remedy() -> String {
-    let reads =
-        |path: &str, value: &str| std::fs::read_to_string(path).is_ok_and(|text| text.trim() == value);
-    if reads("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1") {
-        return "AppArmor restricts user namespaces: give `cto-stub` a profile with `userns,` (or `sysctl kernel.apparmor_restrict_unprivileged_userns=0`)".to_owned();
+fn namespace_remedy() -> &'static str {
+    if apparmor_restricts() {
+        APPARMOR
+    } else if reads("/proc/sys/user/max_user_namespaces", "0") {
+        "user namespaces are switched off: `sysctl user.max_user_namespaces=10000`"
+    } else if reads("/proc/sys/kernel/unprivileged_userns_clone", "0") {
+        "user namespaces are for root only: `sysctl kernel.unprivileged_userns_clone=1`"
+    } else {
+        "in a container, allow user namespaces and unmask /proc (`--security-opt seccomp=unconfined --security-opt systempaths=unconfined`)"
     }
-    if reads("/proc/sys/user/max_user_namespaces", "0") {
-        return "user namespaces are switched off: `sysctl user.max_user_namespaces=10000`".to_owned();
-    }
-    if reads("/proc/sys/kernel/unprivileged_userns_clone", "0") {
-        return "user namespaces are for root only: `sysctl kernel.unprivileged_userns_clone=1`".to_owned();
-    }
-    "in a container, allow user namespaces and unmask /proc (`--security-opt seccomp=unconfined --security-opt systempaths=unconfined`)".to_owned()
 }
 
 fn failure_remedy(failure: Option<&SandboxError>) -> &'static str {
-    match failure {
-        Some(SandboxError::Refused { act, .. }) if act.contains("/proc") => {
+    let Some(SandboxError::Refused { layer, act, source }) = failure else {
+        return "see the layer named in the message";
+    };
+    let denied = source.kind() == std::io::ErrorKind::PermissionDenied;
+    match layer.as_str() {
+        WATCHDOG => {
+            "let the harness see its own processes in /proc: mount it without `hidepid`, or with `gid=` of a group of the caller's"
+        }
+        _ if denied && apparmor_restricts() => APPARMOR,
+        _ if act.contains("/proc") => {
             "this container hides parts of /proc: start it with `--security-opt systempaths=unconfined`"
         }
-        Some(SandboxError::Refused { layer, .. }) if layer == "network" => {
-            "loopback cannot be brought up: allow `cto-stub` capabilities in user namespaces (AppArmor profile with `userns,`)"
+        "network" => {
+            "loopback cannot be brought up: allow `cto` capabilities in user namespaces (AppArmor profile with `userns,`)"
+        }
+        _ if denied => {
+            "something around this process refuses that, although namespaces can be made: a system-call filter (in a container: `--security-opt seccomp=unconfined`) or a security module"
         }
         _ => "see the layer named in the message",
     }

@@ -2,30 +2,35 @@
 //!
 //! A watched filter asks this thread of the stub for the answer to each call that is refused, and to each that names an
 //! address. The answer to the first is always EPERM. The second are let go on whatever they say: what cannot be reached
-//! is not in the network namespace, and an address in the caller's memory is evidence, not ground for a decision. Does
-//! not see `sendmsg`, whose address lies behind two pointers.
+//! is not in the network namespace, and an address in the caller's memory is evidence, not ground for a decision. Where
+//! the sandbox learns, allowed calls that name a path are let go on in the same way (`wants`). Does not see `sendmsg`,
+//! whose address lies behind two pointers.
 
-use std::fs::File;
+use std::io::IoSliceMut;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd as _, BorrowedFd};
-use std::os::unix::fs::FileExt as _;
 use std::os::unix::net::UnixStream;
 use std::sync::Mutex;
 
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::unistd::Pid;
 
 use super::observe::{Observer, lock};
 use super::sys::notified::{self, Call};
-use super::{call_lists, calls};
+use super::wants::{self, View};
+use super::{call_lists, calls, path_calls};
 use crate::process::receive;
 
 /// Most bytes of an address that are read: a `sockaddr_in6`.
 const ADDRESS_BYTES: usize = 28;
 
+/// Told in the place of an address that could not be read from the caller's memory.
+const UNREADABLE: &str = "an address that could not be read";
+
 /// Answers until nobody is left who could ask.
-pub(super) fn watch(channel: &UnixStream, observer: &Mutex<Observer>) {
+pub(super) fn watch(channel: &UnixStream, observer: &Mutex<Observer>, view: &View) {
     let Ok(Some(((), fds))) = receive::<()>(channel) else { return };
     let Some(told) = fds.into_iter().next() else { return };
     let told = told.as_fd();
@@ -37,6 +42,11 @@ pub(super) fn watch(channel: &UnixStream, observer: &Mutex<Observer>) {
         let looked_at = calls::is_looked_at(call.number);
         if !looked_at {
             lock(observer).refuse(task, name);
+        } else if path_calls::of(call.number).is_some() {
+            if lock(observer).has_begun() {
+                let found = wants::look(told, &call, view);
+                lock(observer).want(found);
+            }
         } else if let Some(address) = address(told, &call) {
             lock(observer).seek(task, name, address);
         }
@@ -60,16 +70,31 @@ fn somebody_asks(told: BorrowedFd<'_>) -> bool {
     }
 }
 
-/// The address outside that `call` names, if it names one.
+/// The address outside that `call` names, if it names one. One that cannot be read is taken for one: whoever asks by
+/// an address that is not there asks for something.
 fn address(told: BorrowedFd<'_>, call: &Call) -> Option<String> {
     let [_, second, third, _, fifth, sixth] = call.arguments;
     let (place, length) = if call.number == libc::SYS_connect { (second, third) } else { (fifth, sixth) };
     let mut bytes = [0_u8; ADDRESS_BYTES];
     let length = usize::try_from(length).unwrap_or(usize::MAX).min(bytes.len());
-    let memory = File::open(format!("/proc/{}/mem", call.task)).ok()?;
-    memory.read_exact_at(bytes.get_mut(..length)?, place).ok()?;
+    let read = read_memory(call.task, place, bytes.get_mut(..length)?);
     // If it waits no more, this may have been another task's memory.
-    notified::still_waits(told, call).then(|| outside(&bytes))?.map(|address| address.to_string())
+    if !notified::still_waits(told, call) {
+        return None;
+    }
+    if !read {
+        return Some(UNREADABLE.to_owned());
+    }
+    outside(&bytes).map(|address| address.to_string())
+}
+
+/// Fills `bytes` from the memory of `task`; whether it could. By `process_vm_readv`(2), which asks what a tracer is asked:
+/// the file in `/proc` is closed to an ordinary user where the task made itself undumpable.
+fn read_memory(task: i32, place: u64, bytes: &mut [u8]) -> bool {
+    let Ok(base) = usize::try_from(place) else { return false };
+    let len = bytes.len();
+    let there = RemoteIoVec { base, len };
+    len == 0 || process_vm_readv(Pid::from_raw(task), &mut [IoSliceMut::new(bytes)], &[there]) == Ok(len)
 }
 
 /// An address of the internet families that is not the sandbox's own.

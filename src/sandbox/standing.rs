@@ -69,9 +69,6 @@ pub(super) struct Standing {
     /// Detached.
     pub(super) root: OwnedFd,
     pub(super) covers: Covers,
-    /// Where it was put together. Taking that namespace down makes the kernel wait for all processors, so it stays
-    /// until the stub's end, for which nobody waits.
-    _built_in: File,
 }
 
 /// Detached mounts for the entries of `/proc` that tell about the host or reach it.
@@ -86,8 +83,9 @@ pub(super) struct Covers {
 }
 
 impl Standing {
-    /// Puts it together.
-    pub(super) fn build() -> Result<Self, Refusal> {
+    /// Puts it together. The other value is the mount namespace where that was done: taking it down makes the kernel wait
+    /// for all processors, and whoever closes it last pays for that.
+    pub(super) fn build() -> Result<(Self, File), Refusal> {
         let here = File::open("/proc/self/ns/mnt").map_err(failed("open the mount namespace"))?;
         let top = openat(CWD, "/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
         let top = top.map_err(failed("open the top folder"))?;
@@ -101,7 +99,7 @@ impl Standing {
         built
     }
 
-    fn build_here() -> Result<Self, Refusal> {
+    fn build_here() -> Result<(Self, File), Refusal> {
         // INVARIANT: before anything is attached, or the caller would see it.
         mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
             .map_err(failed("make mounts private"))?;
@@ -117,7 +115,7 @@ impl Standing {
         skeleton(&root)?;
         system.lay(&root)?;
         let root = copy(&root, OpenTreeFlags::AT_RECURSIVE).map_err(failed("take the new root along"))?;
-        Ok(Self { root, covers: Covers::open(&scratch, &system.null)?, _built_in: built_in })
+        Ok((Self { root, covers: Covers::open(&scratch, &system.null)? }, built_in))
     }
 
     /// Hands the folders and files that were made to the payload's own uid: no other is known inside.

@@ -100,6 +100,8 @@ struct Early {
     /// Identities of the namespaces that it came from.
     before: Vec<String>,
     standing: Standing,
+    /// Where that was put together.
+    built_in: File,
 }
 
 impl Early {
@@ -114,7 +116,8 @@ impl Early {
         let socket = std::net::UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0));
         let socket = socket.map_err(refused("network", "make a socket"))?;
         sys::loopback_up(socket.as_fd()).map_err(refused("network", "bring up loopback"))?;
-        Ok(Self { before, standing: Standing::build()? })
+        let (standing, built_in) = Standing::build()?;
+        Ok(Self { before, standing, built_in })
     }
 }
 
@@ -150,7 +153,7 @@ fn establish(
         .map_err(refused("namespaces", "clone into new namespaces"))?
     {
         Made::Child => {
-            drop((release, told, filter));
+            drop((release, told, filter, early.built_in));
             init::run(control, &gate, sources, policy, &early.before, watcher, entrances)
         }
         Made::Parent(pid, pidfd) => {
@@ -158,19 +161,20 @@ fn establish(
                 write_maps(&format!("/proc/{pid}"), policy.uid.inside, policy.uid.host_uid, policy.uid);
             // Now or never: once PID 1 has changed identity, an ordinary user may not look at it.
             let mounts = File::open(format!("/proc/{pid}/ns/mnt")).ok();
-            let traced = match &told {
-                Some(_) => observe::begin(pid).map_err(refused("observation", "trace PID 1")),
-                None => Ok(()),
-            };
-            let released = mapped.and(traced).and_then(|()| {
+            let traced = told.is_some().then(|| observe::begin(pid)).transpose();
+            let released = mapped.and(traced).and_then(|traced| {
+                let layers = traced.into_iter().collect();
                 // In this order: what PID 1 says on the same channel comes after it.
-                send(control, &Answer::Born, &[pidfd.as_fd()])
+                send(control, &Answer::Born { layers }, &[pidfd.as_fd()])
                     .map_err(refused("control", "hand out the pidfd"))?;
                 release.write_all(b"!").map_err(refused("control", "release PID 1"))
             });
             // Only now: PID 1 was waiting.
             drop((gate, sources, entrances, watcher));
-            finish(pid, &pidfd, released, release, mounts, told.zip(filter))
+            let finished = finish(pid, &pidfd, released, release, mounts, told.zip(filter), policy);
+            // Not before: nobody waits any more.
+            drop(early.built_in);
+            finished
         }
     }
 }
@@ -183,6 +187,7 @@ fn finish(
     release: PipeWriter,
     mounts: Option<File>,
     observed: Option<(PipeWriter, UnixStream)>,
+    policy: &SandboxPolicy,
 ) -> Result<(), Refusal> {
     if released.is_err() {
         rustix::process::pidfd_send_signal(pidfd, rustix::process::Signal::KILL).ok();
@@ -191,7 +196,7 @@ fn finish(
     // the only one that has `mounts` open, or this one would pay for them after all.
     let _kept = mounts.and_then(|mounts| keep(&mounts));
     if let Some((told, filter)) = observed {
-        observe::follow(pid, told, filter);
+        observe::follow(pid, told, filter, policy);
     }
     // INVARIANT: `release` stays open until PID 1 is reaped; its closing tells PID 1 that the stub is gone.
     while nix::sys::wait::waitpid(pid, None) == Err(nix::errno::Errno::EINTR) {}

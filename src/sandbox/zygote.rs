@@ -204,8 +204,8 @@ fn live(channel: UnixStream) -> bool {
                 }
                 // For the next ones: the first, for which somebody waits, compiles it while it waits itself. Where it
                 // cannot be compiled, the sandbox that needs it says why.
-                calls::prepare(false).ok();
-                calls::prepare(true).ok();
+                calls::prepare(calls::Watch::Silent).ok();
+                calls::prepare(calls::Watch::Refusals).ok();
             }
         }
     }

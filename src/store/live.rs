@@ -103,6 +103,22 @@ impl Drop for LiveFolder {
     }
 }
 
+/// Whether the folder of that name belongs to a living maker. It only looks: nothing is made or changed.
+pub(super) fn lives(state: &Path, name: &str) -> Result<bool, StoreError> {
+    let path = state.join(LIVE).join(name).join(LOCK);
+    let lock = match File::open(&path) {
+        Ok(lock) => lock,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        Err(e) => return Err(io("looked at", &path, e)),
+    };
+    // Shared, for a moment: whoever looks for dead makers meanwhile takes this one for alive, and finds it the next time.
+    match lock.try_lock_shared() {
+        Ok(()) => Ok(false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(e)) => Err(io("looked at", &path, e)),
+    }
+}
+
 /// Folders whose makers are dead, each now this process's own. Without any, this is one look at one folder.
 pub(super) fn abandoned(state: &Path) -> Result<Vec<LiveFolder>, StoreError> {
     let live = state.join(LIVE);
@@ -172,6 +188,8 @@ mod tests {
         let state = tempfile::tempdir().unwrap();
         let folder = LiveFolder::make(state.path(), "by-hand").unwrap();
         std::fs::write(folder.path().join("x"), "x").unwrap();
+        let name = folder.name().to_str().unwrap().to_owned();
+        assert!(lives(state.path(), &name).unwrap() && !lives(state.path(), "other").unwrap());
         assert!(abandoned(state.path()).unwrap().is_empty(), "its maker lives");
         let at = folder.path();
         drop(folder);
@@ -183,6 +201,7 @@ mod tests {
             std::fs::create_dir_all(live.join(half)).unwrap();
         }
         std::fs::write(live.join("replay-3/lock"), "").unwrap();
+        assert!(!lives(state.path(), &name).unwrap() && !lives(state.path(), "replay-3").unwrap());
         let found = abandoned(state.path()).unwrap();
         assert_eq!(found.len(), 3);
         assert!(abandoned(state.path()).unwrap().is_empty(), "one finder each");

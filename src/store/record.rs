@@ -162,6 +162,11 @@ impl Store {
         }
     }
 
+    /// Whether a process works on that run now.
+    pub fn lives(&self, run: &RunId) -> Result<bool, StoreError> {
+        live::lives(&self.state, run.as_str())
+    }
+
     /// Finds what dead processes left, and writes down how their runs ended.
     pub fn reap(&self) -> Result<Vec<Dead>, StoreError> {
         let mut dead = Vec::new();

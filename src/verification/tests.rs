@@ -91,7 +91,9 @@ impl Bench {
             trees: &|tree| Ok(if tree == Tree::Base { base.clone() } else { result.clone() }),
             uid: self.lease.uid(),
             landlock_floor: 1,
+            landlock_at_most: None,
             events: &mut self.events,
+            learning: false,
             redact: &scanner,
             cancelled,
         };
@@ -115,6 +117,7 @@ fn contract(commands: &serde_json::Value) -> TaskContract {
             "processes": 256, "open_files": 1024, "file_bytes": 1_000_000_000, "changed_files": 10,
             "tmp_bytes": 100_000_000, "shm_bytes": 1_000_000, "tree_cpu_seconds": 600, "memory_bytes": 2_000_000_000,
             "disk_bytes": 1_000_000_000, "inodes": 100_000, "patch_bytes": 10_000_000, "grace_seconds": 1},
+        "spend": {"run_micro_usd": 1, "thread_micro_usd": 1},
         "unsupported": [], "network_allow": [], "permissions": [], "script": null, "requested_by": null
     }))
     .unwrap()

@@ -1,8 +1,8 @@
 //! Running the contract's commands and concluding what they showed.
 //!
-//! Two passes, each over one tree: first the commands that must fail on the base, then all of them on the
-//! patched tree. Every command gets a sandbox and a tree of its own: what one command writes, be it code of the
-//! engine's that a test executes, cannot reach the checks of the next (docs/adr/0009). The status comes from PID 1 over a pipe; nothing that a
+//! Two passes, each over one tree: first the commands that must fail on the base, then all of them on the patched tree.
+//! Every command gets a sandbox and a tree of its own: what one command writes, be it code of the engine's that a test
+//! executes, cannot reach the checks of the next (docs/adr/0009). The status comes from PID 1 over a pipe; nothing that a
 //! command or an engine wrote is read as an answer.
 
 use serde_json::json;
@@ -14,7 +14,7 @@ use crate::contract::{Expect, TaskContract, VerificationCommand};
 use crate::engine::FinishedEngine;
 use crate::event::{Draft, EventKind, EventSink, Redact, SinkError};
 use crate::evidence::{CommandOutcome, CommandResult, CommandRow, VerificationSection};
-use crate::process::{Payload, PayloadEvent, ProcessTree};
+use crate::process::{Payload, PayloadEvent, ProcessTree, Witnessed};
 use crate::sandbox::{Bind, Grouping, Sandbox, SandboxError, SandboxPolicy, Stdio};
 use crate::vocab::{LimitName, Limits, Timestamp, shown};
 use crate::workspace::{RunUid, TreeMount, VerificationTree};
@@ -53,10 +53,14 @@ pub struct Verification<'a> {
     pub uid: RunUid,
     /// The least Landlock ABI that will do.
     pub landlock_floor: u32,
+    /// The newest one to use, where the configuration lowers it.
+    pub landlock_at_most: Option<u32>,
     /// Where events go.
     pub events: &'a mut dyn EventSink,
     /// What must not be written.
     pub redact: &'a dyn Redact,
+    /// Whether its sandboxes learn (docs/adr/0015).
+    pub learning: bool,
     /// Becomes true when the run is cancelled.
     pub cancelled: watch::Receiver<bool>,
 }
@@ -74,6 +78,8 @@ pub struct Verified {
     pub reached: Vec<ReachedLimit>,
     /// Whether it was cut short.
     pub cancelled: bool,
+    /// What its commands wanted and used, all together; the whole of it only where it learns.
+    pub witnessed: Option<Witnessed>,
 }
 
 /// A limit that a command reached.
@@ -89,10 +95,8 @@ pub struct ReachedLimit {
     pub during: String,
 }
 
-/// Runs a contract's commands on what an engine left. That engine is handed in as proof that nothing of it is
-/// left that could still write.
-///
-/// An error means that an event could not be recorded; whatever else goes wrong is an answer that is no pass.
+/// Runs a contract's commands on what an engine left. That engine is handed in as proof that nothing of it is left that
+/// could still write. An error means that an event could not be recorded; whatever else goes wrong is an answer that is no pass.
 pub async fn verify(_: &FinishedEngine, verification: Verification<'_>) -> Result<Verified, SinkError> {
     verification.run().await
 }
@@ -128,6 +132,7 @@ struct Progress {
     reached: Vec<ReachedLimit>,
     sandbox_ok: bool,
     cancelled: bool,
+    witnessed: Option<Witnessed>,
 }
 
 impl Verification<'_> {
@@ -135,8 +140,13 @@ impl Verification<'_> {
     pub(super) async fn run(mut self) -> Result<Verified, SinkError> {
         let commands = self.contract.verification_commands.clone();
         self.tell(EventKind::VerificationStarted, json!({ "commands": commands.len() }))?;
-        let mut progress =
-            Progress { log: TestLog::default(), reached: Vec::new(), sandbox_ok: true, cancelled: false };
+        let mut progress = Progress {
+            log: TestLog::default(),
+            reached: Vec::new(),
+            sandbox_ok: true,
+            cancelled: false,
+            witnessed: None,
+        };
         let mut on_base = Vec::with_capacity(commands.len());
         for (index, command) in commands.iter().enumerate() {
             on_base.push(match command.expect {
@@ -169,6 +179,7 @@ impl Verification<'_> {
             redacted,
             reached: progress.reached,
             cancelled: progress.cancelled,
+            witnessed: progress.witnessed,
         })
     }
 
@@ -219,7 +230,8 @@ impl Verification<'_> {
         policy.read_only = provisions.read_only(&ready.mount.at);
         policy.files.clone_from(&ready.files);
         policy.env.extend(provisions.env());
-        policy.landlock_floor = self.landlock_floor;
+        (policy.landlock_floor, policy.landlock_at_most) = (self.landlock_floor, self.landlock_at_most);
+        policy.learning = self.learning;
         policy.group = Grouping::for_risk(self.contract.risk_class);
         Ok(policy)
     }
@@ -269,10 +281,13 @@ impl Verification<'_> {
                     limited.get_or_insert(name);
                 }
                 PayloadEvent::Exited(exit) => {
+                    progress.sandbox_ok &= programs.is_seen_to_its_end();
+                    let seen = Witnessed::of(&exit, &programs);
+                    Witnessed::join(&mut progress.witnessed, seen);
                     let status = match limited {
                         _ if progress.cancelled => "not-started:cancelled".to_owned(),
                         Some(LimitName::WallSeconds | LimitName::IdleSeconds) => "timeout".to_owned(),
-                        Some(name) => format!("limit:{}", limit_text(name)),
+                        Some(name) => format!("limit:{}", name.as_str()),
                         None => shown(&exit.status),
                     };
                     return Ok(CommandResult { status, micros: exit.micros });
@@ -288,11 +303,6 @@ async fn start(policy: SandboxPolicy) -> Result<Payload, SandboxError> {
 
 fn not_started(why: &str) -> CommandResult {
     CommandResult { status: format!("not-started:{}", shown(why)), micros: 0 }
-}
-
-fn limit_text(name: LimitName) -> String {
-    let value = serde_json::to_value(name).ok();
-    value.and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_else(|| "unnamed".to_owned())
 }
 
 /// The command as people read it; a shell text without its shell.
@@ -345,54 +355,5 @@ pub fn outcome(expect: Expect, on_base: Option<&CommandResult>, on_result: &Comm
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn ended(status: &str) -> CommandResult {
-        CommandResult { status: status.to_owned(), micros: 1 }
-    }
-
-    #[test]
-    fn only_a_plain_failure_on_the_base_counts() {
-        let good = ended("exited:0");
-        for status in ["exited:1", "exited:2", "exited:101", "exited:125", "exited:128"] {
-            let outcome = outcome(Expect::FailToPass, Some(&ended(status)), &good);
-            assert_eq!(outcome, CommandOutcome::Passed, "{status}");
-        }
-        for status in [
-            "exited:0",
-            "exited:126",
-            "exited:127",
-            "signal:11",
-            "signal:9",
-            "timeout",
-            "limit:output_bytes",
-            "not-started:execute x: no such file",
-            "lost:the process tree was not seen to end",
-            "",
-        ] {
-            let outcome = outcome(Expect::FailToPass, Some(&ended(status)), &good);
-            assert_eq!(outcome, CommandOutcome::Errored, "{status}");
-        }
-        assert_eq!(outcome(Expect::FailToPass, None, &good), CommandOutcome::Errored);
-    }
-
-    #[test]
-    fn on_the_result_only_zero_passes() {
-        for (status, expected) in [
-            ("exited:0", CommandOutcome::Passed),
-            ("exited:1", CommandOutcome::Failed),
-            ("signal:11", CommandOutcome::Failed),
-            ("exited:126", CommandOutcome::Errored),
-            ("exited:127", CommandOutcome::Errored),
-            ("timeout", CommandOutcome::Errored),
-            ("limit:output_bytes", CommandOutcome::Errored),
-            ("not-started:x", CommandOutcome::Errored),
-            ("exited:00", CommandOutcome::Failed),
-        ] {
-            assert_eq!(outcome(Expect::Pass, None, &ended(status)), expected, "{status}");
-            let base = ended("exited:1");
-            assert_eq!(outcome(Expect::FailToPass, Some(&base), &ended(status)), expected, "{status}");
-        }
-    }
-}
+#[path = "outcome_tests.rs"]
+mod outcome_tests;

@@ -11,7 +11,7 @@ use super::outcome::Check;
 use crate::contract::TaskContract;
 use crate::eligibility::Observed;
 use crate::event::Redact;
-use crate::evidence::{ActionResult, ActionRow, Holding, LimitRow, REPORT, ROOT, SUMS};
+use crate::evidence::{ActionResult, ActionRow, Holding, LEARNED, LimitRow, REPORT, ROOT, SUMS};
 use crate::inspection::{PatchInspection, expectations, inspect_paths};
 use crate::verification::{outcome, shown_command};
 use crate::vocab::{LimitName, RiskClass, path_of, shown};
@@ -59,6 +59,7 @@ fn asked(contents: &BundleContents, task: &TaskContract) -> Check {
         "the result of a forbidden action is not its attempts'",
     );
     engine(contents, &mut wrong);
+    learning(contents, &mut wrong);
     let names: BTreeSet<String> =
         contents.sums.keys().cloned().chain([SUMS, ROOT].map(str::to_owned)).collect();
     let (patch, verification) = (sections.patch.as_ref(), sections.verification.as_ref());
@@ -114,6 +115,22 @@ fn engine(contents: &BundleContents, wrong: &mut Wrong) {
     wrong.unless(
         program && facts.adapter == engine.adapter && facts.model == engine.model,
         "program, adapter or model of the engine is not the one that was decided on",
+    );
+}
+
+/// A run learns where the decision was about one that does, and then says where it told.
+fn learning(contents: &BundleContents, wrong: &mut Wrong) {
+    let sections = &contents.report.sections;
+    if let Some(decision) = contents.decision.as_ref().filter(|_| sections.sandbox.is_some()) {
+        wrong.unless(
+            decision.facts.learning == sections.learning.is_some(),
+            "report and decision do not agree whether the run learned",
+        );
+    }
+    let told = sections.learning.as_ref().and_then(|learning| learning.fragment.as_deref());
+    wrong.unless(
+        told.is_some() == contents.sums.contains_key(LEARNED) && told.is_none_or(|name| name == LEARNED),
+        "what was learned is not the file that the report names",
     );
 }
 

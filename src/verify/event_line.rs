@@ -16,6 +16,8 @@ use crate::vocab::{Basis, RunId, Timestamp};
 
 /// What is derived from besides the trace.
 const VERDICT: &str = "verdict";
+/// Where `sandbox.established` says what stood.
+pub(super) const LAYERS: &str = "layers";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -50,7 +52,7 @@ impl<'de> Deserialize<'de> for Picked {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Picked, A::Error> {
                 let mut picked = Map::new();
                 while let Some(key) = map.next_key::<Cow<'de, str>>()? {
-                    if key != VERDICT && !TRACE_KEYS.contains(&key.as_ref()) {
+                    if ![VERDICT, LAYERS].contains(&key.as_ref()) && !TRACE_KEYS.contains(&key.as_ref()) {
                         map.next_value::<IgnoredAny>()?;
                     } else if picked.insert(key.into_owned(), map.next_value()?).is_some() {
                         return Err(A::Error::custom("a key stands twice in its data"));

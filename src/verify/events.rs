@@ -11,6 +11,7 @@ use crate::evidence::{EVENTS, MAX_EVENT_LINE, MAX_FILE, MerkleTree, SignedHead, 
 use crate::vocab::{Basis, Digest, Hasher, RunId, Timestamp};
 
 use super::event_line;
+use super::layers::Layers;
 use super::programs::Programs;
 
 /// Bytes that are handed to the hashing thread at once, and how many such pieces may wait.
@@ -27,6 +28,7 @@ pub(super) struct Log {
     pub(super) last: Option<EventKind>,
     pub(super) trace: TraceBuilder,
     pub(super) programs: Programs,
+    pub(super) layers: Layers,
     /// What `verdict.reached` said, where it said one.
     pub(super) verdict: Option<String>,
     /// The first line that does not belong there, with its number.
@@ -121,6 +123,7 @@ impl<'a> Scan<'a> {
             last: None,
             trace: TraceBuilder::new(run),
             programs: Programs::default(),
+            layers: Layers::default(),
             verdict: None,
             problem: None,
             unfinished: false,
@@ -202,6 +205,7 @@ impl<'a> Scan<'a> {
         }
         self.log.trace.observe(&event);
         self.log.programs.observe(&event);
+        self.log.layers.observe(&event);
         Ok(())
     }
 

@@ -17,6 +17,7 @@ mod expect;
 mod incomplete;
 mod integrity;
 mod json;
+mod layers;
 mod outcome;
 mod programs;
 mod read;

@@ -10,7 +10,7 @@ use crate::process::{ROW_TEXT_MAX, ROWS_MAX};
 use crate::vocab::Basis;
 
 /// A text that a secret was taken out of cannot be compared.
-const MARK: &str = "[redacted:";
+pub(super) const MARK: &str = "[redacted:";
 
 /// What the log tells of an engine's programs.
 #[derive(Default)]

@@ -92,6 +92,10 @@ name!(
     |t| t.strip_prefix("run-").is_some_and(|u| u.len() == 36 && uuid::Uuid::try_parse(u).is_ok()
         && !t.bytes().any(|b| b.is_ascii_uppercase())));
 name!(
+    /// A thread of an engine's, over all runs that go on with it, by the harness's own name for it.
+    ThreadId, "thread id", "1 to 128 of A-Z a-z 0-9 . _ : -, first a letter or digit",
+    "^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$", |t| word(t, 128, b"._:-"));
+name!(
     /// A pending or granted approval: `apr-` and 32 random hex digits.
     ApprovalId, "approval id", "`apr-` and 32 hex digits", "^apr-[0-9a-f]{32}$",
     |t| t.strip_prefix("apr-").is_some_and(|h| h.len() == 32
@@ -113,6 +117,13 @@ impl RunId {
     #[must_use]
     pub fn new() -> Self {
         Self(format!("run-{}", uuid::Uuid::now_v7()))
+    }
+}
+
+impl From<&RunId> for ThreadId {
+    /// The thread that a run opened: a name that no engine can choose.
+    fn from(run: &RunId) -> Self {
+        Self(run.0.clone())
     }
 }
 

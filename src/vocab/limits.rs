@@ -41,6 +41,31 @@ pub enum LimitName {
     GraceSeconds,
 }
 
+impl LimitName {
+    /// As it is written.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::WallSeconds => "wall_seconds",
+            Self::IdleSeconds => "idle_seconds",
+            Self::CpuSeconds => "cpu_seconds",
+            Self::OutputBytes => "output_bytes",
+            Self::Processes => "processes",
+            Self::OpenFiles => "open_files",
+            Self::FileBytes => "file_bytes",
+            Self::ChangedFiles => "changed_files",
+            Self::TmpBytes => "tmp_bytes",
+            Self::ShmBytes => "shm_bytes",
+            Self::TreeCpuSeconds => "tree_cpu_seconds",
+            Self::MemoryBytes => "memory_bytes",
+            Self::DiskBytes => "disk_bytes",
+            Self::Inodes => "inodes",
+            Self::PatchBytes => "patch_bytes",
+            Self::GraceSeconds => "grace_seconds",
+        }
+    }
+}
+
 /// The limits in force for one run. All values in the unit of the name; none is zero.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -102,5 +127,26 @@ impl Limits {
             (N::PatchBytes, self.patch_bytes),
             (N::GraceSeconds, self.grace_seconds),
         ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_written_as_it_is_read() {
+        let limits: Limits = serde_json::from_value(
+            crate::contract::limits::defaults()
+                .named()
+                .into_iter()
+                .map(|(name, value)| (name.as_str().to_owned(), serde_json::Value::from(value)))
+                .collect::<serde_json::Map<_, _>>()
+                .into(),
+        )
+        .unwrap();
+        for (name, _) in limits.named() {
+            assert_eq!(serde_json::to_value(name).unwrap(), name.as_str());
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Moments: UTC, RFC 3339, microseconds.
+//! Moments and days: UTC, RFC 3339; moments in microseconds.
 
 use std::fmt;
 
@@ -36,6 +36,43 @@ impl Timestamp {
             .checked_mul(1_000_000)
             .and_then(|m| self.unix_micros().checked_add(m))
             .and_then(Self::from_unix_micros)
+    }
+}
+
+/// A day in UTC; written `2026-03-01`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Day(jiff::civil::Date);
+
+impl Timestamp {
+    /// The day in UTC that it lies in.
+    #[must_use]
+    pub fn day(self) -> Day {
+        Day(jiff::tz::Offset::UTC.to_datetime(self.0).date())
+    }
+}
+
+impl fmt::Display for Day {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0.to_string())
+    }
+}
+
+impl std::str::FromStr for Day {
+    type Err = jiff::Error;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self)
+    }
+}
+
+impl Serialize for Day {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Day {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 
@@ -82,5 +119,8 @@ mod tests {
         let moment = Timestamp::from_unix_micros(1_750_000_000_000_120).unwrap();
         assert_eq!(moment.to_string(), "2025-06-15T15:06:40.000120Z");
         assert_eq!(moment.to_string().parse::<Timestamp>().unwrap(), moment);
+        assert_eq!(moment.day().to_string(), "2025-06-15");
+        assert_eq!("2025-06-15".parse::<Day>().unwrap(), moment.day());
+        assert!("2025-02-30".parse::<Day>().is_err());
     }
 }

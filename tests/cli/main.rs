@@ -12,9 +12,11 @@
 mod approval;
 mod bench;
 mod degrade;
+mod learn;
 mod limits;
 mod sandbox;
 mod signals;
+mod spend;
 
 use std::io::Read as _;
 use std::process::{Command, Stdio};
@@ -50,6 +52,10 @@ fn wrong_calls_end_with_two_and_start_nothing() {
         &["resume", "x"],
         &["engine", "admit", "case"],
         &["serve"],
+        &["spend", "--run", "latest"],
+        &["spend", "--thread", "a/b"],
+        &["spend", "--day", "yesterday"],
+        &["spend", "--day", "2026-03-01", "--thread", "a"],
     ] {
         let answer = bench.call(words).ends(2);
         assert!(answer.out.is_empty(), "{words:?}: {}", answer.out);

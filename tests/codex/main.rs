@@ -13,6 +13,7 @@
 )]
 
 mod bench;
+mod leave;
 #[path = "../support/model_server.rs"]
 mod model_server;
 

@@ -14,6 +14,7 @@
 mod attacks;
 mod files;
 mod kernel;
+mod learned;
 mod limits;
 mod limits_tree;
 mod observed;

@@ -1,10 +1,11 @@
 //! The kernel tells what ran: nothing inside hides from it, lies to it, or notices it by what no longer works.
 
+use cto_harness::evidence::LayerRow;
 use cto_harness::process::{PayloadEvent, ProcessTree, Seen};
-use cto_harness::sandbox::Stdio;
+use cto_harness::sandbox::{Sandbox, Stdio};
 use cto_harness::vocab::LimitName;
 
-use super::rig::{Outcome, call_script, lease, outside, policy, run, start};
+use super::rig::{Outcome, call_script, lease, outside, policy, run, start, stub};
 
 async fn observed(argv: &[&str]) -> Outcome {
     let lease = lease();
@@ -53,6 +54,20 @@ async fn every_program_is_seen_with_its_arguments_place_and_end() {
     assert_eq!(first.executed.argv, ["/bin/true", "a b", ""]);
     assert_eq!((first.executed.cwd.as_str(), first.executed.parent), ("/usr", 1));
     assert!(first.executed.program.ends_with("/true") && first.ended.unwrap() >= first.executed.at);
+}
+
+#[test]
+fn being_observed_is_a_layer_that_the_kernel_confirms() {
+    let lease = lease();
+    let row = |observed: bool| {
+        let mut policy = policy(lease.uid(), &["true"]);
+        policy.observed = observed;
+        let layers = Sandbox::establish_with(policy, &stub()).unwrap().section().layers;
+        layers.into_iter().find(|row| row.layer == LayerRow::OBSERVATION)
+    };
+    assert_eq!(row(false), None, "nobody asked for it");
+    let row = row(true).unwrap();
+    assert!(row.ok && row.enforced == "traced from before the first program", "{row:?}");
 }
 
 #[tokio::test]
@@ -174,6 +189,29 @@ async fn a_flood_of_refusals_is_counted_and_not_told_one_by_one() {
     }
     assert_eq!(tree.section().refused_calls.get("ptrace"), Some(&20_000));
     assert!(told <= 20, "{told}");
+}
+
+#[tokio::test]
+async fn an_address_that_cannot_be_read_is_told_and_no_memory_is_closed_to_the_observer() {
+    // Pointers to nothing, for both calls; a stream that is connected, and no address at all, are none.
+    let nowhere = "import ctypes, socket; libc = ctypes.CDLL(None, use_errno=True)\n\
+        s = socket.socket(2, 2); a, b = socket.socketpair()\n\
+        print(libc.connect(s.fileno(), ctypes.c_void_p(16), 16), ctypes.get_errno())\n\
+        print(libc.sendto(s.fileno(), b'x', 1, 0, ctypes.c_void_p(16), 16), ctypes.get_errno())\n\
+        print(libc.sendto(a.fileno(), b'x', 1, 0, None, 0))";
+    let seen = observed(&["python3", "-c", nowhere]).await;
+    assert_eq!(seen.out, "-1 14\n-1 14\n1\n", "{seen:?}");
+    let sought: Vec<_> = seen.tree.sought().iter().collect();
+    assert_eq!(sought, [(&"an address that could not be read".to_owned(), &2)]);
+    // Who makes himself undumpable closes his files in /proc to his own user, and is read all the same.
+    let closed = "import ctypes, socket; libc = ctypes.CDLL(None); libc.prctl(4, 0, 0, 0, 0)\n\
+        try: open('/proc/self/mem').close()\n\
+        except PermissionError: print('closed')\n\
+        try: socket.socket(2, 1).connect(('192.0.2.7', 443))\n\
+        except OSError: print('no')";
+    let seen = observed(&["python3", "-c", closed]).await;
+    assert_eq!(seen.out, "closed\nno\n", "{seen:?}");
+    assert_eq!(seen.tree.sought().keys().collect::<Vec<_>>(), ["192.0.2.7:443"]);
 }
 
 #[tokio::test]

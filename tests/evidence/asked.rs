@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use cto_harness::evidence::{Holding, Report};
+use cto_harness::evidence::{Holding, LearningSection, Report};
 use cto_harness::verify::Outcome;
 use cto_harness::vocab::RiskClass;
 use serde_json::json;
@@ -58,6 +58,17 @@ fn rows_that_the_contract_asks_for_and_that_are_gone() {
     says(
         |report| report.sections.actions[0].observable = "not observable here".to_owned(),
         "the result of a forbidden action",
+    );
+    says(
+        |report| report.sections.learning = Some(LearningSection::default()),
+        "report and decision do not agree whether the run learned",
+    );
+    says(
+        |report| {
+            let fragment = Some("learned.toml".to_owned());
+            report.sections.learning = Some(LearningSection { fragment, whole: true });
+        },
+        "what was learned is not the file that the report names",
     );
     says(|report| report.harness.push('x'), "another harness than the root");
     says(|report| report.basis.clear(), "its table of what is observed and claimed is another");

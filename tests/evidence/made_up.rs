@@ -189,10 +189,19 @@ pub(crate) fn facts(contract: &SealedContract) -> Facts {
         "host": {"seen": {"namespaces": eligibility::NAMESPACES, "seccomp": true, "landlock_abi": 6,
             "overlay": true, "hard_memory": false, "hard_processes": true}},
         "provisions": {}, "policy": digest("policy"), "ceilings": ceilings,
+        "spend_ceilings": contract.task().spend,
         "requester": {"account": "1000:dev", "principal": null, "owns_principals": true, "is_root": false},
         "approvals": [], "target_remedy": "", "approval_errors": [], "gathered_at": Timestamp::now(),
     }))
     .unwrap()
+}
+
+/// Of a sandbox that stood and was observed.
+pub(crate) fn layers() -> Value {
+    json!([
+        {"layer": "seccomp", "requested": "allow list", "enforced": "allow list", "ok": true},
+        {"layer": "observation", "requested": "all", "enforced": "traced", "ok": true},
+    ])
 }
 
 pub(crate) fn sections(patch: &[u8]) -> Sections {
@@ -211,7 +220,7 @@ pub(crate) fn sections(patch: &[u8]) -> Sections {
         "refused_gates": [], "stage_reached": "sealed", "times": {"started": now, "finished": now},
         "engine": {"id": "fixture", "program": Digest::of(b"program"), "adapter": Digest::of(b"adapter"),
             "version": null, "adapter_version": "fixture-player/1", "model": null, "thread_id": null, "exit": "exited:0", "outcome": "completed", "message": null},
-        "sandbox": {"layers": [{"layer": "seccomp", "requested": "allow list", "enforced": "allow list", "ok": true}],
+        "sandbox": {"layers": layers(),
             "workspace_form": "overlay", "identity": "own-uid"},
         "limits": limits,
         "actions": [{"action": "git.push", "enforced_by": "no route", "observable": "at the listener only",
@@ -224,7 +233,9 @@ pub(crate) fn sections(patch: &[u8]) -> Sections {
             "on_result": {"status": "exited:0", "micros": 1200}, "outcome": "passed"}], "sandbox_ok": true},
         "findings": [{"code": "patch.note", "path": "src/a b", "line": 1, "sentence": "A note.", "weight": "pass"}],
         "changes_to_checks": [], "expectations": [{"expectation": "verification = all", "met": true}],
-        "claims": [], "unclaimed": [], "processes": null, "usage": {"claimed_input_tokens": 12, "claimed_output_tokens": 3, "forwarded_calls": 0,
+        "claims": [], "unclaimed": [],
+        "processes": {"complete": true, "executed": 0, "processes": 1, "left_out": 0, "refused_calls": {}, "sought": {}, "rows": []},
+         "usage": {"claimed_input_tokens": 12, "claimed_output_tokens": 3, "forwarded_calls": 0,
             "refused_calls": 0},
         "spend": "not supported",
         "cut_off": null,
@@ -254,7 +265,7 @@ pub(crate) fn begin(
     let mut log = |kind, data| chain.append(Draft::observed(kind, data)).unwrap();
     log(EventKind::DecisionEmitted, json!({"decision_id": decision.document().decision_id}));
     log(EventKind::WorkspacePrepared, json!({"form": "overlay"}));
-    log(EventKind::SandboxEstablished, json!({}));
+    log(EventKind::SandboxEstablished, json!({"layers": layers()}));
     log(EventKind::EngineStarted, json!({"engine": "fixture"}));
     if let Some(text) = &plan.said {
         chain.append(Draft::claimed(EventKind::Message, json!({"text": text, "key": {text: 1.5}}))).unwrap();

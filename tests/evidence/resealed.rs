@@ -95,6 +95,43 @@ fn programs_that_the_log_does_not_tell() {
 }
 
 #[test]
+fn an_observation_that_was_not_in_force_to_the_end() {
+    let bench = Bench::new();
+    let verified = |name: &str, plan: Plan| bench.verify(&bench.sealed(name, &plan).path);
+    // Honest: it blocks, and that is verified.
+    let honest = Plan {
+        sections: |sections| {
+            sections.processes.as_mut().unwrap().complete = false;
+            let row = &mut sections.sandbox.as_mut().unwrap().layers[1];
+            row.ok = false;
+            row.enforced.push_str("; its last word is missing");
+        },
+        ..Plan::default()
+    };
+    let report = verified("honest", honest);
+    assert_eq!(report.outcome, Outcome::Verified, "{:?}", report.checks);
+    let reasons = &report.contents.unwrap().report.reasons;
+    assert!(reasons.iter().any(|reason| reason.code == "sandbox.layer-not-enforced"), "{reasons:?}");
+
+    let silent = Plan {
+        sections: |sections| sections.processes.as_mut().unwrap().complete = false,
+        ..Plan::default()
+    };
+    let said = wrong(&verified("silent", silent));
+    assert!(said.contains("its programs tell otherwise"), "{said}");
+
+    let left_out = Plan {
+        sections: |sections| drop(sections.sandbox.as_mut().unwrap().layers.pop()),
+        ..Plan::default()
+    };
+    let report = verified("left-out", left_out);
+    let said = wrong(&report);
+    assert!(said.contains("layers are not those of the event log"), "{said}");
+    let reasons = &report.contents.unwrap().report.reasons;
+    assert!(reasons.iter().any(|reason| reason.code == "evidence.observation-missing"), "{reasons:?}");
+}
+
+#[test]
 fn derived_files_that_do_not_follow() {
     let bench = Bench::new();
     let bundle = bench.sealed("b", &Plan::default()).path;

@@ -15,6 +15,7 @@ mod bad_targets;
 mod bench;
 mod egress;
 mod killed;
+mod learn;
 mod limits;
 mod rechecks;
 #[path = "../support/reseal.rs"]

@@ -10,7 +10,7 @@ pub const FILE_LINES: usize = 400;
 pub const FUNCTION_LINES: usize = 70;
 
 /// The import order: a module names only itself and modules before it.
-pub const ORDER: [&str; 20] = [
+pub const ORDER: [&str; 21] = [
     "vocab",
     "contract",
     "event",
@@ -26,6 +26,7 @@ pub const ORDER: [&str; 20] = [
     "engine",
     "verification",
     "inspection",
+    "learning",
     "verify",
     "store",
     "audit",
@@ -53,7 +54,7 @@ pub const DOORS: &[(&str, &[&str])] = &[
     ("similar", &["cli", "inspection"]),
     ("terminal_size", &["cli"]),
     ("tokio", &["process", "sandbox", "broker", "engine", "verification", "run", "cli"]),
-    ("toml", &["contract", "home", "engine", "approval"]),
+    ("toml", &["contract", "home", "engine", "approval", "broker"]),
     ("unicode_normalization", &["workspace"]),
     ("uuid", &["vocab"]),
 ];

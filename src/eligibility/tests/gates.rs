@@ -51,6 +51,21 @@ fn only_mode_none_may_name_no_path() {
 }
 
 #[test]
+fn learning_is_for_fixtures() {
+    for &mode in Mode::ALL {
+        let c = contract(false, Some(mode), Risk::Critical);
+        let mut f = facts(false, &c);
+        f.learning = true;
+        let decision = decided(&c, &f);
+        let refused = refusal(&decision, GateId::ContractSupported);
+        assert_eq!(refused, (mode != Mode::CopiedFixture).then_some(RefusalState::Missing), "{mode}");
+        if refused.is_some() {
+            assert!(reason(&decision, GateId::ContractSupported).contains("learning"), "{mode}");
+        }
+    }
+}
+
+#[test]
 fn committing_needs_a_mode_that_reaches_a_repository_and_is_not_forbidden() {
     for &mode in Mode::ALL {
         let mut c = contract(false, Some(mode), Risk::Critical);

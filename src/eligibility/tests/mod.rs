@@ -4,4 +4,5 @@ mod gates;
 mod permit;
 mod request;
 mod samples;
+mod spend;
 mod vectors;

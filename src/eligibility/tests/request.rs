@@ -58,6 +58,7 @@ fn a_changed_bound_fact_changes_the_request_digest() {
     let changes: Vec<fn(&mut TaskContract, &mut Facts)> = vec![
         |c, _| c.mutation_mode = Some(Mode::None),
         |c, _| c.risk_class = Risk::Elevated,
+        |_, f| f.learning = true,
         |c, _| c.limits.wall_seconds = 11,
         |c, _| c.limits.grace_seconds = 11,
         |c, _| c.engine = Some(EngineChoice { id: id(BUILT_IN), model: Some("m-2".to_owned()) }),

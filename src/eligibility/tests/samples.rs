@@ -64,6 +64,7 @@ pub(super) fn contract(gated: bool, mode: Option<MutationMode>, risk: RiskClass)
         evidence_expectations: Vec::new(),
         engine: Some(EngineChoice { id: id(if gated { GATED } else { BUILT_IN }), model: None }),
         limits: limits(10),
+        spend: crate::contract::limits::spend_caps(),
         unsupported: BTreeSet::new(),
         network_allow: vec!["a.example:443".to_owned()],
         permissions: BTreeSet::new(),
@@ -135,6 +136,7 @@ pub(super) fn facts(gated: bool, contract: &TaskContract) -> Facts {
     let name = id(if gated { GATED } else { BUILT_IN });
     let mut facts = Facts {
         named_engine: Some(name.clone()),
+        learning: false,
         target: Observed::Seen(TargetFacts {
             identity: "/srv/repo".to_owned(),
             commit: GitId::new("1".repeat(40)).unwrap(),
@@ -156,6 +158,7 @@ pub(super) fn facts(gated: bool, contract: &TaskContract) -> Facts {
             namespaces: NAMESPACES.iter().map(|ns| (*ns).to_owned()).collect(),
             seccomp: true,
             landlock_abi: 6,
+            landlock_abi_at_most: None,
             overlay: true,
             hard_memory: true,
             hard_processes: true,
@@ -164,6 +167,7 @@ pub(super) fn facts(gated: bool, contract: &TaskContract) -> Facts {
         policy: Digest::of(b"policy"),
         ceilings: limits(100),
         network_allow: BTreeSet::from(["a.example:443".to_owned(), "b.example:443".to_owned()]),
+        spend_ceilings: crate::contract::limits::spend_caps(),
         requester: Requester {
             account: "1000:dev".to_owned(),
             principal: None,
@@ -248,6 +252,10 @@ fn contract_spoils() -> Vec<(GateId, RefusalState, Spoil)> {
             c.unsupported.insert("limits.memory".to_owned());
         }),
         (G::ContractSupported, Missing, |c, _| c.network_allow.push("c.example:443".to_owned())),
+        (G::ContractSupported, Failed, |_, f| f.spend_ceilings.run_micro_usd = crate::vocab::MicroUsd::ZERO),
+        (G::ContractSupported, Failed, |_, f| {
+            f.spend_ceilings.thread_micro_usd = crate::vocab::MicroUsd::ZERO;
+        }),
         (G::ContractSupported, Missing, |c, _| c.toolchains.push("go".to_owned())),
         (G::ContractSupported, Failed, |c, _| c.limits.wall_seconds = 101),
         (G::ContractSupported, Failed, |c, _| c.limits.processes = 0),

@@ -9,14 +9,16 @@
 use serde_json::{Value, json};
 
 use super::config;
-use super::items::{Items, message};
+use super::items::{self, Items, message};
 use super::protocol;
 use crate::engine::adapter::{
     Adapter, AdapterError, AdapterOutcome, Claims, LaunchPlan, PlanInput, PrivateHome, Step, Stream,
     WORKSPACE, unrecognized,
 };
+use crate::engine::leave::Wish;
 use crate::event::{Draft, EventKind};
 use crate::evidence::EngineOutcome;
+use crate::vocab::Digest;
 
 /// Bytes of an id that codex may choose; a longer one is not an id.
 const ID_BYTES: usize = 128;
@@ -47,6 +49,8 @@ pub struct CodexAdapter {
     task: String,
     thread: Option<String>,
     turn: Option<String>,
+    /// Words that were put in while the turn went on.
+    steers: u64,
     items: Items,
     claims: Claims,
     last_message: Option<String>,
@@ -83,6 +87,10 @@ impl CodexAdapter {
         vec![Step::CloseInput, Step::Done]
     }
 
+    fn is_steer(&self, id: u64) -> bool {
+        id.checked_sub(protocol::FIRST_STEER).is_some_and(|number| number < self.steers)
+    }
+
     fn failed(&mut self, why: &str) -> Vec<Step> {
         let mut steps = vec![event(EventKind::EngineError, json!({"message": why, "final": true}))];
         steps.extend(self.over(End::Failed(why.to_owned())));
@@ -91,7 +99,8 @@ impl CodexAdapter {
 
     fn on_answer(&mut self, id: u64, document: &Value) -> Option<Vec<Step>> {
         if let Some(error) = document.get("error") {
-            if id == protocol::INTERRUPT {
+            // A turn that ended meanwhile takes neither, and has ended all the same.
+            if id == protocol::INTERRUPT || self.is_steer(id) {
                 return Some(Vec::new());
             }
             return Some(self.failed(text(error, "/message")));
@@ -118,23 +127,27 @@ impl CodexAdapter {
                 Some(Vec::new())
             }
             (protocol::INTERRUPT, _) => Some(Vec::new()),
+            (id, _) if self.is_steer(id) => Some(Vec::new()),
             _ => None,
         }
     }
 
-    /// A request of codex to us. Leave for a command or a patch is granted; nothing else is offered.
-    fn on_request(id: &Value, method: &str, document: &Value, line: &[u8]) -> Vec<Step> {
+    /// A request of codex to us: leave for a command or a patch. Nothing else is offered.
+    fn on_request(&self, id: &Value, method: &str, document: &Value, line: &[u8]) -> Vec<Step> {
         let call = text(document, "/params/itemId");
+        let reason = document.pointer("/params/reason");
         match method {
             "item/commandExecution/requestApproval" => {
-                let asked = json!({"call": call, "what": "command", "command": text(document, "/params/command"),
-                    "reason": document.pointer("/params/reason")});
-                vec![grant(id, asked)]
+                let (command, cwd) = (text(document, "/params/command"), text(document, "/params/cwd"));
+                let asked = json!({"call": call, "what": "command", "command": command, "cwd": cwd, "reason": reason});
+                vec![ask(id, Wish::Command(command.to_owned()), asked, &json!([command, cwd]))]
             }
             "item/fileChange/requestApproval" => {
-                let asked = json!({"call": call, "what": "patch", "reason": document.pointer("/params/reason"),
+                let changes = self.items.changes(call);
+                let paths = changes.and_then(items::changed_paths);
+                let asked = json!({"call": call, "what": "patch", "paths": paths, "reason": reason,
                     "grant_root": document.pointer("/params/grantRoot")});
-                vec![grant(id, asked)]
+                vec![ask(id, Wish::Change(paths), asked, changes.unwrap_or(&Value::Null))]
             }
             _ => vec![unrecognized(Stream::Stdout, line), protocol::refuse(id)],
         }
@@ -252,8 +265,9 @@ const QUIET: [&str; 24] = [
     "turn/diff/updated",
 ];
 
-fn grant(id: &Value, asked: Value) -> Step {
-    Step::Grant { answer: protocol::accept(id), declined: protocol::decline(id), asked }
+fn ask(id: &Value, wish: Wish, asked: Value, exactly: &Value) -> Step {
+    let digest = Digest::of(exactly.to_string().as_bytes());
+    Step::Ask { wish, granted: protocol::accept(id), declined: protocol::decline(id), asked, digest }
 }
 
 impl Adapter for CodexAdapter {
@@ -287,7 +301,7 @@ impl Adapter for CodexAdapter {
         let Ok(document) = serde_json::from_slice::<Value>(line) else { return raw() };
         let method = document.get("method").and_then(Value::as_str);
         let known = match (method, document.get("id")) {
-            (Some(method), Some(id)) => Some(Self::on_request(id, method, &document, line)),
+            (Some(method), Some(id)) => Some(self.on_request(id, method, &document, line)),
             (Some(method), None) => self.on_notification(method, &document),
             (None, Some(id)) => id.as_u64().and_then(|id| self.on_answer(id, &document)),
             (None, None) => None,
@@ -298,6 +312,13 @@ impl Adapter for CodexAdapter {
     fn on_exit(&mut self, exit: &str) -> Vec<Step> {
         self.exit = Some(exit.to_owned());
         self.items.unfinished().into_iter().map(Step::Event).collect()
+    }
+
+    fn declined(&mut self, why: &str) -> Vec<Step> {
+        let (Some(thread), Some(turn)) = (&self.thread, &self.turn) else { return Vec::new() };
+        let id = protocol::FIRST_STEER.saturating_add(self.steers);
+        self.steers = self.steers.saturating_add(1);
+        vec![protocol::steer(id, thread, turn, &format!("Declined by the harness: {why}. Go on without it."))]
     }
 
     fn interrupt(&mut self) -> Vec<Step> {

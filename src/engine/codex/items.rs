@@ -13,6 +13,10 @@ use crate::event::{Draft, EventKind};
 
 /// Calls that are remembered until they are answered.
 const OPEN_CALLS: usize = 1_000;
+/// Patches whose changes are remembered until they are made; each is as large as a line of output may be.
+const OPEN_PATCHES: usize = 8;
+/// Files of one patch that are looked at.
+const PATCH_FILES: usize = 1_000;
 
 /// Calls that were made and not yet answered.
 #[derive(Debug, Default)]
@@ -21,6 +25,8 @@ pub(super) struct Items {
     unseen: BTreeMap<String, (String, String)>,
     /// Thread items that began and have not ended: item id → tool.
     open: BTreeMap<String, &'static str>,
+    /// What the patches that are open would change, as codex told it.
+    changes: BTreeMap<String, Value>,
 }
 
 fn text<'a>(value: &'a Value, field: &str) -> &'a str {
@@ -56,6 +62,9 @@ impl Items {
         if self.open.len() < OPEN_CALLS {
             self.open.insert(id.to_owned(), tool);
         }
+        if let (true, Some(changes)) = (self.changes.len() < OPEN_PATCHES, item.get("changes")) {
+            self.changes.insert(id.to_owned(), changes.clone());
+        }
         Some(vec![claimed(EventKind::ToolCalled, call_data(id, tool, item))])
     }
 
@@ -63,6 +72,7 @@ impl Items {
     pub(super) fn completed(&mut self, item: &Value, claims: &mut Claims) -> Option<Vec<Draft>> {
         let id = text(item, "id");
         self.unseen.remove(id);
+        self.changes.remove(id);
         if let Some(tool) = tool(item) {
             let known = self.open.remove(id).is_some();
             let mut drafts = Vec::new();
@@ -88,6 +98,11 @@ impl Items {
             "contextCompaction" => Some(vec![message("notice", "the context was compacted")]),
             _ => quiet_or_spoken(item).then(Vec::new),
         }
+    }
+
+    /// What an open patch would change.
+    pub(super) fn changes(&self, id: &str) -> Option<&Value> {
+        self.changes.get(id)
     }
 
     /// The model made a call, or was answered one. `None`: not an item that is known.
@@ -146,6 +161,20 @@ fn quiet_or_spoken(item: &Value) -> bool {
 
 pub(super) fn message(role: &str, words: &str) -> Draft {
     claimed(EventKind::Message, json!({"role": role, "text": words}))
+}
+
+/// The files that `changes` name, both names of a moved one, relative to the work tree where they lie in it. `None`
+/// where one has no name, or there are too many.
+pub(super) fn changed_paths(changes: &Value) -> Option<Vec<String>> {
+    let changes = changes.as_array().filter(|changes| changes.len() <= PATCH_FILES)?;
+    let relative = |path: &str| path.strip_prefix("/workspace/").unwrap_or(path).to_owned();
+    let mut paths = Vec::new();
+    for change in changes {
+        paths.push(relative(change.get("path").and_then(Value::as_str)?));
+        let moved = change.pointer("/kind/move_path").and_then(Value::as_str);
+        paths.extend(moved.map(relative));
+    }
+    Some(paths)
 }
 
 fn paths(item: &Value) -> Vec<&str> {

@@ -8,6 +8,6 @@ mod config;
 mod items;
 mod protocol;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 pub use adapter::CodexAdapter;

@@ -5,11 +5,13 @@ use serde_json::{Value, json};
 use crate::contract::TaskContract;
 use crate::engine::adapter::{Step, WORKSPACE};
 
-/// Request ids of ours, one for each kind, since each is sent once.
+/// Request ids of ours, one for each kind that is sent once.
 pub(super) const INITIALIZE: u64 = 0;
 pub(super) const THREAD_START: u64 = 1;
 pub(super) const TURN_START: u64 = 2;
 pub(super) const INTERRUPT: u64 = 3;
+/// The first of the ids of words that are put in while a turn goes on; each further one is one more.
+pub(super) const FIRST_STEER: u64 = 100;
 
 pub(super) fn line(message: &Value) -> Vec<u8> {
     let mut bytes = message.to_string().into_bytes();
@@ -47,6 +49,12 @@ pub(super) fn interrupt(thread: &str, turn: &str) -> Step {
     send(
         &json!({"id": INTERRUPT, "method": "turn/interrupt", "params": {"threadId": thread, "turnId": turn}}),
     )
+}
+
+/// Puts words in while a turn goes on: a declined request has no room for a reason.
+pub(super) fn steer(id: u64, thread: &str, turn: &str, words: &str) -> Step {
+    send(&json!({"id": id, "method": "turn/steer", "params": {"threadId": thread, "expectedTurnId": turn,
+        "input": [{"type": "text", "text": words}]}}))
 }
 
 /// What was asked is granted.

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::CodexAdapter;
 use crate::contract::TaskContract;
 use crate::engine::adapter::{Adapter, AdapterOutcome, LaunchPlan, PlanInput, Step, Stream};
+use crate::engine::leave::Wish;
 use crate::event::EventKind;
 use crate::evidence::EngineOutcome;
 
@@ -15,7 +16,7 @@ const WORK: &str = include_str!("../../../engines/codex/transcripts/work.jsonl")
 const FAILS: &str = include_str!("../../../engines/codex/transcripts/endpoint-fails.jsonl");
 const INTERRUPTED: &str = include_str!("../../../engines/codex/transcripts/interrupted.jsonl");
 
-fn contract() -> TaskContract {
+pub(in crate::engine) fn contract() -> TaskContract {
     serde_json::from_value(json!({
         "contract_version": "1", "task_id": "t", "title": "Title", "instructions": "Say \"hi\"\n\u{1b}[2J",
         "target_repository": "/r", "base_ref": "HEAD",
@@ -27,6 +28,7 @@ fn contract() -> TaskContract {
             "open_files": 1, "file_bytes": 1, "changed_files": 1, "tmp_bytes": 1, "shm_bytes": 1, "tree_cpu_seconds": 600, "memory_bytes": 2_000_000_000,
             "disk_bytes": 1_000_000_000, "inodes": 100_000, "patch_bytes": 10_000_000,
             "grace_seconds": 1},
+        "spend": {"run_micro_usd": 1, "thread_micro_usd": 1},
         "unsupported": [], "network_allow": [], "permissions": [], "script": null, "requested_by": null}))
     .unwrap()
 }
@@ -70,7 +72,7 @@ impl Played {
     fn sent(&self) -> Vec<Value> {
         let lines = self.steps.iter().filter_map(|step| match step {
             Step::Send(bytes) => Some(bytes),
-            Step::Grant { answer, .. } => Some(answer),
+            Step::Ask { granted, .. } => Some(granted),
             _ => None,
         });
         lines.map(|bytes| serde_json::from_slice(bytes).unwrap()).collect()
@@ -181,7 +183,7 @@ fn a_recorded_run_becomes_events_and_claims() {
     assert_eq!(played.events(EventKind::UsageReported).len(), 5);
 
     let grants = played.steps.iter().filter_map(|step| match step {
-        Step::Grant { answer, declined, .. } => Some([answer, declined]),
+        Step::Ask { granted, declined, .. } => Some([granted, declined]),
         _ => None,
     });
     let grants: Vec<_> =
@@ -312,4 +314,40 @@ fn an_error_answer_ends_it() {
     assert_eq!(played.outcome.outcome, EngineOutcome::Failed);
     assert_eq!(played.outcome.message.as_deref(), Some("no"));
     assert!(played.steps.contains(&Step::Done));
+}
+
+#[test]
+fn leave_is_asked_for_exactly_what_would_happen_and_a_refusal_says_why() {
+    let lines: Vec<_> = WORK.lines().collect();
+    let mut adapter = planned().0;
+    let mut asked = Vec::new();
+    for line in &lines {
+        asked.extend(adapter.on_line(Stream::Stdout, line.as_bytes()).into_iter().filter_map(
+            |step| match step {
+                Step::Ask { wish, digest, .. } => Some((wish, digest)),
+                _ => None,
+            },
+        ));
+        if asked.len() == 2 {
+            break;
+        }
+    }
+    assert!(matches!(&asked[0].0, Wish::Command(line) if line.contains("ls -la")), "{asked:?}");
+    let paths = vec!["README.md".to_owned(), "new.txt".to_owned()];
+    assert_eq!(asked[1].0, Wish::Change(Some(paths)), "the files of the patch, relative to the tree");
+    assert_ne!(asked[0].1, asked[1].1);
+
+    let said = adapter.declined("the contract forbids `git.push`");
+    let [Step::Send(line)] = said.as_slice() else { panic!("{said:?}") };
+    let line: Value = serde_json::from_slice(line).unwrap();
+    assert_eq!(line["method"], "turn/steer");
+    assert!(line["params"]["expectedTurnId"].is_string() && line.to_string().contains("git.push"));
+    let refused =
+        json!({"id": line["id"], "error": {"code": -32600, "message": "no active turn"}}).to_string();
+    assert_eq!(adapter.on_line(Stream::Stdout, refused.as_bytes()), Vec::new(), "that ends nothing");
+    assert_eq!(
+        play([refused], "exited:0").outcome.outcome,
+        EngineOutcome::Failed,
+        "an answer to nothing of ours"
+    );
 }

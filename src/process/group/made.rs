@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::find::{Place, Version, places};
 use crate::evidence::LayerRow;
 use crate::process::census::Stat;
+use crate::process::unread::Unread;
 
 /// How often a group whose last process is just going is tried to be removed, a millisecond apart.
 const REMOVALS: u32 = 50;
@@ -27,17 +28,6 @@ pub struct Bounds {
     pub processes: u64,
 }
 
-/// What the kernel counted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Processes that were killed because memory ran out.
-    pub oom_kills: u64,
-    /// Forks that were refused because there were too many processes.
-    pub refused_forks: u64,
-    /// CPU time of everything that ever ran inside, microseconds.
-    pub cpu_micros: u64,
-}
-
 /// Why there is no group.
 #[derive(Debug, thiserror::Error)]
 pub enum GroupError {
@@ -49,6 +39,9 @@ pub enum GroupError {
         /// What stands against it.
         why: String,
     },
+    /// It does not count.
+    #[error(transparent)]
+    Unread(#[from] Unread),
     /// A file of the group.
     #[error("cannot {act} {path}: {source}")]
     File {
@@ -64,11 +57,11 @@ pub enum GroupError {
 /// A group. Dropped, it is removed; whatever is in it must be dead by then.
 #[derive(Debug)]
 pub struct Group {
-    version: Version,
+    pub(super) version: Version,
     bounds: Bounds,
-    memory: PathBuf,
-    pids: PathBuf,
-    cpu: Option<PathBuf>,
+    pub(super) memory: PathBuf,
+    pub(super) pids: PathBuf,
+    pub(super) cpu: Option<PathBuf>,
     /// Every folder, once.
     dirs: Vec<PathBuf>,
 }
@@ -90,7 +83,10 @@ pub(super) fn pid_namespace() -> io::Result<u64> {
 impl Group {
     /// Makes one with memory and processes bound, or none at all.
     pub fn make(bounds: Bounds) -> Result<Self, GroupError> {
-        Self::make_in(places(), bounds)
+        let group = Self::make_in(places(), bounds)?;
+        // What holds a limit and cannot say so is no use: a run has to tell which limit ended it.
+        group.counts()?;
+        Ok(group)
     }
 
     pub(super) fn make_in(places: &[Place], bounds: Bounds) -> Result<Self, GroupError> {
@@ -225,39 +221,20 @@ impl Group {
             && value(pids) == Some(self.pids_max())
     }
 
-    /// What was counted so far; what cannot be read counts as nothing.
+    /// The most memory that the members had at one moment, bytes; 0 where this kernel does not tell.
     #[must_use]
-    pub fn counts(&self) -> Counts {
-        let number = |text: &str, name: &str| -> u64 {
-            let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-            line.and_then(|value| value.trim().parse().ok()).unwrap_or(0)
+    pub fn most_memory(&self) -> u64 {
+        let file = match self.version {
+            Version::V1 => "memory.max_usage_in_bytes",
+            Version::V2 => "memory.peak",
         };
-        let of_memory = match self.version {
-            Version::V1 => "memory.oom_control",
-            Version::V2 => "memory.events",
-        };
-        let cpu_micros = match (&self.cpu, self.version) {
-            (Some(cpu), Version::V1) => read(cpu, "cpuacct.usage").trim().parse::<u64>().unwrap_or(0) / 1000,
-            (Some(cpu), Version::V2) => number(&read(cpu, "cpu.stat"), "usage_usec"),
-            (None, _) => 0,
-        };
-        Counts {
-            oom_kills: number(&read(&self.memory, of_memory), "oom_kill"),
-            refused_forks: number(&read(&self.pids, "pids.events"), "max"),
-            cpu_micros,
-        }
+        read(&self.memory, file).trim().parse().unwrap_or(0)
     }
 
     /// Whether CPU time is counted.
     #[must_use]
     pub const fn counts_cpu(&self) -> bool {
         self.cpu.is_some()
-    }
-
-    /// Every process inside, by its pid here.
-    #[must_use]
-    pub fn members(&self) -> Vec<u32> {
-        members(&self.pids)
     }
 }
 
@@ -306,6 +283,7 @@ fn file(act: &'static str, path: &Path) -> impl FnOnce(io::Error) -> GroupError 
 mod tests {
     use std::collections::BTreeSet;
 
+    use super::super::counted::Counts;
     use super::*;
 
     const BOUNDS: Bounds = Bounds { memory_bytes: 1 << 20, processes: 7 };
@@ -336,7 +314,7 @@ mod tests {
         fs::write(group.pids.join("pids.events"), "max 3\n").unwrap();
         fs::write(group.cpu.clone().unwrap().join("cpuacct.usage"), "4000000\n").unwrap();
         let counts = Counts { oom_kills: 2, refused_forks: 3, cpu_micros: 4000 };
-        assert_eq!(group.counts(), counts);
+        assert_eq!(group.counts(), Ok(counts));
 
         let second = [place(Version::V2, &of("two"), &["memory", "pids"])];
         let group = Group::make_in(&second, BOUNDS).unwrap();
@@ -350,10 +328,34 @@ mod tests {
         fs::write(group.memory.join("memory.events"), events).unwrap();
         fs::write(group.memory.join("pids.events"), "max 3\n").unwrap();
         fs::write(group.memory.join("cpu.stat"), "usage_usec 4000\nuser_usec 1\n").unwrap();
-        assert_eq!(group.counts(), counts);
+        assert_eq!(group.counts(), Ok(counts));
+        unreadable_is_not_zero(&group);
         // What stands otherwise than written is no limit, and nobody is in it.
         fs::write(group.memory.join("memory.max"), "max\n").unwrap();
         assert!(!group.stands() && group.rows(1).iter().all(|row| !row.ok));
+    }
+
+    /// A counter that is gone, or holds nonsense, is named.
+    fn unreadable_is_not_zero(group: &Group) {
+        for name in ["memory.events", "pids.events", "cpu.stat"] {
+            let path = group.memory.join(name);
+            let before = fs::read(&path).unwrap();
+            for nonsense in [Some("oom_kill x\nmax -1\nusage_usec \n"), Some(""), None] {
+                match nonsense {
+                    Some(text) => fs::write(&path, text).unwrap(),
+                    None => fs::remove_file(&path).unwrap(),
+                }
+                let error = group.counts().unwrap_err().to_string();
+                assert!(error.contains(name) && error.contains("not held"), "{error}");
+            }
+            fs::write(&path, before).unwrap();
+        }
+        assert!(group.counts().is_ok());
+        assert!(group.members().is_err(), "there is no cgroup.procs");
+        fs::write(group.pids.join("cgroup.procs"), "7\n8\n").unwrap();
+        assert_eq!(group.members(), Ok(vec![7, 8]));
+        fs::write(group.pids.join("cgroup.procs"), "7\nx\n").unwrap();
+        assert!(group.members().is_err());
     }
 
     #[test]

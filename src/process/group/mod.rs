@@ -5,6 +5,7 @@
 //! INVARIANT: nothing but the processes of a sandbox, and this process and its own children where version 2 asks for
 //! it, is ever moved, and nothing but folders whose name this program gave is ever limited or removed.
 
+mod counted;
 mod find;
 mod left;
 mod made;

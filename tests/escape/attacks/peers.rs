@@ -14,11 +14,13 @@ use crate::rig::{cto, is_root, lease};
 
 /// Where the real Codex is, for the copy of this program that an ordinary user runs.
 const CODEX: &str = "ESCAPE_CODEX";
+/// The same for sandbox-runtime; not set where it is not installed.
+const SRT: &str = "ESCAPE_SRT";
 /// What begins the line that the copy tells what it measured by.
 const MARK: &str = "escape-peers ";
 
 /// Name, how it is called, and what is added to bound what the class X takes. `TREE` is the folder to work in, `RO`
-/// one beside it that is only to be read.
+/// one beside it that is only to be read. A word that is an object is what stands in a file of settings, and its path.
 const PEERS: &[(&str, &str, &str)] = &[
     ("no sandbox", "env", ""),
     (
@@ -28,6 +30,12 @@ const PEERS: &[(&str, &str, &str)] = &[
         "",
     ),
     ("codex sandbox", "codex sandbox -c sandbox_mode=\"workspace-write\" --", ""),
+    (
+        "sandbox-runtime",
+        "srt --settings {\"network\":{\"allowedDomains\":[],\"deniedDomains\":[]},\"filesystem\":{\"denyRead\":[],\
+         \"allowWrite\":[\"TREE\"],\"denyWrite\":[]}} --",
+        "",
+    ),
     (
         "cto sandbox",
         "cto sandbox --workspace TREE --ro RO",
@@ -66,6 +74,12 @@ fn call(peer: &(&str, &str, &str), class: &Class, world: &World, home: &Path) ->
         match word.as_str() {
             "TREE" => *word = world.at("tree").display().to_string(),
             "RO" => *word = world.at("ro").display().to_string(),
+            object if object.starts_with('{') => {
+                let settings = home.join("settings.json");
+                let text = object.replace("TREE", &world.at("tree").display().to_string());
+                std::fs::write(&settings, text).unwrap();
+                *word = settings.display().to_string();
+            }
             _ => {}
         }
     }
@@ -87,6 +101,7 @@ fn program(call: &str) -> PathBuf {
     match call.split(' ').next().unwrap() {
         "cto" => cto(),
         "codex" => std::env::var_os(CODEX).map_or_else(codex, PathBuf::from),
+        "srt" => std::env::var_os(SRT).unwrap().into(),
         other => other.into(),
     }
 }
@@ -94,6 +109,11 @@ fn program(call: &str) -> PathBuf {
 fn codex() -> PathBuf {
     let place = at("target/tools/codex/codex");
     place.canonicalize().expect("no Codex; remedy: scripts/install-codex.sh")
+}
+
+/// Not everywhere: `scripts/install-srt.sh` says a word where it is left out.
+fn srt() -> Option<PathBuf> {
+    at("target/tools/srt/srt").canonicalize().ok()
 }
 
 fn first_line(command: &mut Command) -> String {
@@ -177,8 +197,10 @@ fn system() -> String {
 }
 
 fn measured() -> Measured {
+    let there = |peer: &&(&str, &str, &str)| !peer.1.starts_with("srt ") || std::env::var_os(SRT).is_some();
+    let peers: Vec<_> = PEERS.iter().filter(there).collect();
     let seen: Vec<Vec<Answers>> =
-        PEERS.iter().map(|peer| CLASSES.iter().map(|class| answers(peer, class)).collect()).collect();
+        peers.iter().map(|peer| CLASSES.iter().map(|class| answers(peer, class)).collect()).collect();
     let control = &seen[0];
     let all = control.iter().flatten();
     let mut not_here = BTreeMap::<String, Ids>::new();
@@ -189,7 +211,7 @@ fn measured() -> Measured {
         date: first_line(Command::new("date").args(["-u", "+%F"])),
         system: system(),
         user: "ordinary".to_owned(),
-        peers: PEERS.iter().zip(&seen).map(|(peer, seen)| counted(peer, control, seen)).collect(),
+        peers: peers.into_iter().zip(&seen).map(|(peer, seen)| counted(peer, control, seen)).collect(),
         not_working_without_a_sandbox: not_here,
         left_out: LEFT_OUT.iter().map(|(id, why)| ((*id).to_owned(), (*why).to_owned())).collect(),
     }
@@ -204,6 +226,9 @@ fn by_another() -> Measured {
     let mut copy = ordinary::copy();
     copy.args(["--exact", "attacks::peers::the_peers_are_measured", "--ignored", "--nocapture"]);
     copy.env(CODEX, codex()).env("TMPDIR", folder.path());
+    if let Some(srt) = srt() {
+        copy.env(SRT, srt);
+    }
     let output = copy.output();
     let text = String::from_utf8_lossy(&output.stdout);
     let errors = String::from_utf8_lossy(&output.stderr);

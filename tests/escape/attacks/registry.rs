@@ -71,8 +71,17 @@ impl Class {
 
     /// Every attack of the class outside, then inside, each against a world of its own.
     pub(crate) async fn rows(&self) -> Vec<Row> {
+        self.rows_by(false).await
+    }
+
+    /// The same inside of a sandbox that learns.
+    pub(crate) async fn rows_learning(&self) -> Vec<Row> {
+        self.rows_by(true).await
+    }
+
+    async fn rows_by(&self, learning: bool) -> Vec<Row> {
         let outside = self.outside();
-        let (inside, changed) = self.inside().await;
+        let (inside, changed) = self.inside(learning).await;
         let mut rows: Vec<Row> = outside.iter().map(|told| self.row(told, &inside)).collect();
         if let (Some(changed), Some(row)) = (changed, rows.first_mut()) {
             // Which of the class it was, their answers tell; if they do not, one of them lies.
@@ -120,12 +129,13 @@ impl Class {
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
-    async fn inside(&self) -> (BTreeMap<String, String>, Option<String>) {
+    async fn inside(&self, learning: bool) -> (BTreeMap<String, String>, Option<String>) {
         let lease = lease();
         let world = World::new(lease.uid());
         let text = self.text();
         let argv = ["/usr/bin/python3", "-c", &text, "inside", &world.told(true)];
         let mut policy = handed_in(policy(lease.uid(), &argv), &world);
+        (policy.observed, policy.learning) = (learning, learning);
         policy.limits = limits();
         (self.bounds)(&mut policy.limits);
         let before = world.print();

@@ -10,15 +10,15 @@ use super::table::Row;
 use super::world::OUTSIDE_PATH;
 use crate::rig::{lease, owned_folder, policy, run};
 
-/// `beat NAME` goes on for at most three seconds, or until somebody makes `stop`.
+/// `beat NAME` goes on for at most twenty seconds, or until somebody makes `stop`.
 const BEFORE: &str = r#"
-beat() { for i in {1..60}; do [ -e "$PLACE/stop" ] && exit; echo >> "$PLACE/$1"; sleep 0.05; done; }
-hop() { [ -e "$PLACE/stop" ] || [ "$2" -gt 60 ] || { echo >> "$PLACE/$1"; (sleep 0.05; hop "$1" $(($2 + 1))) & }; }
+beat() { for i in {1..400}; do [ -e "$PLACE/stop" ] && exit; echo >> "$PLACE/$1"; sleep 0.05; done; }
+hop() { [ -e "$PLACE/stop" ] || [ "$2" -gt 400 ] || { echo >> "$PLACE/$1"; (sleep 0.05; hop "$1" $(($2 + 1))) & }; }
 export -f beat
 py() { /usr/bin/python3 -c "
 import ctypes, os, signal, sys, threading, time
 def beat():
-    for _ in range(60):
+    for _ in range(400):
         if os.path.exists(os.environ['PLACE'] + '/stop'): os._exit(0)
         open(os.environ['PLACE'] + '/$1', 'a').write('x')
         time.sleep(0.05)
@@ -89,8 +89,14 @@ fn beats(place: &Path) -> Vec<u64> {
 
 fn script() -> String {
     let each: Vec<&str> = SURVIVORS.iter().map(|(_, _, how)| *how).collect();
-    // Time to begin, and then the end.
-    format!("{BEFORE}\n{}\nsleep 0.8\nexit 0\n", each.join("\n"))
+    let ids: Vec<&str> = SURVIVORS.iter().map(|(id, _, _)| *id).collect();
+    // On a busy machine some begin late: until each has beaten, ten seconds at most, and then the end.
+    let begun = format!(
+        "for i in {{1..100}}; do sleep 0.1; late=; for id in {}; do [ -s \"$PLACE/$id\" ] || late=1; done; \
+         [ -z \"$late\" ] && break; done",
+        ids.join(" ")
+    );
+    format!("{BEFORE}\n{}\n{begun}\nexit 0\n", each.join("\n"))
 }
 
 /// Which go on where nothing holds them: what was counted before and after some time.
