@@ -10,8 +10,8 @@ step() { printf '\n== %s (%ss)\n' "$1" "$SECONDS"; }
 step "packages"
 # command -> Debian package
 need=()
-for pair in git:git openssl:openssl node:nodejs npm:npm python3:python3; do
-    command -v "${pair%%:*}" >/dev/null || need+=("${pair##*:}")
+for pair in curl:curl git:git ip:iproute2 openssl:openssl node:nodejs npm:npm python3:python3; do
+    PATH="$PATH:/usr/sbin:/sbin" command -v "${pair%%:*}" >/dev/null || need+=("${pair##*:}")
 done
 if ((${#need[@]})); then
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
