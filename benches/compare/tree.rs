@@ -45,7 +45,7 @@ pub(crate) fn tree(place: &Place, files: usize, rounds: usize) -> Vec<Row> {
     let target = repository.display().to_string();
     must(&mut place.cto(&["repo", "add", &target, "--ownership", "sandbox", "--owner", "bench"]));
     // The program that runs them here is this bench, beside which no player lies.
-    let player = format!("[engines.fixture]\nprogram = {:?}\n", place.path("bin/cto-player"));
+    let player = format!("[engines.fixture]\nprogram = \"{}\"\n", place.path("bin/cto-player").display());
     std::fs::write(place.path("home/config/config.toml"), player).unwrap();
     std::fs::write(place.path("one-file.toml"), SCRIPT).unwrap();
     let path = place.path(&format!("tree-{files}.toml"));
