@@ -13,8 +13,8 @@ fn twice(
     two: Parts,
     program: &StoredProgram,
 ) -> Result<RunningEngine, EngineError> {
-    launch(permit, one.0, one.1, one.2, program, cto_harness::broker::Ways::default())?;
-    launch(permit, two.0, two.1, two.2, program, cto_harness::broker::Ways::default())
+    launch(permit, one.0, one.1, one.2, program, Default::default(), Default::default())?;
+    launch(permit, two.0, two.1, two.2, program, Default::default(), Default::default())
 }
 
 fn main() {

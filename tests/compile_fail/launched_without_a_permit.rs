@@ -12,7 +12,7 @@ fn start(
     adapter: Box<dyn Adapter>,
     program: &StoredProgram,
 ) -> Result<RunningEngine, EngineError> {
-    launch(decision, sandbox, workspace, adapter, program, cto_harness::broker::Ways::default())
+    launch(decision, sandbox, workspace, adapter, program, Default::default(), Default::default())
 }
 
 fn main() {
