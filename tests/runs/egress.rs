@@ -327,13 +327,13 @@ fn a_destination_that_no_operator_allows_blocks_and_what_is_allowed_is_part_of_t
 
 #[test]
 fn an_address_of_the_host_itself_is_refused_an_interfaces_second_one_too() {
+    // A network of its own, where two public addresses are this host's.
+    const SETUP: &str = "PATH=$PATH:/usr/sbin:/sbin; ip link set lo up && ip addr add 93.184.216.10/24 dev lo && \
+                         ip addr add 93.184.216.11/24 dev lo && exec \"$0\" \"$@\"";
     // Only root may give a network addresses and still be the one who runs.
     if std::os::unix::fs::MetadataExt::uid(&std::fs::metadata("/proc/self").unwrap()) != 0 {
         return;
     }
-    // A network of its own, where two public addresses are this host's.
-    const SETUP: &str = "PATH=$PATH:/usr/sbin:/sbin; ip link set lo up && ip addr add 93.184.216.10/24 dev lo && \
-                         ip addr add 93.184.216.11/24 dev lo && exec \"$0\" \"$@\"";
     let to = ["93.184.216.10:443", "93.184.216.11:443"];
     let commands = to.map(|to| format!("curl -sS -k -m 20 https://{to}/ 2>&1"));
     let lines = format!("network = {{ allow = {to:?} }}\n");
