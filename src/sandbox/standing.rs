@@ -121,11 +121,15 @@ impl Standing {
     /// Hands the folders and files that were made to the payload's own uid: no other is known inside.
     pub(super) fn give(&self, uid: RunUid) -> Result<(), Refusal> {
         let (owner, group) = (Some(Uid::from_raw(uid.host_uid)), Some(Gid::from_raw(uid.host_gid)));
-        let files = etc().map(|(name, _)| name);
-        [""].iter().chain(&OPEN_FOLDERS).chain(&files).try_for_each(|name| {
+        let files = etc().map(|(name, _)| Path::new(name));
+        let folders = OPEN_FOLDERS.map(Path::new);
+        [Path::new("")].into_iter().chain(folders).chain(files).chain(above_pieces()).try_for_each(|name| {
             let how = AtFlags::EMPTY_PATH | AtFlags::SYMLINK_NOFOLLOW;
-            chownat(&self.root, *name, owner, group, how)
-                .map_err(refused("root", format!("hand /{name} to the payload")))
+            match chownat(&self.root, name, owner, group, how) {
+                // Only what this host has is shown.
+                Err(Errno::NOENT) => Ok(()),
+                done => done.map_err(refused("root", format!("hand /{} to the payload", name.display()))),
+            }
         })
     }
 }
@@ -261,6 +265,12 @@ fn skeleton(root: &OwnedFd) -> Result<(), Refusal> {
 fn write(root: &OwnedFd, name: &str, bytes: &[u8]) -> io::Result<()> {
     let new = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
     File::from(openat(root, name, new, Mode::from_raw_mode(0o644))?).write_all(bytes)
+}
+
+/// Folders in `/etc` that are made because something in them is shown.
+fn above_pieces() -> impl Iterator<Item = &'static Path> {
+    let above = ETC.iter().flat_map(|path| Path::new(path).ancestors().skip(1)).map(inner);
+    above.filter(|path| path.parent().is_some_and(|parent| !parent.as_os_str().is_empty()))
 }
 
 /// The files of `/etc` that are made up.

@@ -141,6 +141,20 @@ async fn binds_are_what_they_say() {
     assert_eq!(std::fs::read_to_string(free.path().join("b")).unwrap(), "x\n");
 }
 
+/// What every root has is made before the payload's identity is known; places can be made in all of its folders.
+#[tokio::test]
+async fn a_folder_can_be_laid_beside_whatever_is_shown() {
+    let lease = lease();
+    let folder = open_folder();
+    std::fs::write(folder.path().join("a"), "laid\n").unwrap();
+    for at in ["/beside", "/etc/beside", "/etc/ssl/beside", "/etc/pki/tls/beside", "/run/a/b", "/var/lib/c"] {
+        let mut policy = policy(lease.uid(), &["bash", "-c", &format!("cat {at}/a; ls -d /etc/ssl/certs")]);
+        policy.read_only.push(Bind::new(folder.path(), at));
+        let said = run(policy).await.ok();
+        assert!(said.starts_with("laid\n"), "{at}: {said}");
+    }
+}
+
 #[tokio::test]
 async fn a_mount_place_behind_a_planted_link_is_refused() {
     let lease = lease();
