@@ -100,9 +100,10 @@ impl Standing {
     }
 
     fn build_here() -> Result<(Self, File), Refusal> {
-        // INVARIANT: before anything is attached, or the caller would see it.
-        mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
-            .map_err(failed("make mounts private"))?;
+        // INVARIANT: before anything is attached, or the caller would see it. What he takes down goes here, too: this
+        // namespace stays as long as the stub, and would keep his file systems busy.
+        mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)
+            .map_err(failed("take mounts from the caller only"))?;
         let built_in = File::open("/proc/self/ns/mnt").map_err(failed("open the mount namespace"))?;
         let system = System::open()?;
         let scratch = tmpfs(ROOT_BYTES, "4096", "0700").map_err(failed("make a tmpfs"))?;

@@ -9,7 +9,7 @@ use super::bench::{Answer, TestBench};
 /// Where programs of everybody lie.
 const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-fn is_root() -> bool {
+pub(super) fn is_root() -> bool {
     std::os::unix::fs::MetadataExt::uid(&std::fs::metadata("/proc/self").unwrap()) == 0
 }
 

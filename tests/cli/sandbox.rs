@@ -261,3 +261,41 @@ fn descendants(top: u32, name: &str) -> Vec<u32> {
     }
     found
 }
+
+/// What every root has is put together in a mount namespace that takes from the caller's and gives nothing back.
+#[test]
+fn the_caller_sees_no_mount_of_it_and_what_he_takes_down_is_gone() {
+    const SCRIPT: &str = r#"
+set -e
+mkdir far; mount -t tmpfs far far; mkfifo feed
+cat /proc/self/mountinfo > before
+"$0" sandbox -- /bin/sh -c 'echo ready; read -r line' < feed > said &
+harness=$!; exec 3> feed
+for i in $(seq 200); do grep -q ready said && break; sleep 0.05; done
+cat /proc/self/mountinfo > during
+held() {
+  for stub in $(cat /proc/$harness/task/$harness/children); do
+    for fd in /proc/$stub/fd/*; do
+      case $(readlink $fd) in mnt:*) nsenter --mount=$fd grep -c " $PWD/far " /proc/self/mountinfo || true;; esac
+    done
+  done | sort -u | tr '\n' ' '
+}
+held > held-before; umount far; held > held-after
+exec 3>&-; wait $harness || true
+"#;
+    if !super::degrade::is_root() {
+        return;
+    }
+    let bench = TestBench::new();
+    let call = bench.command(&[]);
+    let mut apart = Command::new("unshare");
+    apart.args(["-m", "--propagation", "shared", "sh", "-c", SCRIPT]).arg(call.get_program());
+    apart.envs(call.get_envs().filter_map(|(name, value)| Some((name, value?)))).current_dir(bench.path());
+    let output = apart.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let read = |name: &str| std::fs::read_to_string(bench.path().join(name)).unwrap();
+    assert_eq!(read("said"), "ready\n");
+    assert_eq!(read("during"), read("before"), "nothing of it is seen");
+    assert!(read("held-before").contains('1'), "positive control: the stub has the caller's mounts");
+    assert!(!read("held-after").contains('1'), "it keeps nothing busy: {}", read("held-after"));
+}
