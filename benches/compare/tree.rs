@@ -21,10 +21,9 @@ const FILE: &str = "part-00/unit-000/file-00007.txt";
 /// An engine that changes one file.
 const SCRIPT: &str = r#"
 [[step]]
-do = "edit"
+do = "write"
 path = "part-00/unit-000/file-00007.txt"
-find = "file 7: the quick brown fox jumps over the lazy dog\nfile 7: the quick"
-replace = "file 7: the quick brown fox jumps over the lazy dog\nfile 7: the slow"
+text = "changed\n"
 "#;
 
 /// How long each step of a run took.
@@ -44,9 +43,9 @@ pub(crate) fn tree(place: &Place, files: usize, rounds: usize) -> Vec<Row> {
     let repository = place.repository(files);
     let target = repository.display().to_string();
     must(&mut place.cto(&["repo", "add", &target, "--ownership", "sandbox", "--owner", "bench"]));
-    // The program that runs them here is this bench, beside which no player lies.
-    let player = format!("[engines.fixture]\nprogram = \"{}\"\n", place.path("bin/cto-player").display());
-    std::fs::write(place.path("home/config/config.toml"), player).unwrap();
+    // The player is looked for beside the running program, which is this bench.
+    let beside = std::env::current_exe().unwrap().with_file_name("cto-player");
+    std::fs::copy(place.path("bin/cto-player"), beside).unwrap();
     std::fs::write(place.path("one-file.toml"), SCRIPT).unwrap();
     let path = place.path(&format!("tree-{files}.toml"));
     std::fs::write(&path, format!("{}script = \"one-file.toml\"\n", contract(&target, "sandbox-repo")))
