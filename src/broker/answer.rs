@@ -4,6 +4,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use hyper::body::{Body, Bytes, Frame};
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::{Response, StatusCode};
 use tokio::sync::mpsc;
 
 /// A body whose frames come over a bounded channel; an error aborts the connection, so that a cut answer is never
@@ -33,6 +35,14 @@ impl Answer {
         drop(sender.try_send(Ok(Bytes::from(text))));
         body
     }
+}
+
+/// A small JSON answer.
+pub(super) fn plain(status: StatusCode, body: String) -> Response<Answer> {
+    let mut response = Response::new(Answer::whole(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
 }
 
 impl Body for Answer {

@@ -29,9 +29,9 @@ impl ModelKey {
         self.0.as_bytes()
     }
 
-    /// The `Authorization` header.
-    pub(super) fn authorization(&self) -> Result<HeaderValue, InvalidHeaderValue> {
-        let text = Zeroizing::new(format!("Bearer {}", self.0.as_str()));
+    /// The value of the header that carries it, behind `before`.
+    pub(super) fn header(&self, before: &str) -> Result<HeaderValue, InvalidHeaderValue> {
+        let text = Zeroizing::new(format!("{before}{}", self.0.as_str()));
         let mut value = HeaderValue::from_str(&text)?;
         value.set_sensitive(true);
         Ok(value)
@@ -103,6 +103,6 @@ mod tests {
         let (text, key) = key();
         let mut filter = KeyFilter::new(Some(key.clone()));
         assert_eq!(filter.pass(b"data: x\n\n"), b"data: x\n\n");
-        assert!(!format!("{key:?}{:?}", key.authorization().unwrap()).contains(&text));
+        assert!(!format!("{key:?}{:?}", key.header("Bearer ").unwrap()).contains(&text));
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use super::{Broker, BrokerCounts, ModelKey, Route, Upstream, Ways};
+use super::{Broker, BrokerCounts, Dial, Dialect, ModelKey, Route, Upstream, Ways};
 use crate::event::{Draft, EventKind};
 
 /// A request that ends so is cut off there: the client says that no more will come.
@@ -70,11 +70,7 @@ struct Seen {
 /// Sends each of `requests` over a connection of its own, as raw bytes, and gathers everything that came of it.
 fn attack(requests: Vec<Vec<u8>>, upstream_answer: Vec<u8>) -> Seen {
     let (url, endpoint) = endpoint(upstream_answer);
-    let route = Route {
-        upstream: Upstream::parse(&url).unwrap(),
-        key: Some(ModelKey::from(Zeroizing::new(key_text()))),
-        model: "m-1".into(),
-    };
+    let route = route(&url, Some(ModelKey::from(Zeroizing::new(key_text()))));
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let at = listener.local_addr().unwrap();
     let client = std::thread::spawn(move || {
@@ -117,7 +113,12 @@ fn attack(requests: Vec<Vec<u8>>, upstream_answer: Vec<u8>) -> Seen {
 }
 
 fn to_the_model(route: Route) -> Ways {
-    Ways { model: Some(route), ..Ways::default() }
+    Ways { model: Some(Arc::new(route)), ..Ways::default() }
+}
+
+fn route(url: &str, key: Option<ModelKey>) -> Route {
+    let dial = Dial::new(Upstream::parse(url).unwrap(), None).unwrap();
+    Route { dial, dialect: Dialect::Responses, key, model: "m-1".into(), purse: None }
 }
 
 fn post(path: &str, headers: &str, body: &str) -> Vec<u8> {
@@ -205,7 +206,8 @@ fn two_lengths_cannot_smuggle_a_second_request() {
     let odd =
         format!("POST /v1/responses HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked, x\r\n\r\n{chunked}");
     let twice = post("/v1/responses", "", r#"{"model":"other","model":"m-1","input":"one","input":"two"}"#);
-    let seen = attack(vec![both.into(), two_lengths.into(), odd.into(), twice], sse("ok"));
+    let last = post("/v1/responses", "", r#"{"model":"m-1","input":"three"}"#);
+    let seen = attack(vec![both.into(), two_lengths.into(), odd.into(), twice, last], sse("ok"));
     assert!(seen.answers[1].starts_with("HTTP/1.1 400"), "{:?}", seen.answers[1]);
     for request in &seen.endpoint {
         assert!(request.starts_with("POST /base/responses "), "{request}");
@@ -215,8 +217,13 @@ fn two_lengths_cannot_smuggle_a_second_request() {
         );
         assert_eq!(request.matches("\"model\"").count(), 1, "{request}");
     }
-    let last = seen.endpoint.last().unwrap();
-    assert!(last.contains("two") && !last.contains("one"), "{last}");
+    assert!(
+        seen.answers[3].starts_with("HTTP/1.1 400") && seen.answers[3].contains("twice"),
+        "{:?}",
+        seen.answers[3]
+    );
+    assert!(seen.endpoint.iter().all(|request| !request.contains("two") && !request.contains("one")));
+    assert!(seen.endpoint.last().unwrap().contains("three"));
 }
 
 #[test]
@@ -268,10 +275,8 @@ fn a_dead_endpoint_is_an_answer_and_a_record() {
     });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let answer = runtime.block_on(async {
-        let upstream = Upstream::parse(&format!("http://{nowhere}/v1")).unwrap();
-        let (_broker, mut notices) =
-            Broker::serve(listener, to_the_model(Route { upstream, key: None, model: "m-1".into() }))
-                .unwrap();
+        let route = route(&format!("http://{nowhere}/v1"), None);
+        let (_broker, mut notices) = Broker::serve(listener, to_the_model(route)).unwrap();
         for _ in 0..2 {
             notices.recv().await.unwrap().recorded.send(()).unwrap();
         }
@@ -295,8 +300,7 @@ fn what_cannot_be_recorded_is_not_done() {
     });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let answer = runtime.block_on(async {
-        let route = Route { upstream: Upstream::parse(&url).unwrap(), key: None, model: "m-1".into() };
-        let (_broker, notices) = Broker::serve(listener, to_the_model(route)).unwrap();
+        let (_broker, notices) = Broker::serve(listener, to_the_model(route(&url, None))).unwrap();
         drop(notices);
         tokio::task::spawn_blocking(move || client.join().unwrap()).await.unwrap()
     });

@@ -47,10 +47,6 @@ pub(super) fn spend(args: &SpendArgs, output: &mut Output) -> Result<Exit, Probl
     for group in Group::ALL {
         show(group, &statement.lines(group, &of, &lives), output);
     }
-    if !spend::RESERVES {
-        let note = "the broker of this version does not reserve yet: what can spend is not let through";
-        output.note(&Line::new().add(Tone::Warn, "note: ").plain(note));
-    }
     Ok(Exit::Pass)
 }
 

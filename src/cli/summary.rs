@@ -8,9 +8,9 @@ use super::live::seconds;
 use super::output::{Line, Output, Tone};
 use super::patch_view;
 use crate::evidence::{
-    ChangeKind, ChangedFile, CommandOutcome, CommandRow, EngineSection, Report, VerificationSection,
+    ChangeKind, ChangedFile, CommandOutcome, CommandRow, EngineSection, Report, Spend, VerificationSection,
 };
-use crate::vocab::{Reason, Verdict, counted};
+use crate::vocab::{MicroUsd, Reason, Verdict, counted};
 
 /// Reasons that are shown before `… more`.
 const MAX_REASONS: usize = 8;
@@ -60,6 +60,7 @@ pub(super) fn lines(report: &Report, bundle: &Path, patch: Option<&[u8]>) -> Vec
         }
     }
     out.extend(sections.engine.iter().map(engine));
+    out.extend(spent(&sections.spend));
     let place = from_here(bundle).display().to_string();
     out.push(named("evidence").add(Tone::Accent, &place));
     out.push(named("").add(Tone::Quiet, format!("cto verify {place}")));
@@ -169,6 +170,27 @@ fn checks(section: &VerificationSection) -> Vec<Line> {
     section.commands.iter().enumerate().map(row).collect()
 }
 
+fn calls(number: u64) -> String {
+    counted(usize::try_from(number).unwrap_or(usize::MAX), "call")
+}
+
+/// What the run cost, where it could cost anything.
+fn spent(spend: &Spend) -> Option<Line> {
+    let Spend::Counted(spend) = spend else { return None };
+    let sums = &spend.sums;
+    let text = format!(
+        "{} of {} dollars in {}",
+        sums.settled_micro_usd,
+        spend.run_cap_micro_usd,
+        calls(sums.reservations)
+    );
+    let line = named("spent").plain(text);
+    Some(match sums.unsettled_micro_usd {
+        MicroUsd::ZERO => line,
+        open => line.add(Tone::Warn, format!(", {open} more that nobody settled")),
+    })
+}
+
 fn engine(section: &EngineSection) -> Line {
     let outcome = serde_json::to_value(section.outcome).ok();
     let word = outcome.as_ref().and_then(|value| value.as_str()).unwrap_or("unknown");
@@ -190,7 +212,7 @@ fn engine(section: &EngineSection) -> Line {
 mod tests {
     use super::*;
     use crate::cli::output::tests::port;
-    use crate::evidence::{CommandResult, PatchSection, Sections, Spend, Times, Usage};
+    use crate::evidence::{CommandResult, PatchSection, Sections, Times, Usage};
     use crate::vocab::{Digest, GitId, RiskClass, RunId, TaskId, Timestamp};
     use std::collections::BTreeMap;
 
@@ -252,7 +274,7 @@ mod tests {
                 claims: Vec::new(),
                 unclaimed: Vec::new(),
                 usage: Usage::default(),
-                spend: Spend::NotSupported,
+                spend: Spend::default(),
                 learning: None,
                 cut_off: None,
             },

@@ -245,8 +245,6 @@ pub struct PricedFacts {
     pub day_cap_micro_usd: MicroUsd,
     /// What all runs of this day (UTC) count for, micro-dollars.
     pub day_counted_micro_usd: Observed<MicroUsd>,
-    /// Whether the broker of this version reserves before it forwards. Where it does not, no cap holds.
-    pub enforced: bool,
 }
 
 /// The dearest that a model's tokens cost, whatever the tier.

@@ -19,8 +19,8 @@ pub(super) fn cap(q: &Question<'_>) -> GateResult {
             GateResult::passed("its endpoint is on loopback, declared `unpriced` by an operator")
         }
         SpendFacts::Unbounded => GateResult::missing(
-            "not supported: this version does not speak to the configured endpoint, so nothing caps what it spends",
-            format!("configure a loopback endpoint under {configure}"),
+            "the configured endpoint cannot be spoken to, so nothing caps what it spends",
+            format!("correct `endpoint` under {configure}: `https://…`, or `http://` on loopback"),
         ),
         SpendFacts::NoEndpoint => GateResult::missing(
             "no model endpoint is configured, so nothing bounds what it spends",
@@ -97,13 +97,6 @@ fn left(q: &Question<'_>, facts: &PricedFacts, price: &PriceFacts, counted: Micr
                 format!("the {name} is {left} dollars, and the smallest request could cost {least}");
             return GateResult::failed(sentence, remedy);
         }
-    }
-    if !facts.enforced {
-        return GateResult::missing(
-            "not supported: the model has a price and the caps have room, but the broker of this version does not \
-             reserve before it forwards, so no cap would hold",
-            "declare a loopback endpoint that costs nothing `unpriced = true`",
-        );
     }
     GateResult::passed(format!(
         "at most {run} dollars for the run, {thread} for its thread, {day} for the rest of today; prices: {}",

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::adapter::{Adapter, Claims, Step, Stream};
 use super::claim::{self, ClaimGate};
@@ -18,12 +18,12 @@ use super::raw_log::{RawLog, RawStream};
 use super::stop::{StopSignal, said_stop};
 use crate::broker::{Broker, Notice, Notices};
 use crate::event::{Draft, EventKind, EventSink};
-use crate::evidence::EngineOutcome;
+use crate::evidence::{CallSums, EngineOutcome};
 use crate::process::{self, Exit, Payload, PayloadEvent, ProcessError, ProcessTree};
 use crate::vocab::Digest;
 
-/// How long the broker's last notices are waited for once the engine is dead.
-const LAST_NOTICES: Duration = Duration::from_millis(500);
+/// How long the broker's last notices are waited for once the engine is dead: answers that are paid for are read on.
+const LAST_NOTICES: Duration = Duration::from_secs(5);
 
 /// An engine on its way to its end.
 struct Drive<'a> {
@@ -45,6 +45,7 @@ struct Drive<'a> {
     processes: ProcessTree,
     limits: Vec<LimitHit>,
     stopped_by: Option<&'static str>,
+    calls: CallSums,
     refused: Vec<String>,
     pushes: Vec<String>,
 }
@@ -100,6 +101,7 @@ impl<'a> Drive<'a> {
             processes: ProcessTree::default(),
             limits: Vec::new(),
             stopped_by: None,
+            calls: CallSums::default(),
             refused: Vec::new(),
             pushes: Vec::new(),
         }
@@ -153,7 +155,13 @@ impl<'a> Drive<'a> {
                         self.payload.terminate()?;
                     }
                 }
-                Woken::Notice(Some(notice)) => self.record(notice)?,
+                Woken::Notice(Some(notice)) => {
+                    let out_of_money = notice.is_out_of_money();
+                    self.record(notice)?;
+                    if out_of_money && !self.ended_by_us {
+                        self.wind_down().await?;
+                    }
+                }
                 Woken::Notice(None) => *notices = None,
                 Woken::Payload(PayloadEvent::Line { stream, bytes, .. }) => self.line(stream, &bytes).await?,
                 Woken::Payload(PayloadEvent::Seen(seen)) => self.see(seen)?,
@@ -176,13 +184,18 @@ impl<'a> Drive<'a> {
         Ok(())
     }
 
-    /// Somebody said stop: the engine is asked in its own words or by SIGINT, and killed when its time is over.
+    /// Somebody said stop.
     async fn stop(&mut self, signal: &'static str) -> Result<(), EngineError> {
         self.stopped_by = Some(signal);
-        self.ended_by_us = true;
         let seconds = self.grace.as_secs();
         let data = json!({"phase": "stopping", "message": format!("stopping ({signal}), up to {seconds} s")});
         self.sink.append(Draft::observed(EventKind::PhaseStarted, data))?;
+        self.wind_down().await
+    }
+
+    /// The engine is asked to end, in its own words or by SIGINT, and killed when its time is over.
+    async fn wind_down(&mut self) -> Result<(), EngineError> {
+        self.ended_by_us = true;
         let steps = self.adapter.interrupt();
         if steps.is_empty() {
             self.payload.interrupt()?;
@@ -278,7 +291,8 @@ impl<'a> Drive<'a> {
 
     fn record(&mut self, notice: Notice) -> Result<(), EngineError> {
         let data = &notice.draft.data;
-        if notice.draft.kind == EventKind::EgressDenied {
+        self.calls.take(notice.draft.kind, data);
+        if notice.is_an_attempt() {
             let field = |name: &str| data.get(name).and_then(Value::as_str).unwrap_or("");
             let text = format!("{} {}: {}", field("method"), field("target"), field("reason"));
             if field("action") == "git.push" {
@@ -339,16 +353,19 @@ impl<'a> Drive<'a> {
             stopped_by: self.stopped_by,
             claims: visible(read.claims),
             counts: self.counts,
+            calls: self.calls,
             refused: self.refused,
             pushes: self.pushes,
         })
     }
 
-    /// The engine is dead, so nobody can ask for anything new; what was asked before is recorded to its end.
+    /// The engine is dead, so nobody can ask for anything new; what was asked before is recorded to its end. An answer
+    /// that costs money is read on for what it used.
     async fn last_notices(&mut self, notices: &mut Notices) -> Result<(), EngineError> {
         let Some(broker) = self.broker.take() else { return Ok(()) };
         broker.stop();
-        while let Ok(Some(notice)) = timeout(LAST_NOTICES, notices.recv()).await {
+        let end = Instant::now() + LAST_NOTICES;
+        while let Ok(Some(notice)) = timeout_at(end, notices.recv()).await {
             self.record(notice)?;
         }
         self.counts.broker = broker.counts();

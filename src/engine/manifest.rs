@@ -5,6 +5,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::broker::Dialect;
 use crate::vocab::{Digest, EngineId};
 
 /// A registered engine, checked.
@@ -26,6 +27,8 @@ pub struct EngineManifest {
     pub default_model: Option<String>,
     /// Whether it needs a model.
     pub has_models: bool,
+    /// How it speaks to its model.
+    pub dialect: Dialect,
     /// Digest of the manifest's bytes together with the adapter's version.
     pub digest: Digest,
 }
@@ -123,6 +126,7 @@ struct Wire {
 #[serde(deny_unknown_fields)]
 struct WireModels {
     default: Option<String>,
+    dialect: Dialect,
 }
 
 impl EngineManifest {
@@ -142,6 +146,7 @@ impl EngineManifest {
             spends: wire.spends,
             program: wire.program,
             has_models: wire.models.is_some(),
+            dialect: wire.models.as_ref().map(|models| models.dialect).unwrap_or_default(),
             default_model: wire.models.and_then(|models| models.default),
             digest,
         })

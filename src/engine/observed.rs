@@ -2,7 +2,7 @@
 
 use super::adapter::Claims;
 use crate::broker::BrokerCounts;
-use crate::evidence::EngineOutcome;
+use crate::evidence::{CallSums, EngineOutcome};
 use crate::process::{ProcessTree, Used};
 use crate::vocab::{LimitName, Timestamp};
 
@@ -27,6 +27,8 @@ pub struct EngineObservations {
     pub claims: Claims,
     /// What was counted (observed).
     pub counts: EngineCounts,
+    /// What its model calls came to (observed).
+    pub calls: CallSums,
     /// Requests that the broker refused, `METHOD target: reason`, the first [`EngineObservations::REFUSED_KEPT`]
     /// (observed).
     pub refused: Vec<String>,

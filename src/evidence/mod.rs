@@ -12,6 +12,7 @@ mod chain;
 mod ctrf;
 mod dsse;
 mod folder;
+mod money;
 mod note;
 mod redaction;
 mod report;
@@ -35,12 +36,13 @@ pub use dsse::{
     STATEMENT_TYPE, Subject, SubjectDigest, pae,
 };
 pub use folder::{Listed, MAX_DEPTH, MAX_FILE, MAX_NAMES, check_name, list};
+pub use money::{CallSums, CountedSpend, MONEY_KEYS, Spend, SpendSums, Usage};
 pub use note::{NoteError, SignedHead, TreeHead};
 pub use redaction::{MAX_RAW_LOG, RawLogs, Redactor, redact_value};
 pub use report::{
     ActionResult, ActionRow, CheckChange, ClaimRow, EngineOutcome, EngineSection, ExpectationRow, Finding,
     Holding, LayerRow, LearningSection, LimitReached, LimitRow, ProcessRow, ProcessSection, Report,
-    SandboxSection, Sections, Spend, Times, Usage, Withheld,
+    SandboxSection, Sections, Times, Withheld,
 };
 pub use sarif::sarif;
 pub use seal::{SealStatement, SealedBundle, render_sums, subjects};

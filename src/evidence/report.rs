@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::money::{Spend, Usage};
 use super::work::{PatchSection, VerificationSection};
 use crate::vocab::{
     Basis, Digest, LimitName, MutationMode, Reason, RiskClass, RunId, TaskId, Timestamp, Verdict,
@@ -359,29 +360,6 @@ pub struct ClaimRow {
     pub claim: String,
     /// What was observed: `agrees`, `contradicts: …`, `not observable here`.
     pub observation: String,
-}
-
-/// Tokens and calls.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Usage {
-    /// Input tokens by the engine's word.
-    pub claimed_input_tokens: Option<u64>,
-    /// Output tokens by the engine's word.
-    pub claimed_output_tokens: Option<u64>,
-    /// Model calls that the broker forwarded.
-    pub forwarded_calls: u64,
-    /// Requests that the broker refused.
-    pub refused_calls: u64,
-}
-
-/// What a run cost.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum Spend {
-    /// This version counts no money: what can spend runs only against an endpoint declared `unpriced`.
-    #[default]
-    #[serde(rename = "not supported")]
-    NotSupported,
 }
 
 /// A file whose plain text is nowhere.

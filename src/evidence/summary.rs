@@ -4,9 +4,10 @@
 
 use std::collections::BTreeMap;
 
+use super::money::{CountedSpend, Spend};
 use super::report::{ActionResult, Report};
 use super::work::{ChangeKind, ChangedFile, CommandOutcome};
-use crate::vocab::{Verdict, counted};
+use crate::vocab::{MicroUsd, Verdict, counted};
 
 /// Changed files, findings and the like shown of each kind; the rest is counted.
 const SHOWN: usize = 20;
@@ -26,6 +27,7 @@ pub fn summary(report: &Report) -> String {
     boundaries(report, &mut page);
     forbidden(report, &mut page);
     programs(report, &mut page);
+    model_calls(report, &mut page);
     identity(report, &mut page);
     page.0
 }
@@ -246,6 +248,34 @@ fn tried(what: &str, counts: &BTreeMap<String, u64>, page: &mut Page) {
 
 fn counted_long(count: u64, what: &str) -> String {
     counted(usize::try_from(count).unwrap_or(usize::MAX), what)
+}
+
+/// Calls, tokens and money, as the broker counted them.
+fn model_calls(report: &Report, page: &mut Page) {
+    let usage = &report.sections.usage;
+    if usage.forwarded_calls + usage.refused_calls == 0 {
+        return;
+    }
+    page.section("Model calls");
+    let (calls, refused) =
+        (counted(usize::try_from(usage.forwarded_calls).unwrap_or(usize::MAX), "call"), usage.refused_calls);
+    page.line(&format!(
+        "- {calls}, {refused} refused; {} tokens in ({} of them cached), {} out",
+        usage.input_tokens, usage.cached_input_tokens, usage.output_tokens
+    ));
+    match &report.sections.spend {
+        Spend::Nothing => page.line("- they cost nothing: the endpoint is declared `unpriced`"),
+        Spend::Counted(spend) => {
+            let CountedSpend { sums, run_cap_micro_usd: cap, provider, model, .. } = spend.as_ref();
+            let open = match sums.unsettled_micro_usd {
+                MicroUsd::ZERO => String::new(),
+                open => format!(", and {open} that nobody settled"),
+            };
+            let (provider, model) = (escaped(provider), escaped(model));
+            let settled = sums.settled_micro_usd;
+            page.line(&format!("- {settled} dollars of {cap} for {model} at {provider}{open}"));
+        }
+    }
 }
 
 fn identity(report: &Report, page: &mut Page) {

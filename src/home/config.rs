@@ -69,6 +69,9 @@ pub struct EngineConfig {
     pub unpriced: bool,
     /// Where the endpoint's key is.
     pub key: Option<KeySource>,
+    /// PEM file of the certificate authorities to trust at the endpoint, instead of the system's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca: Option<PathBuf>,
 }
 
 /// A toolchain: read-only folders and the environment that makes them work.
@@ -139,6 +142,7 @@ struct EngineWire {
     #[serde(default)]
     unpriced: bool,
     key: Option<KeyWire>,
+    ca: Option<PathBuf>,
 }
 
 #[derive(Deserialize)]
@@ -247,6 +251,9 @@ impl Checker<'_> {
         if let Some(endpoint) = &wire.endpoint {
             self.endpoint(field("endpoint"), endpoint)?;
         }
+        if let Some(ca) = &wire.ca {
+            self.absolute(field("ca"), ca)?;
+        }
         if wire.model.as_deref().is_some_and(str::is_empty) {
             return Err(self.refuse(field("model"), "is empty", "name a model or leave the field out"));
         }
@@ -262,6 +269,7 @@ impl Checker<'_> {
             provider: wire.provider,
             unpriced: wire.unpriced,
             key,
+            ca: wire.ca,
         })
     }
 

@@ -6,9 +6,9 @@
 use std::collections::BTreeMap;
 
 use crate::evidence::{
-    CommandOutcome, CommandRow, EngineOutcome, EngineSection, Finding, LayerRow, Sections,
+    CommandOutcome, CommandRow, EngineOutcome, EngineSection, Finding, LayerRow, Sections, Spend,
 };
-use crate::vocab::{Basis, Reason, Verdict, shown};
+use crate::vocab::{Basis, MicroUsd, Reason, Verdict, shown};
 
 /// Paths named in one reason; the rest are counted.
 const PATHS_IN_A_REASON: usize = 3;
@@ -54,8 +54,13 @@ pub fn conclude(sections: &Sections) -> Conclusion {
     findings(&sections.findings, &mut found);
     layers(sections, &mut found);
     limits(sections, &mut found);
+    money(sections, &mut found);
     if let Some(engine) = &sections.engine {
         engine_end(engine, &mut found);
+        let came_to_nothing = matches!(engine.outcome, EngineOutcome::Failed | EngineOutcome::Crashed);
+        if let Some(reason) = sections.usage.last_call.as_ref().filter(|_| came_to_nothing) {
+            found.0.push((Verdict::Fail, reason.clone()));
+        }
     }
     commands(sections, &mut found);
     checks(sections, &mut found);
@@ -177,6 +182,21 @@ fn limits(sections: &Sections, found: &mut Weighed) {
             format!("The limit `{name}` of {} was reached during {}.", row.requested, reached.during),
             "Raise the limit in a new contract (up to its ceiling), or give a smaller task.",
         );
+    }
+}
+
+/// A cap that was reached ends the run; money that could not be counted is evidence that is missing.
+fn money(sections: &Sections, found: &mut Weighed) {
+    let Spend::Counted(spend) = &sections.spend else { return };
+    if let Some(reason) = &spend.refused {
+        let weight = if reason.code.starts_with("spend.cap.") { Verdict::Fail } else { Verdict::Blocked };
+        found.0.push((weight, reason.clone()));
+    }
+    let over = spend.sums.over_reservation_micro_usd;
+    if over > MicroUsd::ZERO {
+        let sentence = format!("The provider used {over} dollars more than was set aside for its calls.");
+        let remedy = "Look at the provider's bill, and correct the row of the model in prices.toml.";
+        found.fail("spend.over-reservation", sentence, remedy);
     }
 }
 

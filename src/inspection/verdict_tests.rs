@@ -126,7 +126,7 @@ fn good() -> Sections {
         claims: Vec::new(),
         unclaimed: Vec::new(),
         usage: Usage::default(),
-        spend: Spend::NotSupported,
+        spend: Spend::default(),
         learning: None,
         cut_off: None,
     }

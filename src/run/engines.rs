@@ -8,7 +8,7 @@ use std::path::Path;
 use super::gather::Settings;
 use super::money::priced;
 use super::recording::RecordError;
-use crate::broker::Upstream;
+use crate::broker::{Upstream, is_loopback};
 use crate::contract::TaskContract;
 use crate::eligibility::{EngineFacts, Observed, ProgramFacts, SpendFacts};
 use crate::engine::{Catalog, EngineManifest, ProgramError, ProgramStore, StoredProgram, find_program};
@@ -84,9 +84,8 @@ fn facts(
     let spend = match &configured.endpoint {
         _ if !manifest.spends => SpendFacts::Free,
         None => SpendFacts::NoEndpoint,
-        // An upstream is a loopback address by construction.
         Some(endpoint) if Upstream::parse(endpoint).is_err() => SpendFacts::Unbounded,
-        Some(_) if configured.unpriced => SpendFacts::UnpricedLoopback,
+        Some(endpoint) if configured.unpriced && is_loopback(endpoint) => SpendFacts::UnpricedLoopback,
         Some(_) => SpendFacts::Priced(priced(home, settings, &configured, model.as_deref())),
     };
     let none = |what: &str| format!("no {what} for `{}` is on record", manifest.id);

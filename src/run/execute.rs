@@ -9,12 +9,13 @@ use serde_json::json;
 
 use super::cutoff::CutOff;
 use super::judge;
+use super::money::purse;
 use super::recording::Recording;
 use super::report::Told;
 use super::stop::Stop;
 use super::{Scene, Step, approve};
 use crate::audit::Act;
-use crate::broker::{Egress, ModelKey, Route, Upstream, Ways};
+use crate::broker::{Dial, Dialect, Egress, ModelKey, Purse, Route, Upstream, Ways};
 use crate::eligibility::{ExecutionPermit, Observed, landlock_floor};
 use crate::engine::{self, Adapter, FinishedEngine, Leave, PROGRAM, PlanInput, RawStream, StoredProgram};
 use crate::event::{Draft, EventKind, EventSink as _};
@@ -113,7 +114,11 @@ async fn work(
     told.reached(Step::Sandbox);
     recording.begin_step(Step::Sandbox);
     let policy = policy(&permit, tools, &workspace, *uid, adapter.as_mut(), program, recording)?;
-    let ways = Ways { model: route(&permit, tools)?, egress: egress(&permit, tools)? };
+    let ways = Ways {
+        model: route(&permit, tools, manifest.dialect)?.map(Arc::new),
+        egress: egress(&permit, tools)?,
+    };
+    let purse = ways.model.as_ref().and_then(|route| route.purse.clone());
     recording.bundle().write(
         "backend/sandbox-policy.json",
         &serde_json::to_vec_pretty(&policy).map_err(super::recording::RecordError::from)?,
@@ -150,7 +155,12 @@ async fn work(
         .drive(&mut events, raw, tools.stop.receiver())
         .await
         .map_err(|error| CutOff::at("engine", error, AGAIN))?;
+    if let Some(Purse { ledger, run, .. }) = &purse {
+        // What nobody settled counts in full, now and whatever comes of this call.
+        ledger.abandon(run.clone()).await.ok();
+    }
     told.engine(manifest, program, model, &finished.observed);
+    told.calls(purse.as_ref(), &finished.observed);
     let note = finished.observed.exit.clone();
     recording.end_step_as(note, finished.observed.outcome == crate::evidence::EngineOutcome::Completed)?;
     Ok(finished)
@@ -202,7 +212,7 @@ fn policy(
 }
 
 /// Where model requests go; `None` for engines that have no model. The key is read here and nowhere else.
-fn route(permit: &ExecutionPermit, tools: &Tools<'_>) -> Result<Option<Route>, CutOff> {
+fn route(permit: &ExecutionPermit, tools: &Tools<'_>, dialect: Dialect) -> Result<Option<Route>, CutOff> {
     let Some(model) = tools.scene.model(permit.engine()) else { return Ok(None) };
     let configured = tools.scene.settings.config.engine(permit.engine());
     let remedy = "See `[engines.codex]` in config.toml.";
@@ -211,6 +221,8 @@ fn route(permit: &ExecutionPermit, tools: &Tools<'_>) -> Result<Option<Route>, C
         .as_deref()
         .ok_or_else(|| CutOff::at("endpoint", "No endpoint is set.", remedy))?;
     let upstream = Upstream::parse(endpoint).map_err(|error| CutOff::at("endpoint", error, remedy))?;
+    let dial = Dial::new(upstream, configured.ca.as_deref());
+    let dial = dial.map_err(|error| CutOff::at("endpoint", error, remedy))?;
     let key = match &configured.key {
         None => None,
         Some(source) => {
@@ -221,7 +233,8 @@ fn route(permit: &ExecutionPermit, tools: &Tools<'_>) -> Result<Option<Route>, C
             Some(ModelKey::from(text))
         }
     };
-    Ok(Some(Route { upstream, key, model }))
+    let purse = purse(permit, tools, &model)?;
+    Ok(Some(Route { dial, dialect, key, model, purse }))
 }
 
 /// Where else it may connect to: what the permit names, as far as the configuration still allows it.

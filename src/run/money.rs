@@ -1,11 +1,14 @@
-//! What the price table and the spend ledger say of an engine's model, as facts.
+//! Money: what the price table and the spend ledger say of an engine's model, and the purse that a run pays from.
 
-use crate::broker::spend::{LedgerError, PricedModel, RESERVES, Statement};
+use crate::broker::Purse;
+use crate::broker::spend::{Book, Caps, Ledger, LedgerError, PricedModel, Statement};
 use crate::contract::limits::day_cap;
-use crate::eligibility::{Observed, PriceFacts, PricedFacts};
+use crate::eligibility::{ExecutionPermit, Observed, PriceFacts, PricedFacts, SpendFacts};
 use crate::home::{EngineConfig, Home};
-use crate::vocab::Timestamp;
+use crate::vocab::{ThreadId, Timestamp};
 
+use super::cutoff::CutOff;
+use super::execute::Tools;
 use super::gather::Settings;
 
 /// Looks up `model` and what was spent today. The ledger is read only here: engines that cost nothing need none.
@@ -31,8 +34,37 @@ pub(super) fn priced(
         table: settings.prices_digest,
         day_cap_micro_usd: settings.config.spend.day_micro_usd.unwrap_or_else(day_cap),
         day_counted_micro_usd: counted.map_or_else(|error| Observed::Error(told(&error)), Observed::Seen),
-        enforced: RESERVES,
     }
+}
+
+/// What a run's model calls are paid from, by what was decided on; `None` where they cost nothing.
+pub(super) fn purse(
+    permit: &ExecutionPermit,
+    tools: &Tools<'_>,
+    model: &str,
+) -> Result<Option<Purse>, CutOff> {
+    let remedy = "See `cto spend`, and `prices.toml` and `[engines]` in the configuration; then run again.";
+    let facts = match tools.scene.facts.engines.get(permit.engine()).map(|engine| &engine.spend) {
+        Some(SpendFacts::Priced(facts)) => facts,
+        Some(SpendFacts::UnpricedLoopback | SpendFacts::Free) => return Ok(None),
+        Some(SpendFacts::Unbounded | SpendFacts::NoEndpoint) | None => {
+            return Err(CutOff::at("spend", "Nothing bounds what the engine spends.", remedy));
+        }
+    };
+    let settings = &tools.scene.settings;
+    let row = facts.provider.as_deref().and_then(|provider| settings.prices.get(provider, model));
+    let row = row.ok_or_else(|| CutOff::at("spend", "The model has no price any more.", remedy))?;
+    let book = Book::open(tools.home.state(), Timestamp::now);
+    let ledger = book.and_then(Ledger::keep).map_err(|error| CutOff::at("spend", told(&error), remedy))?;
+    let caps = tools.scene.asked.contract.task().spend;
+    Ok(Some(Purse {
+        ledger,
+        run: tools.scene.run_id.clone(),
+        // A run opens its thread; whoever goes on with the run goes on with the thread.
+        thread: ThreadId::from(&tools.scene.run_id),
+        caps: Caps { run: caps.run_micro_usd, thread: caps.thread_micro_usd, day: facts.day_cap_micro_usd },
+        model: row.clone(),
+    }))
 }
 
 fn price(row: &PricedModel) -> PriceFacts {

@@ -8,12 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Step;
 use super::cutoff::CutOff;
 use super::recording::RecordError;
+use crate::broker::{Purse, Trouble};
 use crate::contract::TaskContract;
 use crate::eligibility::{DecisionDocument, PermitRefused, RefusedGate};
 use crate::engine::{EngineManifest, EngineObservations, StoredProgram};
 use crate::evidence::{
-    EngineSection, Finding, LayerRow, LimitReached, LimitRow, PATCH, Report, Sections, Spend, Times, Usage,
-    Withheld, basis,
+    CountedSpend, EngineSection, Finding, LayerRow, LimitReached, LimitRow, PATCH, Report, Sections, Spend,
+    Times, Usage, Withheld, basis,
 };
 use crate::inspection::{conclude, expectations};
 use crate::process::Version;
@@ -49,7 +50,7 @@ impl Told {
                 claims: Vec::new(),
                 unclaimed: Vec::new(),
                 usage: Usage::default(),
-                spend: Spend::NotSupported,
+                spend: Spend::default(),
                 learning: None,
                 cut_off: None,
             },
@@ -124,12 +125,6 @@ impl Told {
         if !observed.processes.is_seen_to_its_end() {
             self.observation_lost();
         }
-        self.sections.usage = Usage {
-            claimed_input_tokens: observed.claims.input_tokens,
-            claimed_output_tokens: observed.claims.output_tokens,
-            forwarded_calls: observed.counts.broker.forwarded,
-            refused_calls: observed.counts.broker.refused,
-        };
         self.sections.engine = Some(EngineSection {
             id: manifest.id.to_string(),
             program: program.digest,
@@ -142,6 +137,32 @@ impl Told {
             outcome: observed.outcome,
             message: observed.message.clone(),
         });
+    }
+
+    /// The engine's model calls, and what they cost out of `purse`.
+    pub(super) fn calls(&mut self, purse: Option<&Purse>, observed: &EngineObservations) {
+        let calls = &observed.calls;
+        let trouble = calls.trouble.as_deref().and_then(Trouble::of_word);
+        self.sections.usage = Usage {
+            claimed_input_tokens: observed.claims.input_tokens,
+            claimed_output_tokens: observed.claims.output_tokens,
+            input_tokens: calls.input_tokens,
+            cached_input_tokens: calls.cached_input_tokens,
+            output_tokens: calls.output_tokens,
+            forwarded_calls: observed.counts.broker.forwarded,
+            refused_calls: observed.counts.broker.refused,
+            last_call: trouble.map(Trouble::reason),
+        };
+        let Some(Purse { caps, model, .. }) = purse else { return };
+        self.sections.spend = Spend::Counted(Box::new(CountedSpend {
+            provider: shown(&model.provider),
+            model: shown(&model.model),
+            run_cap_micro_usd: caps.run,
+            thread_cap_micro_usd: caps.thread,
+            day_cap_micro_usd: caps.day,
+            sums: calls.spend,
+            refused: calls.refused.clone(),
+        }));
     }
 
     /// The sandbox was observed, and not to its end.

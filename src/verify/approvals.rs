@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use super::BundleContents;
 use super::outcome::Check;
-use super::{BundleContents, json};
 use crate::approval::SignedApproval;
 use crate::eligibility::ApprovalFacts;
 use crate::evidence::APPROVALS_DIR;
 use crate::home::Trust;
-use crate::vocab::PublicKey;
+use crate::vocab::{PublicKey, strict_json};
 
 const NAME: &str = super::outcome::APPROVALS;
 
@@ -71,7 +71,7 @@ fn read(contents: &BundleContents) -> Result<Vec<SignedApproval>, String> {
     names
         .map(|name| {
             let bytes = contents.files.get(name).ok_or_else(|| format!("`{name}` is too large"))?;
-            json::strict(bytes).map_err(|error| format!("`{name}` is not a signed approval: {error}"))
+            strict_json(bytes).map_err(|error| format!("`{name}` is not a signed approval: {error}"))
         })
         .collect()
 }

@@ -21,7 +21,7 @@ const PATHS: &str = "paths";
 /// A row that a secret was taken out of begins so; it cannot be compared as text.
 const MARK: &str = "[redacted:";
 /// What nothing in a bundle gives again.
-const OBSERVED: &str = "claims, attempts outside of the patch, layers, times and usage are the sealer's word: \
+const OBSERVED: &str = "claims, attempts outside of the patch, layers, times and counts of requests are the sealer's word: \
                         nothing in a bundle gives them again";
 
 /// Contract and decision against the report, and a row for what cannot be derived.

@@ -7,7 +7,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 
 use crate::beneath::Dir;
 use crate::event::{EventKind, Source};
-use crate::evidence::{EVENTS, MAX_EVENT_LINE, MAX_FILE, MerkleTree, SignedHead, TraceBuilder};
+use crate::evidence::{CallSums, EVENTS, MAX_EVENT_LINE, MAX_FILE, MerkleTree, SignedHead, TraceBuilder};
 use crate::vocab::{Basis, Digest, Hasher, RunId, Timestamp};
 
 use super::event_line;
@@ -29,6 +29,8 @@ pub(super) struct Log {
     pub(super) trace: TraceBuilder,
     pub(super) programs: Programs,
     pub(super) layers: Layers,
+    /// What model calls came to, by the broker's word.
+    pub(super) calls: CallSums,
     /// What `verdict.reached` said, where it said one.
     pub(super) verdict: Option<String>,
     /// The first line that does not belong there, with its number.
@@ -124,6 +126,7 @@ impl<'a> Scan<'a> {
             trace: TraceBuilder::new(run),
             programs: Programs::default(),
             layers: Layers::default(),
+            calls: CallSums::default(),
             verdict: None,
             problem: None,
             unfinished: false,
@@ -206,6 +209,9 @@ impl<'a> Scan<'a> {
         self.log.trace.observe(&event);
         self.log.programs.observe(&event);
         self.log.layers.observe(&event);
+        if (event.source, event.basis) == (Source::Broker, Basis::Observed) {
+            self.log.calls.take(event.kind, &event.data);
+        }
         Ok(())
     }
 

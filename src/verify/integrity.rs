@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::outcome::{Check, CheckState, VerifyError, VerifyReport};
 use super::read::{Hashed, Names};
-use super::{BundleContents, Expect, approvals, asked, derive, events, incomplete, json, read};
+use super::{BundleContents, Expect, approvals, asked, derive, events, incomplete, money, read};
 use crate::beneath::Dir;
 use crate::contract::SealedContract;
 use crate::evidence::{
@@ -16,7 +16,7 @@ use crate::evidence::{
     RootStatement, SARIF, STATEMENT_TYPE, SUMMARY, SUMS, SignedHead, TRACE, TreeHead, render_sums, subjects,
 };
 use crate::home::Trust;
-use crate::vocab::{Digest, Timestamp};
+use crate::vocab::{Digest, Timestamp, strict_json};
 
 /// Files without which a folder is no bundle.
 const NEEDED: [&str; 11] =
@@ -86,6 +86,7 @@ fn sealed(
     checks.extend(asked::checks(&contents));
     checks.push(derive::verdict(&contents, log.verdict.as_deref()));
     checks.push(log.programs.check(contents.report.sections.processes.as_ref()));
+    checks.push(money::check(&contents, &log.calls));
     checks.push(log.layers.check(&contents.report.sections));
     checks.push(derive::files(&contents, log.trace));
     checks.push(approvals::check(&contents, trust, sealer.map(|trusted| &trusted.key)));
@@ -103,7 +104,7 @@ fn root(dir: &Dir) -> Result<(Envelope, RootStatement), String> {
     let bytes = read::whole(dir, ROOT)?;
     let text = str::from_utf8(&bytes).map_err(|error| format!("`{ROOT}` is not text: {error}"))?;
     let envelope = Envelope::parse(text).map_err(|error| error.to_string())?;
-    let statement: RootStatement = json::strict(&envelope.payload)
+    let statement: RootStatement = strict_json(&envelope.payload)
         .map_err(|error| format!("the root's statement does not read: {error}"))?;
     let canonical = serde_json::to_vec(&statement).map_err(|error| error.to_string())?;
     if canonical != envelope.payload {
@@ -213,7 +214,7 @@ fn contents(statement: RootStatement, mut hashed: Hashed, checks: &mut Vec<Check
     if contents.withheld(DECISION).is_none() {
         let bytes = contents.files.remove(DECISION).ok_or_else(|| format!("`{DECISION}` is too large"));
         let read = bytes.and_then(|bytes| {
-            json::strict(&bytes).map_err(|error| format!("`{DECISION}` does not read: {error}"))
+            strict_json(&bytes).map_err(|error| format!("`{DECISION}` does not read: {error}"))
         });
         contents.decision = keep(checks, "decision", read);
     }
@@ -221,7 +222,7 @@ fn contents(statement: RootStatement, mut hashed: Hashed, checks: &mut Vec<Check
 }
 
 fn parse_report(bytes: &[u8]) -> Result<Report, String> {
-    let report: Report = json::strict(bytes).map_err(|error| format!("`{REPORT}` does not read: {error}"))?;
+    let report: Report = strict_json(bytes).map_err(|error| format!("`{REPORT}` does not read: {error}"))?;
     let mut canonical = serde_json::to_vec_pretty(&report).map_err(|error| error.to_string())?;
     canonical.push(b'\n');
     if canonical == bytes {

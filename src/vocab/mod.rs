@@ -7,6 +7,7 @@
 mod destination;
 mod digest;
 mod ids;
+mod json;
 mod limits;
 mod modes;
 mod money;
@@ -18,6 +19,7 @@ mod time;
 pub use destination::{Destination, DestinationError, Host};
 pub use digest::{Digest, DigestError, GitId, Hasher};
 pub use ids::{ActionId, ApprovalId, EngineId, IdError, PrincipalName, RunId, TaskId, ThreadId};
+pub use json::strict_json;
 pub use limits::{LimitName, Limits};
 pub use modes::{MutationMode, RiskClass, Stage};
 pub use money::{AmountError, MicroUsd, SpendCaps};

@@ -104,6 +104,27 @@ impl Bench {
         std::fs::write(self.at("home/config/config.toml"), text).unwrap();
     }
 
+    /// Puts a price on the model (1 and 10 dollars for a million tokens in and out, 20,000 out at most) and caps the run.
+    pub fn price(&self, run_usd: &str) {
+        let config = self.at("home/config/config.toml");
+        let text =
+            std::fs::read_to_string(&config).unwrap().replace("unpriced = true", "provider = \"made-up\"");
+        std::fs::write(config, text).unwrap();
+        let row = "version = 1\nas_of = \"2026-01-01\"\n[[price]]\nprovider = \"made-up\"\nmodel = \"gpt-5.5\"\ninput = \"1\"\n\
+                   cached_input = \"0.1\"\noutput = \"10\"\nmax_output_tokens = 20000\nsource = \"made up\"\n";
+        std::fs::write(self.at("home/config/prices.toml"), row).unwrap();
+        let spend =
+            format!("limits = {{ spend = {{ run_usd = \"{run_usd}\", thread_usd = \"{run_usd}\" }} }}\n");
+        std::fs::write(self.at("fixture/contract.toml"), format!("{CONTRACT}{spend}")).unwrap();
+    }
+
+    /// What `cto spend --json` says of all runs.
+    pub fn spent(&self) -> Vec<Value> {
+        let output = self.command(&["spend", "--json"]).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
     /// Lets the contract name `to`, on loopback, and the operator allow it.
     pub fn allow(&self, to: &str) {
         let contract = CONTRACT.replace(", \"network.egress\"]", "]");

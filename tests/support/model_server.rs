@@ -21,8 +21,14 @@ pub enum Item {
 pub enum Turn {
     /// These items, in order, and 100 input and 10 output tokens.
     Items(Vec<Item>),
+    /// These items, and as many output tokens as the request allows.
+    Most(Vec<Item>),
+    /// These items, and this many output tokens, whatever the request allows.
+    Using(Vec<Item>, u64),
     /// An error status.
     Status(u16),
+    /// An error status with a word for it.
+    Failing(u16, &'static str),
     /// Nothing, until the client goes away.
     Hang,
 }
@@ -72,6 +78,7 @@ impl ModelServer {
 
 fn answer(mut stream: TcpStream, turns: &[Turn], keep: &Mutex<Vec<Seen>>) {
     let Some(seen) = read(&mut stream) else { return };
+    let most = seen.body["max_output_tokens"].as_u64().unwrap_or(0);
     let number = {
         let mut all = keep.lock().unwrap();
         all.push(seen);
@@ -80,14 +87,19 @@ fn answer(mut stream: TcpStream, turns: &[Turn], keep: &Mutex<Vec<Seen>>) {
     let turn = turns.get(number).or(turns.last()).unwrap();
     // A client that went away is not this server's concern.
     match turn {
-        Turn::Items(items) => drop(stream.write_all(stream_of(number, items).as_bytes())),
-        Turn::Status(status) => {
-            let body = json!({"error": {"message": "scripted", "type": "server_error"}}).to_string();
-            let head = format!("HTTP/1.1 {status} Scripted\r\nContent-Type: application/json\r\n");
-            drop(stream.write_all(format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()).as_bytes()));
-        }
+        Turn::Items(items) => drop(stream.write_all(stream_of(number, items, 10).as_bytes())),
+        Turn::Most(items) => drop(stream.write_all(stream_of(number, items, most).as_bytes())),
+        Turn::Using(items, tokens) => drop(stream.write_all(stream_of(number, items, *tokens).as_bytes())),
+        Turn::Status(status) => fail(&mut stream, *status, "server_error"),
+        Turn::Failing(status, word) => fail(&mut stream, *status, word),
         Turn::Hang => drop(stream.read(&mut [0])),
     }
+}
+
+fn fail(stream: &mut TcpStream, status: u16, word: &str) {
+    let body = json!({"error": {"message": "scripted", "type": word, "code": word}}).to_string();
+    let head = format!("HTTP/1.1 {status} Scripted\r\nContent-Type: application/json\r\n");
+    drop(stream.write_all(format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()).as_bytes()));
 }
 
 fn read(stream: &mut TcpStream) -> Option<Seen> {
@@ -106,7 +118,7 @@ fn read(stream: &mut TcpStream) -> Option<Seen> {
     }
 }
 
-fn stream_of(number: usize, items: &[Item]) -> String {
+fn stream_of(number: usize, items: &[Item], tokens: u64) -> String {
     let response = json!({"id": format!("resp_{number}"), "object": "response", "created_at": 0, "model": "scripted",
         "status": "in_progress", "output": []});
     let mut body = event("response.created", &json!({"response": response}));
@@ -116,8 +128,8 @@ fn stream_of(number: usize, items: &[Item]) -> String {
         body += &event("response.output_item.done", &json!({"output_index": index, "item": item}));
         output.push(item);
     }
-    let usage = json!({"input_tokens": 100, "input_tokens_details": {"cached_tokens": 0}, "output_tokens": 10,
-        "output_tokens_details": {"reasoning_tokens": 0}, "total_tokens": 110});
+    let usage = json!({"input_tokens": 100, "input_tokens_details": {"cached_tokens": 0}, "output_tokens": tokens,
+        "output_tokens_details": {"reasoning_tokens": 0}, "total_tokens": 100 + tokens});
     let mut last = response;
     last["status"] = json!("completed");
     last["output"] = json!(output);

@@ -23,11 +23,10 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::allowed::{Bounds, Egress};
 use super::hello::{self, HELLO_BYTES, Hello};
-use crate::broker::answer::Answer;
-use crate::broker::forward::plain;
+use crate::broker::answer::{Answer, plain};
+use crate::broker::desk::Desk;
 use crate::broker::head::Watched;
 use crate::broker::refuse::{Refusal, unconnected};
-use crate::broker::serve::Desk;
 use crate::vocab::{Destination, Host};
 
 /// Bytes that are carried at a time, in each direction.

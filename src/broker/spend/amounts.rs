@@ -45,7 +45,7 @@ pub struct LongContext {
 }
 
 /// What a provider says that an answer used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Usage {
     /// All input tokens, cached ones included.

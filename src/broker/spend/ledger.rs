@@ -15,10 +15,6 @@ const BATCH: usize = 64;
 /// Asks on their way; more wait.
 const WAITING: usize = 128;
 
-/// Whether the broker of this version reserves before it forwards. As long as it does not, no cap holds, and the gate
-/// `spend.cap` lets nothing through that costs money.
-pub const RESERVES: bool = false;
-
 /// A handle of the ledger; the book is closed when the last one is dropped and everything asked was answered.
 #[derive(Debug, Clone)]
 pub struct Ledger(mpsc::Sender<Job>);

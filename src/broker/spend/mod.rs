@@ -32,7 +32,7 @@ pub use accounts::Counted;
 pub use amounts::{LongContext, Rates, Usage};
 pub use book::{Book, LedgerError};
 pub use estimate::{IMAGE_TOKENS, MESSAGE_TOKENS, REQUEST_TOKENS, TOOL_TOKENS, worst_input_tokens};
-pub use ledger::{Ledger, RESERVES};
+pub use ledger::Ledger;
 pub use offer::{
     Ask, Cap, Caps, Done, LEAST_OUTPUT_TOKENS, Refused, Request, ReservationId, Reserved, Settled, Unfit,
 };

@@ -17,7 +17,6 @@ fn priced() -> PricedFacts {
         table: Digest::of(b"table"),
         day_cap_micro_usd: MicroUsd::new(50_000_000),
         day_counted_micro_usd: Observed::Seen(MicroUsd::new(1_000_000)),
-        enforced: true,
     }
 }
 
@@ -54,7 +53,7 @@ fn a_model_is_priced_capped_and_has_something_left_or_does_not_run() {
         judged(46_080, 46_080, |f| f.day_counted_micro_usd = Observed::Seen(MicroUsd::new(49_953_920)))
             .is_ok()
     );
-    let cases: [Case; 10] = [
+    let cases: [Case; 9] = [
         (MUCH, MUCH, |f| f.provider = None, Missing, "who is paid", "`provider`"),
         (MUCH, MUCH, |f| f.price = Observed::Absent("no row".into()), Missing, "no row", "model = \"m-1\""),
         (MUCH, MUCH, |f| f.price = Observed::Error("torn".into()), Errored, "torn", "prices.toml"),
@@ -85,7 +84,6 @@ fn a_model_is_priced_capped_and_has_something_left_or_does_not_run() {
             "day_usd",
         ),
         (MUCH, MUCH, |f| f.day_cap_micro_usd = MicroUsd::ZERO, Failed, "today's cap is 0.00", "day_usd"),
-        (MUCH, MUCH, |f| f.enforced = false, Missing, "does not reserve", "unpriced"),
     ];
     for (run, thread, change, state, reason, remedy) in cases {
         let (found, why, way_out) = judged(run, thread, change).unwrap_err();

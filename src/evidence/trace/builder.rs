@@ -23,6 +23,10 @@ pub const TRACE_KEYS: &[&str] = &[
     "command",
     "cwd",
     "during",
+    "endpoint",
+    "error",
+    "first_byte_ms",
+    "model",
     "ok",
     "on_base",
     "on_result",
@@ -32,6 +36,7 @@ pub const TRACE_KEYS: &[&str] = &[
     "pid",
     "process",
     "program",
+    "response",
     "status",
     "tool",
     "what",
@@ -78,6 +83,7 @@ impl TraceBuilder {
             EventKind::PhaseStarted | EventKind::PhaseFinished => self.phase(event),
             EventKind::ToolCalled | EventKind::ToolFinished => self.tool(event),
             EventKind::ExecObserved => self.process(event),
+            EventKind::EgressAllowed if self.call(event) => {}
             EventKind::VerificationStarted => self.begin("verification", event.seq, "verify", at),
             EventKind::CheckFinished => self.check(event),
             EventKind::VerificationFinished => {

@@ -5,6 +5,7 @@
 //! Texts that an engine said are not copied into spans.
 
 mod builder;
+mod chat;
 mod otlp;
 mod process;
 

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
 /// Reads `bytes` as a `T`; the error says where it stops.
-pub(super) fn strict<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, serde_json::Error> {
+pub fn strict_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, serde_json::Error> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     Unique.deserialize(&mut reader)?;
     reader.end()?;
@@ -70,13 +70,13 @@ mod tests {
 
     #[test]
     fn duplicates_bombs_and_tails_are_refused() {
-        let value = strict::<serde_json::Value>(br#"{"a": [1, -2, 0.5, null, true, "x", {"a": 1}]}"#);
+        let value = strict_json::<serde_json::Value>(br#"{"a": [1, -2, 0.5, null, true, "x", {"a": 1}]}"#);
         assert!(value.is_ok());
         let bomb = "[".repeat(100_000);
         for text in
             [r#"{"a":1,"a":2}"#, r#"{"x":[{"b":1,"b":1}]}"#, r#"{"a":1,"\u0061":2}"#, "1 2", &bomb, ""]
         {
-            assert!(strict::<serde_json::Value>(text.as_bytes()).is_err(), "{text:.40}");
+            assert!(strict_json::<serde_json::Value>(text.as_bytes()).is_err(), "{text:.40}");
         }
     }
 }
