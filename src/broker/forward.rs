@@ -62,7 +62,7 @@ fn check_head(request: &Request<Incoming>, path: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Reads a body and checks it, one body at a time: what is inside has 16 connections, and the harness one memory.
+/// Reads a body and checks it, one body at a time: what is inside has many connections, and the harness one memory.
 /// Reading and writing JSON happens beside the event loop, so that a stop is heard meanwhile.
 async fn read(body: Incoming, route: &Route, one_at_a_time: &Semaphore) -> Result<Checked, Refusal> {
     let _turn = one_at_a_time.acquire().await.map_err(|_| ended())?;

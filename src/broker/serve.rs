@@ -25,7 +25,7 @@ use super::refuse::Refusal;
 use crate::vocab::shown;
 
 /// Connections at a time; more wait in the listener's queue.
-const CONNECTIONS: usize = 16;
+const CONNECTIONS: usize = 128;
 /// Bytes of a request's head.
 const HEAD_BYTES: usize = 64 * 1024;
 /// Lines of a request's head.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::vocab::Basis;
 
 /// Paths that begin the path of a field. What the harness decided or read in the contract it saw itself.
-const OBSERVED: [&str; 37] = [
+const OBSERVED: [&str; 36] = [
     "report_version",
     "harness",
     "run_id",
@@ -39,7 +39,6 @@ const OBSERVED: [&str; 37] = [
     "sections.usage.cached_input_tokens",
     "sections.usage.forwarded_calls",
     "sections.usage.input_tokens",
-    "sections.usage.last_call",
     "sections.usage.output_tokens",
     "sections.usage.refused_calls",
     "sections.verification",

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Size, closed, cut, kind_of, list, object, outside};
+use super::request::{Size, closed, cut, kind_of, list, object, outside};
 use crate::broker::refuse::Refusal;
 
 /// Levels of results within results; the dialect has one.

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Size, body, closed, cut, kind_of, list, object, outside};
+use super::request::{Size, body, closed, cut, kind_of, list, object, outside};
 use crate::broker::refuse::Refusal;
 
 /// Levels of namespaces around a tool.

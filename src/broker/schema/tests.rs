@@ -1,8 +1,11 @@
 //! Bodies that go out, and bodies that do not.
 
-use serde_json::json;
+use hyper::StatusCode;
+use serde_json::{Value, json};
 
-use super::*;
+use super::request::{Rebuilt, check, values};
+use crate::broker::dialect::Dialect;
+use crate::broker::refuse::Refusal;
 
 /// What goes out, where it has no price.
 fn rebuild(bytes: &[u8], model: &str) -> Result<Rebuilt, Refusal> {
