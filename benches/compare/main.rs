@@ -17,9 +17,12 @@
     reason = "a measurement that goes wrong ends, and says so"
 )]
 
+mod broker;
 mod bundle;
 mod document;
 mod hundred;
+#[path = "../../tests/support/model_server.rs"]
+mod model_server;
 mod observation;
 mod peers;
 mod place;
@@ -37,12 +40,14 @@ use rows::Row;
 /// A name and what measures its rows.
 type Measurement = (&'static str, fn(&Place) -> Vec<Row>);
 
-const MEASUREMENTS: [Measurement; 11] = [
+const MEASUREMENTS: [Measurement; 13] = [
     ("sandbox", rows::sandbox),
     ("warm", warm::warm),
     ("peers", peers::command),
     ("observation", observation::observation),
     ("spend", spend::spend),
+    ("broker", broker::broker),
+    ("codex", broker::codex),
     ("verify", rows::verify),
     ("tree-1k", |place| tree::tree(place, 1_000, 9)),
     ("tree-50k", |place| tree::tree(place, 50_000, 3)),

@@ -58,7 +58,12 @@ pub(in crate::broker) struct Rebuilt {
 
 /// Reads a body: for the model that the decision names, streamed, not stored, and where it has a price (`priced`) of
 /// the one tier that the price is for.
-pub(in crate::broker) fn check(bytes: &[u8], dialect: Dialect, model: &str, priced: bool) -> Result<Checked, Refusal> {
+pub(in crate::broker) fn check(
+    bytes: &[u8],
+    dialect: Dialect,
+    model: &str,
+    priced: bool,
+) -> Result<Checked, Refusal> {
     if values(bytes) > VALUES {
         let sentence = format!("the body holds more than {VALUES} JSON values");
         return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "egress.size", sentence));
