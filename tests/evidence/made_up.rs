@@ -235,9 +235,10 @@ pub(crate) fn sections(patch: &[u8]) -> Sections {
         "changes_to_checks": [], "expectations": [{"expectation": "verification = all", "met": true}],
         "claims": [], "unclaimed": [],
         "processes": {"complete": true, "executed": 0, "processes": 1, "left_out": 0, "refused_calls": {}, "sought": {}, "rows": []},
-         "usage": {"claimed_input_tokens": 12, "claimed_output_tokens": 3, "forwarded_calls": 0,
+         "usage": {"claimed_input_tokens": 12, "claimed_output_tokens": 3, "input_tokens": 0, "cached_input_tokens": 0,
+                   "output_tokens": 0, "last_call": null, "forwarded_calls": 0,
             "refused_calls": 0},
-        "spend": "not supported",
+        "spend": "nothing",
         "cut_off": null,
     }))
     .unwrap()

@@ -95,6 +95,26 @@ fn programs_that_the_log_does_not_tell() {
 }
 
 #[test]
+fn money_that_the_log_does_not_tell() {
+    let bench = Bench::new();
+    let plan = Plan {
+        sections: |sections| {
+            sections.usage.input_tokens = 5;
+            sections.spend = serde_json::from_value(json!({"counted": {"provider": "p", "model": "m",
+                "run_cap_micro_usd": 7, "thread_cap_micro_usd": 7, "day_cap_micro_usd": 7, "refused": null,
+                "sums": {"reservations": 1, "reserved_micro_usd": 9, "settled_micro_usd": 9,
+                    "unsettled_micro_usd": 0, "over_reservation_micro_usd": 0}}}))
+            .unwrap();
+        },
+        ..Plan::default()
+    };
+    let said = wrong(&bench.verify(&bench.sealed("b", &plan).path));
+    for told in ["other tokens", "other money", "not the contract's", "more was spent than the cap"] {
+        assert!(said.contains(told), "{told}: {said}");
+    }
+}
+
+#[test]
 fn an_observation_that_was_not_in_force_to_the_end() {
     let bench = Bench::new();
     let verified = |name: &str, plan: Plan| bench.verify(&bench.sealed(name, &plan).path);

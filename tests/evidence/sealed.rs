@@ -38,6 +38,7 @@ fn a_sealed_bundle_is_verified_and_says_what_was_left() {
         "paths",
         "verdict",
         "programs",
+        "money",
         "layers",
         "derived",
         "approvals",
