@@ -12,11 +12,11 @@ use super::judge;
 use super::recording::Recording;
 use super::report::Told;
 use super::stop::Stop;
-use super::{Scene, Step, approve};
+use super::{Scene, Step, approve, people};
 use crate::audit::Act;
 use crate::broker::{Egress, ModelKey, Route, Upstream, Ways};
 use crate::eligibility::{ExecutionPermit, Observed, landlock_floor};
-use crate::engine::{self, Adapter, FinishedEngine, Leave, PROGRAM, PlanInput, RawStream, StoredProgram};
+use crate::engine::{self, Adapter, FinishedEngine, PROGRAM, PlanInput, RawStream, StoredProgram};
 use crate::event::{Draft, EventKind, EventSink as _};
 use crate::evidence::{LearningSection, MAX_FILE};
 use crate::home::Home;
@@ -142,14 +142,13 @@ async fn work(
     recording.append(Draft::observed(EventKind::EngineStarted, data))?;
     let model = tools.scene.model(permit.engine());
     tools.go_on()?;
-    let leave = Leave::of(tools.scene.asked.contract.task());
+    let (leave, answers) = people::leave(&permit, tools)?;
     let running = engine::launch(permit, sandbox, workspace, adapter, program, ways, leave)
         .map_err(|error| CutOff::at("launch", error, AGAIN))?;
     let (mut events, raw) = recording.sinks();
-    let finished = running
-        .drive(&mut events, raw, tools.stop.receiver())
-        .await
-        .map_err(|error| CutOff::at("engine", error, AGAIN))?;
+    let finished = running.drive(&mut events, raw, tools.stop.receiver()).await;
+    answers.attach(recording)?;
+    let finished = finished.map_err(|error| CutOff::at("engine", error, AGAIN))?;
     told.engine(manifest, program, model, &finished.observed);
     let note = finished.observed.exit.clone();
     recording.end_step_as(note, finished.observed.outcome == crate::evidence::EngineOutcome::Completed)?;

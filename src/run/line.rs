@@ -1,7 +1,7 @@
 //! An event as one line for people.
 
-use crate::event::Draft;
-use crate::vocab::shown;
+use crate::event::{Draft, EventKind};
+use crate::vocab::{ApprovalId, shown};
 
 /// Characters of a line.
 const LINE: usize = 160;
@@ -21,6 +21,13 @@ const TELLING: [&str; 12] = [
     "reason",
     "status",
 ];
+
+/// The request that the engine's act waits for, where the event puts one.
+pub(super) fn waits_for(draft: &Draft) -> Option<ApprovalId> {
+    // A request about the run itself is told by whoever waits for it.
+    draft.data.get("asked").filter(|_| draft.kind == EventKind::ApprovalRequested)?;
+    ApprovalId::parse(draft.data.get("approval")?.as_str()?).ok()
+}
 
 /// A few words about an event, safe to show.
 pub(super) fn of(draft: &Draft) -> String {

@@ -206,8 +206,12 @@ pub(super) struct Told<'a> {
 impl EventSink for Told<'_> {
     fn append(&mut self, draft: Draft) -> Result<(), SinkError> {
         let (kind, line) = (draft.kind, super::line::of(&draft));
+        let waits = super::line::waits_for(&draft);
         self.chain.append(draft)?;
         self.observer.progress(Progress::Event { kind, line });
+        if let Some(approval) = waits {
+            self.observer.progress(Progress::Waiting { approval });
+        }
         Ok(())
     }
 }
