@@ -11,7 +11,7 @@ pub struct Question {
     pub exactly: String,
 }
 
-/// A question that is about to be put, or was.
+/// A question that was put.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Asked {
     /// The request's id.
@@ -35,10 +35,8 @@ pub struct Said {
 
 /// Whoever can be asked. Each error is a sentence, and means no.
 pub trait People: std::fmt::Debug + Send {
-    /// Makes a question ready, without putting it yet.
-    fn prepare(&mut self, question: &Question) -> Result<Asked, String>;
-    /// Puts it where people find it, durable.
-    fn publish(&mut self, id: &ApprovalId) -> Result<(), String>;
+    /// Puts a question where people find it, durable.
+    fn put(&mut self, question: &Question) -> Result<Asked, String>;
     /// What was said to it, verified again.
     fn look(&mut self, id: &ApprovalId) -> Result<Said, String>;
     /// Uses its answer up, durable and exclusive: before a yes is acted on, and when nobody is waiting any more.

@@ -216,7 +216,7 @@ fn route(permit: &ExecutionPermit, tools: &Tools<'_>) -> Result<Option<Route>, C
             let text = source.read(&|| tools.stop.said().is_some());
             tools.go_on()?;
             let text = text.map_err(|error| CutOff::at("key", error, remedy))?;
-            tools.scanner.learn(text.as_bytes());
+            tools.scanner.learn_key(text.as_bytes());
             Some(ModelKey::from(text))
         }
     };

@@ -45,7 +45,7 @@ struct Approvers {
     requester: Requester,
     seconds: u64,
     sealing_key: PublicKey,
-    open: BTreeMap<ApprovalId, (PendingRequest, bool)>,
+    open: BTreeMap<ApprovalId, PendingRequest>,
     refused: BTreeSet<(ApprovalId, PrincipalName)>,
     answers: Answers,
 }
@@ -95,7 +95,7 @@ fn sentence(error: impl std::fmt::Display) -> String {
 }
 
 impl Approvers {
-    /// One that this run asked before its process died, or a new one.
+    /// One that this run asked before its process died (then it is on record), or a new one.
     fn request(&self, act: PendingAct) -> Result<(PendingRequest, bool), String> {
         let (now, digest, account) = (Timestamp::now(), act.digest(), &self.requester.account);
         let asked = |id: &ApprovalId| self.open.contains_key(id);
@@ -148,7 +148,7 @@ impl Approvers {
 }
 
 impl People for Approvers {
-    fn prepare(&mut self, question: &Question) -> Result<Asked, String> {
+    fn put(&mut self, question: &Question) -> Result<Asked, String> {
         let (run_id, decision) = (self.run_id.clone(), self.decision);
         let (rule, exactly) = (question.rule.clone(), question.exactly.clone());
         let (request, on_record) = self.request(PendingAct { run_id, decision, rule, exactly })?;
@@ -163,20 +163,15 @@ impl People for Approvers {
             expires_at: request.expires_at,
             seconds,
         };
-        self.open.insert(request.request_id.clone(), (request, on_record));
+        if !on_record {
+            self.folder.post(&request).map_err(sentence)?;
+        }
+        self.open.insert(request.request_id.clone(), request);
         Ok(asked)
     }
 
-    fn publish(&mut self, id: &ApprovalId) -> Result<(), String> {
-        match self.open.get(id) {
-            Some((_, true)) => Ok(()),
-            Some((request, false)) => self.folder.post(request).map_err(sentence),
-            None => Err(format!("{id} was not made ready")),
-        }
-    }
-
     fn look(&mut self, id: &ApprovalId) -> Result<Said, String> {
-        let (request, _) = self.open.get(id).ok_or_else(|| format!("{id} is not open"))?;
+        let request = self.open.get(id).ok_or_else(|| format!("{id} is not open"))?;
         let found = self.folder.answers_to(id).map_err(sentence)?;
         if let Some(how) = found.unreadable.into_iter().next() {
             return Err(how);
@@ -206,7 +201,7 @@ impl People for Approvers {
     }
 
     fn close(&mut self, id: &ApprovalId) -> Result<(), String> {
-        let (request, _) = self.open.remove(id).ok_or_else(|| format!("{id} is not open"))?;
+        let request = self.open.remove(id).ok_or_else(|| format!("{id} is not open"))?;
         self.audit.act(Act::SpendApproval, Some(&self.run_id), id.to_string()).map_err(sentence)?;
         let record = SpentRecord {
             request_id: request.request_id,

@@ -15,6 +15,8 @@ use crate::home::Trust;
 use crate::vocab::{ActionId, ApprovalId, Digest, PublicKey};
 
 const NAME: &str = super::outcome::GRANTED;
+/// What of an event it is read from.
+pub(super) const KEYS: [&str; 5] = ["action", "approval", "by", "digest", "principal"];
 /// Yeses that are remembered; more are more than people give in one run.
 const MOST: usize = 10_000;
 

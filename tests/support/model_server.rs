@@ -15,12 +15,16 @@ pub enum Item {
     Exec(String),
     /// A patch in the engine's own format.
     Patch(String),
+    /// Any other call: the tool's name and its arguments.
+    Call(&'static str, Value),
 }
 
 /// The answer to one request.
 pub enum Turn {
     /// These items, in order, and 100 input and 10 output tokens.
     Items(Vec<Item>),
+    /// What follows from the request's body.
+    Then(fn(&Value) -> Vec<Item>),
     /// An error status.
     Status(u16),
     /// Nothing, until the client goes away.
@@ -72,6 +76,7 @@ impl ModelServer {
 
 fn answer(mut stream: TcpStream, turns: &[Turn], keep: &Mutex<Vec<Seen>>) {
     let Some(seen) = read(&mut stream) else { return };
+    let body = seen.body.clone();
     let number = {
         let mut all = keep.lock().unwrap();
         all.push(seen);
@@ -81,6 +86,7 @@ fn answer(mut stream: TcpStream, turns: &[Turn], keep: &Mutex<Vec<Seen>>) {
     // A client that went away is not this server's concern.
     match turn {
         Turn::Items(items) => drop(stream.write_all(stream_of(number, items).as_bytes())),
+        Turn::Then(items) => drop(stream.write_all(stream_of(number, &items(&body)).as_bytes())),
         Turn::Status(status) => {
             let body = json!({"error": {"message": "scripted", "type": "server_error"}}).to_string();
             let head = format!("HTTP/1.1 {status} Scripted\r\nContent-Type: application/json\r\n");
@@ -143,6 +149,8 @@ fn document(number: usize, index: usize, item: &Item) -> Value {
         Item::Exec(command) => json!({"type": "function_call", "id": id("fc"), "call_id": id("call"),
             "name": "exec_command", "status": "completed",
             "arguments": json!({"cmd": command, "yield_time_ms": 30_000}).to_string()}),
+        Item::Call(name, arguments) => json!({"type": "function_call", "id": id("fc"), "call_id": id("call"),
+            "name": name, "status": "completed", "arguments": arguments.to_string()}),
         Item::Patch(patch) => json!({"type": "custom_tool_call", "id": id("ctc"), "call_id": id("call"),
             "name": "apply_patch", "status": "completed", "input": patch}),
     }

@@ -81,16 +81,22 @@ impl Drive<'_> {
         let marked = self.leave.marks(&wish).cloned().filter(|_| forbidden.is_none());
         if let Some(rule) = marked {
             let question = Question { rule: rule.clone(), exactly };
-            let ready = self.prepare(&wish, &question);
+            let put = self.put(&wish, &question);
             let mut requested = json!({"digest": digest, "asked": asked, "action": rule});
-            if let (Ok(ready), Some(data)) = (&ready, requested.as_object_mut()) {
-                data.insert("approval".to_owned(), json!(ready.id));
-                data.insert("request_digest".to_owned(), json!(ready.request_digest));
-                data.insert("expires_at".to_owned(), json!(ready.expires_at));
+            if let (Ok(put), Some(data)) = (&put, requested.as_object_mut()) {
+                data.insert("approval".to_owned(), json!(put.id));
+                data.insert("request_digest".to_owned(), json!(put.request_digest));
+                data.insert("expires_at".to_owned(), json!(put.expires_at));
             }
             self.sink.append(Draft::observed(EventKind::ApprovalRequested, requested))?;
-            return match ready {
-                Ok(ready) => self.publish(ready, rule, digest, wish, cwd, words).await,
+            return match put {
+                Ok(asked) => {
+                    let now = Instant::now();
+                    let until = now + Duration::from_secs(asked.seconds);
+                    self.asking.open.push(Open { asked, rule, digest, wish, cwd, until, words });
+                    self.asking.look.get_or_insert(now + LOOK_EVERY);
+                    Ok(())
+                }
                 Err(why) => self.by_policy(digest, Some(&rule), Some(&why), &words).await,
             };
         }
@@ -100,35 +106,14 @@ impl Drive<'_> {
         self.by_policy(digest, forbidden.as_ref(), why.as_deref(), &words).await
     }
 
-    fn prepare(&mut self, wish: &Wish, question: &Question) -> Result<Asked, String> {
+    fn put(&mut self, wish: &Wish, question: &Question) -> Result<Asked, String> {
         if *wish == Wish::Change(None) {
             return Err("it does not say which files it changes, so nobody can say yes to it".to_owned());
         }
         if self.asking.open.len() >= OPEN_MAX {
             return Err("too many requests wait for a person already".to_owned());
         }
-        self.leave.people().ok_or_else(nobody)?.prepare(question)
-    }
-
-    async fn publish(
-        &mut self,
-        asked: Asked,
-        rule: ActionId,
-        digest: Digest,
-        wish: Wish,
-        cwd: String,
-        words: Words,
-    ) -> Result<(), EngineError> {
-        let put = self.leave.people().ok_or_else(nobody).and_then(|people| people.publish(&asked.id));
-        let now = Instant::now();
-        let until = now + Duration::from_secs(asked.seconds);
-        let open = Open { asked, rule, digest, wish, cwd, until, words };
-        if let Err(why) = put {
-            return self.settle(open, End::Nobody(why)).await;
-        }
-        self.asking.open.push(open);
-        self.asking.look.get_or_insert(now + LOOK_EVERY);
-        Ok(())
+        self.leave.people().ok_or_else(nobody)?.put(question)
     }
 
     /// Looks whether somebody answered, or had his time.
