@@ -91,15 +91,61 @@ impl ApprovalFolder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::approval::SpentRecord;
+    use crate::vocab::{MutationMode, RiskClass};
 
-    #[test]
-    fn every_part_of_an_act_is_part_of_what_is_signed() {
-        let act = PendingAct {
+    fn act() -> PendingAct {
+        PendingAct {
             run_id: RunId::new(),
             decision: Digest::of(b"decision"),
             rule: ActionId::parse("git.commit").unwrap(),
             exactly: "[\"git commit\",\"/workspace\"]".to_owned(),
+        }
+    }
+
+    #[test]
+    fn what_a_dead_run_asked_is_found_again_until_it_is_used_or_over() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = ApprovalFolder::open(home.path()).unwrap();
+        let (act, now) = (act(), Timestamp::now());
+        let request = PendingRequest {
+            request_id: ApprovalId::fresh().unwrap(),
+            request_digest: act.digest(),
+            mode: MutationMode::CopiedFixture,
+            risk: RiskClass::Restricted,
+            contract_digest: Digest::of(b"contract"),
+            title: "T".to_owned(),
+            created_at: now,
+            expires_at: now.plus_seconds(60).unwrap(),
+            requester_account: "1000:dev".to_owned(),
+            requester: None,
+            act: Some(act.clone()),
         };
+        folder.post(&request).unwrap();
+        let open = |act: &PendingAct, account: &str, now, asked: bool| {
+            let found = folder.open_act(act.digest(), account, now, |_| asked).unwrap();
+            found.map(|request| request.request_id)
+        };
+        let found = open(&act, "1000:dev", now, false);
+        assert_eq!(found.as_ref(), Some(&request.request_id), "under its id");
+        assert_eq!(open(&act, "1001:other", now, false), None);
+        assert_eq!(open(&act, "1000:dev", now, true), None, "one that is asked right now is another one");
+        assert_eq!(open(&act, "1000:dev", request.expires_at, false), None);
+        let other = PendingAct { exactly: "[\"git commit -a\",\"/workspace\"]".to_owned(), ..act.clone() };
+        assert_eq!(open(&other, "1000:dev", now, false), None);
+        let spent = SpentRecord {
+            request_id: request.request_id.clone(),
+            request_digest: act.digest(),
+            run_id: act.run_id.clone(),
+            spent_at: now,
+        };
+        folder.spend(&spent).unwrap();
+        assert_eq!(open(&act, "1000:dev", now, false), None, "a used one is asked again");
+    }
+
+    #[test]
+    fn every_part_of_an_act_is_part_of_what_is_signed() {
+        let act = act();
         let others = [
             PendingAct { run_id: RunId::new(), ..act.clone() },
             PendingAct { decision: Digest::of(b"another"), ..act.clone() },

@@ -25,7 +25,8 @@ const CONFINING: [&str; 5] = ["run", "decide", "verify", "sandbox", "doctor"];
 #[must_use]
 pub fn main() -> ExitCode {
     if let Err(error) = leave_no_core() {
-        Output::new().note(&Line::of(format!("core dumps could not be turned off, so nothing was done: {error}")));
+        Output::new()
+            .note(&Line::of(format!("core dumps could not be turned off, so nothing was done: {error}")));
         return Exit::Unrecorded.into();
     }
     if let Some(expected) = expected_sandboxes() {

@@ -48,9 +48,18 @@ fn encoded(key: &str) -> BTreeMap<&'static str, String> {
         ("hex", hex.clone()),
         ("HEX", hex.to_uppercase()),
         ("url", in_url(key)),
-        ("url, small", in_url(key).replace("%2F", "%2f").replace("%2B", "%2b").replace("%3F", "%3f").replace("%3D", "%3d")),
+        (
+            "url, small",
+            in_url(key)
+                .replace("%2F", "%2f")
+                .replace("%2B", "%2b")
+                .replace("%3F", "%3f")
+                .replace("%3D", "%3d"),
+        ),
     ]);
-    for (name, plain) in [("for urls, whole", ""), ("for urls, after one", "x"), ("for urls, after two", "xy")] {
+    for (name, plain) in
+        [("for urls, whole", ""), ("for urls, after one", "x"), ("for urls, after two", "xy")]
+    {
         all.insert(name, base64(plain).replace('+', "-").replace('/', "_"));
     }
     all
@@ -95,18 +104,21 @@ fn is_below(pid: u32, top: u32) -> bool {
 }
 
 /// Waits for the end of `child`, and looks meanwhile into the environment of everything below it.
-fn watch(child: &mut Child, needles: &[String]) -> usize {
+fn watch(child: &mut Child, key: &str) -> usize {
     let mut looked = 0;
     while child.try_wait().unwrap().is_none() {
         for entry in std::fs::read_dir("/proc").unwrap().flatten() {
-            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
+                continue;
+            };
             if !is_below(pid, child.id()) {
                 continue;
             }
             for name in ["environ", "cmdline"] {
                 let text = std::fs::read(entry.path().join(name)).unwrap_or_default();
                 let text = String::from_utf8_lossy(&text);
-                assert!(needles.iter().all(|needle| !text.contains(needle)), "{name} of {pid}");
+                // Not encoded: that much the model was told by the endpoint, and gives to its own commands.
+                assert!(!text.contains(key), "{name} of {pid}");
             }
             looked += 1;
         }
@@ -130,7 +142,9 @@ fn hunter(key: &str) -> ModelServer {
             "bash -c \"exec 3<>/dev/tcp/127.0.0.1/8099; printf '$t\\r\\nHost: x\\r\\n\\r\\n' >&3; timeout 2 cat <&3\"; done; ",
             "curl -s -m 5 -H 'Content-Type: application/json' -d '{\"model\":\"no\"}' http://127.0.0.1:8099/v1/responses",
         )),
-        exec("ulimit -c unlimited; ulimit -c; bash -c 'kill -SEGV $$'; sh -c 'kill -ABRT $$'; find / -xdev -name 'core*' -type f -newer /proc/1/stat 2>/dev/null | head"),
+        exec(
+            "ulimit -c unlimited; ulimit -c; bash -c 'kill -SEGV $$'; sh -c 'kill -ABRT $$'; find / -xdev -name 'core*' -type f -newer /proc/1/stat 2>/dev/null | head",
+        ),
         // The provider echoes what it was sent, in every way it can think of, and the model has it written down.
         exec(&format!("echo '{}' | tee /tmp/got src/got.txt; env X='{}' true", texts.join("\n"), texts[0])),
         patches(REPAIR),
@@ -141,7 +155,9 @@ fn hunter(key: &str) -> ModelServer {
 fn with_key(bench: &Bench, source: &str) {
     let config = bench.at("home/config/config.toml");
     let text = std::fs::read_to_string(&config).unwrap();
-    let lines = text.lines().map(|line| if line.starts_with("key = ") { format!("key = {source}") } else { line.to_owned() });
+    let lines = text
+        .lines()
+        .map(|line| if line.starts_with("key = ") { format!("key = {source}") } else { line.to_owned() });
     std::fs::write(config, lines.collect::<Vec<_>>().join("\n")).unwrap();
 }
 
@@ -154,25 +170,30 @@ fn wherever_the_key_comes_from_it_is_in_nothing_that_the_run_left() {
         bench.share_the_store();
         let file = bench.at("key");
         std::fs::write(&file, if source == "env" { "none" } else { &key }).unwrap();
-        with_key(&bench, &match source {
-            "env" => "{ env = \"CTO_TEST_CANARY\" }".to_owned(),
-            "file" => format!("{{ file = \"{}\" }}", file.display()),
-            _ => format!("{{ command = [\"/bin/cat\", \"{}\"] }}", file.display()),
-        });
+        with_key(
+            &bench,
+            &match source {
+                "env" => "{ env = \"CTO_TEST_CANARY\" }".to_owned(),
+                "file" => format!("{{ file = \"{}\" }}", file.display()),
+                _ => format!("{{ command = [\"/bin/cat\", \"{}\"] }}", file.display()),
+            },
+        );
         the_search_works(&bench, &key);
         let mut command = bench.command(&["run", "fixture", "--out", bench.at("out").to_str().unwrap()]);
         if source == "env" {
             command.env("CTO_TEST_CANARY", &key);
         }
-        let said = [bench.at("said.out"), bench.at("said.err")].map(|path| std::fs::File::create(path).unwrap());
+        let said =
+            [bench.at("said.out"), bench.at("said.err")].map(|path| std::fs::File::create(path).unwrap());
         let [out, err] = said;
         let mut child = command.stdout(out).stderr(err).spawn().unwrap();
-        assert!(watch(&mut child, &needles(&key)) > 0, "somebody was looked at");
+        assert!(watch(&mut child, &key) > 0, "somebody was looked at");
         let seen = server.seen();
         assert!(seen[0].head.contains(&key), "{source}: it was used");
         assert_eq!(found(&bench, &key), Vec::<String>::new(), "{source}");
         let said = std::fs::read_to_string(bench.at("said.out")).unwrap();
-        assert!(said.contains("BLOCKED") || seen.len() < 5, "{source}: that it was echoed is seen: {said}");
+        assert_eq!(seen.len(), 6, "{source}: it went through all of it");
+        assert!(said.contains("BLOCKED"), "{source}: that it was echoed is seen: {said}");
     }
 }
 
@@ -188,7 +209,10 @@ fn a_crash_of_the_harness_leaves_no_core() {
     let cores = |place: &Path| std::fs::read_dir(place).unwrap().count();
     let unlimited = |line: &str| {
         let mut shell = Command::new("bash");
-        shell.args(["-c", &format!("ulimit -c unlimited; {line}")]).current_dir(&place).env("CTO_HOME", bench.at("home"));
+        shell
+            .args(["-c", &format!("ulimit -c unlimited; {line}")])
+            .current_dir(&place)
+            .env("CTO_HOME", bench.at("home"));
         shell.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         shell
     };
@@ -198,7 +222,12 @@ fn a_crash_of_the_harness_leaves_no_core() {
     for core in std::fs::read_dir(&place).unwrap() {
         std::fs::remove_file(core.unwrap().path()).unwrap();
     }
-    let line = format!("exec {} run {} --out {}", env!("CARGO_BIN_EXE_cto"), bench.at("fixture").display(), bench.at("out").display());
+    let line = format!(
+        "exec {} run {} --out {}",
+        env!("CARGO_BIN_EXE_cto"),
+        bench.at("fixture").display(),
+        bench.at("out").display()
+    );
     let mut child = unlimited(&line).spawn().unwrap();
     let deadline = Instant::now() + Duration::from_secs(60);
     while server.seen().is_empty() && Instant::now() < deadline {

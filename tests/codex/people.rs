@@ -125,6 +125,8 @@ fn a_marked_command_waits_for_a_yes_and_goes_on_with_it() {
     let id = run.id();
     std::thread::sleep(Duration::from_secs(1));
     assert_eq!(server.seen().len(), 1, "it waits");
+    let (_, runs) = bench.answers("runs", "--json", &[]);
+    assert!(runs.contains("waiting") && runs.contains(&id), "{runs}");
     let (code, shown) = bench.answers("approve", &id, &[]);
     assert!(code == 2 && shown.contains("touch src/asked.rs && echo made"), "{shown}");
     assert!(shown.contains("/workspace") && shown.contains("command:touch *"), "{shown}");

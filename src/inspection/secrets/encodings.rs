@@ -81,7 +81,8 @@ mod tests {
             }
         }
         let hex: String = key.bytes().map(|byte| format!("{byte:02x}")).collect();
-        for text in [hex.clone(), hex.to_uppercase(), "sk-x%2FZq8%3FLm2%2BXv7~Rt4Bn9".to_owned(), key.clone()] {
+        for text in [hex.clone(), hex.to_uppercase(), "sk-x%2FZq8%3FLm2%2BXv7~Rt4Bn9".to_owned(), key.clone()]
+        {
             let line = format!("x{text}y");
             let (clean, _) = scanner.redact(line.as_bytes()).unwrap();
             assert!(!String::from_utf8(clean).unwrap().contains(&text), "{text}");
