@@ -22,7 +22,7 @@ mod bundle;
 mod document;
 mod hundred;
 #[path = "../../tests/support/model_server.rs"]
-#[allow(dead_code, reason = "the tests play more than is measured")]
+#[allow(dead_code, unreachable_pub, reason = "the tests play more than is measured")]
 mod model_server;
 mod observation;
 mod peers;

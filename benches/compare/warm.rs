@@ -40,6 +40,7 @@ pub(crate) fn limits() -> Limits {
         tmp_bytes: 64 << 20,
         shm_bytes: 1 << 20,
         grace_seconds: 1,
+        answer_seconds: 1,
     }
 }
 

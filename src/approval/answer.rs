@@ -6,6 +6,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::PendingAct;
 use crate::eligibility::ApprovalAnswer;
 use crate::vocab::{
     ApprovalId, Digest, MutationMode, PrincipalName, PublicKey, RiskClass, SealingKey, Signature, Timestamp,
@@ -38,6 +39,9 @@ pub struct PendingRequest {
     pub requester_account: String,
     /// The principal whose accounts list it, if any.
     pub requester: Option<PrincipalName>,
+    /// The act of an engine at work that it is about; absent where it is about the run itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub act: Option<PendingAct>,
 }
 
 /// An answer with its signature. Anybody who has the principal's public key can check it.

@@ -241,7 +241,7 @@ impl ApprovalFolder {
         }
     }
 
-    fn one_answer(&self, answer: ApprovalAnswer, name: &str) -> Result<Found, FolderError> {
+    pub(super) fn one_answer(&self, answer: ApprovalAnswer, name: &str) -> Result<Found, FolderError> {
         let path = self.dir.join(place(answer)).join(name);
         let malformed = |why: &str| FolderError::Malformed { path: path.clone(), why: why.to_owned() };
         let approval = read::<SignedApproval>(&path)?.ok_or_else(|| malformed("it vanished"))?;
@@ -290,6 +290,11 @@ impl ApprovalFolder {
 
     fn spent_path(&self, id: &ApprovalId) -> PathBuf {
         self.dir.join("spent").join(format!("{id}.json"))
+    }
+
+    /// The files of answers in one direction.
+    pub(super) fn answer_names(&self, answer: ApprovalAnswer) -> Result<Vec<String>, FolderError> {
+        self.names(place(answer))
     }
 
     fn names(&self, part: &str) -> Result<Vec<String>, FolderError> {

@@ -5,6 +5,7 @@
 //! else, so nothing that an engine leaves in a work tree or bundle is one.
 //! Does not: decide. What it finds becomes [`crate::eligibility::ApprovalFacts`], and the gate reads those.
 
+mod act;
 mod answer;
 mod check;
 mod folder;
@@ -12,6 +13,7 @@ mod principals;
 #[cfg(test)]
 mod tests;
 
+pub use act::{PendingAct, act_digest};
 pub use answer::{PendingRequest, SignedApproval, sign_approval};
 pub use check::{Against, check_approvals};
 pub use folder::{ApprovalFolder, FolderError, Found, FoundAnswers, Spending, SpentRecord};

@@ -58,6 +58,7 @@ impl Bench {
             expires_at: at(100),
             requester_account: "1000:dev".to_owned(),
             requester: None,
+            act: None,
         };
         folder.post(&request).unwrap();
         let mut principals = Principals::default();

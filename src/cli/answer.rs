@@ -3,6 +3,7 @@
 //! What can be seen to count for nothing is refused here with its reason; what counts is decided again, from the
 //! recorded answer alone, when the next run gathers its facts.
 
+use super::act_view;
 use super::args::AnswerArgs;
 use super::keyfile;
 use super::output::{Line, Output, Tone};
@@ -29,20 +30,37 @@ fn answer(args: &AnswerArgs, answer: ApprovalAnswer, output: &mut Output) -> Res
     output.for_programs(args.json);
     let id = ApprovalId::parse(&args.id)
         .map_err(|error| Problem::usage(error.to_string(), "copy the id that the blocked run printed"))?;
-    let name = PrincipalName::parse(&args.principal)
-        .map_err(|error| Problem::usage(error.to_string(), "see `cto principal list`"))?;
     let home = Home::open()?;
     let folder = ApprovalFolder::open(&home.approvals_dir())?;
     let request = folder.pending(&id)?.ok_or_else(|| {
         Problem::usage(format!("no request {id} is on record here"), "see `cto runs` for what waits")
     })?;
-    let key = keyfile::private(&args.key)?;
+    act_view::refuse_altered(&request)?;
+    if !output.is_for_programs() {
+        act_view::show(&request, output);
+    }
+    let (Some(name), Some(key)) = (&args.principal, &args.key) else {
+        return only_asked(&request, output);
+    };
+    let name = PrincipalName::parse(name)
+        .map_err(|error| Problem::usage(error.to_string(), "see `cto principal list`"))?;
+    let key = keyfile::private(key)?;
     refuse_what_cannot_count(&home, &folder, &request, &name, &key)?;
     let word = if answer == ApprovalAnswer::Grant { "approved" } else { "denied" };
     audited::announce(&home, Act::RecordApproval, format!("{id} {word} by {name}"))?;
     folder.answer(&sign_approval(&request, answer, &name, &key))?;
     tell(&request, word, &name, output);
     Ok(Exit::Pass)
+}
+
+/// Says what an answer takes.
+fn only_asked(request: &PendingRequest, output: &mut Output) -> Result<Exit, Problem> {
+    if output.is_for_programs() {
+        output.json(&serde_json::json!({"request": request}));
+        return Ok(Exit::Pass);
+    }
+    let remedy = format!("cto approve|deny {} --as NAME --key FILE", request.request_id);
+    Err(Problem::usage("nobody answered: it was not said who does", remedy))
 }
 
 fn refuse_what_cannot_count(
@@ -104,7 +122,9 @@ fn tell(request: &PendingRequest, word: &str, name: &PrincipalName, output: &mut
     let what = format!("mode {}, risk {}, until {}", request.mode, request.risk, request.expires_at);
     output.say(&Line::new().add(Tone::Quiet, what));
     output.say(&Line::new().add(Tone::Quiet, format!("request {}", request.request_digest)));
-    if word == "approved" {
+    if request.act.is_some() {
+        output.say(&Line::of("the run that waits for it goes on by itself"));
+    } else if word == "approved" {
         output.say(&Line::of("run the same contract again to use it (a run with --wait goes on by itself)"));
     }
 }

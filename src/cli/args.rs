@@ -159,14 +159,14 @@ impl VerifyArgs {
 #[derive(Debug, Args)]
 #[command(after_help = examples::ANSWER)]
 pub(super) struct AnswerArgs {
-    /// The request, as the blocked run printed it
+    /// The request, as the run printed it
     pub(super) id: String,
-    /// The principal who answers
-    #[arg(long = "as", value_name = "NAME")]
-    pub(super) principal: String,
+    /// The principal who answers; without it, what is asked is only shown
+    #[arg(long = "as", value_name = "NAME", requires = "key")]
+    pub(super) principal: Option<String>,
     /// The principal's private key (Ed25519, PEM)
-    #[arg(long, value_name = "FILE")]
-    pub(super) key: PathBuf,
+    #[arg(long, value_name = "FILE", requires = "principal")]
+    pub(super) key: Option<PathBuf>,
     /// Answer as one JSON object
     #[arg(long)]
     pub(super) json: bool,

@@ -73,7 +73,11 @@ Examples:
   cto verify evidence/runs/run-0192…
   cto verify BUNDLE --trust their-trust.toml --expect verdict=pass,base=<commit>,max-age=86400
   cto verify --print-script > verify.sh && sh verify.sh PUBLIC_KEY.pem BUNDLE";
-pub(super) const ANSWER: &str = "Example:\n  cto approve apr-… --as alice --key ~/.keys/alice.pem";
+pub(super) const ANSWER: &str = "\
+Examples:
+  cto approve apr-…                                    (shows what an engine at work asks)
+  cto approve apr-… --as alice --key ~/.keys/alice.pem
+  cto deny apr-… --as alice --key ~/.keys/alice.pem";
 pub(super) const SANDBOX: &str = "\
 Examples:
   cto sandbox -- /bin/true

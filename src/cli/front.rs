@@ -9,6 +9,7 @@ use super::args::{Cli, EngineVerb, KeyVerb, PrincipalVerb, RepoVerb, Verb};
 use super::output::{Line, Output, Tone, lines_of};
 use super::problem::Problem;
 use crate::home::Home;
+use crate::process::leave_no_core;
 use crate::run::clean_up;
 use crate::sandbox::{Expected, prepare_zygote};
 use crate::vocab::Reason;
@@ -23,6 +24,11 @@ const CONFINING: [&str; 5] = ["run", "decide", "verify", "sandbox", "doctor"];
 /// What `main` does: parses the call, runs the command, prints what went wrong, gives the exit code.
 #[must_use]
 pub fn main() -> ExitCode {
+    if let Err(error) = leave_no_core() {
+        Output::new()
+            .note(&Line::of(format!("core dumps could not be turned off, so nothing was done: {error}")));
+        return Exit::Unrecorded.into();
+    }
     if let Some(expected) = expected_sandboxes() {
         // Where it cannot be made, stubs are executed instead: slower, and confined in the same way.
         prepare_zygote(expected).ok();

@@ -4,6 +4,7 @@
 //! output holds nothing but the documented lines. It decides nothing: commands call the library and show what
 //! it answers.
 
+mod act_view;
 mod answer;
 mod args;
 mod audited;

@@ -102,7 +102,9 @@ impl Observer for Watching<'_> {
                     view.engine_line(&line);
                 }
             }
-            Progress::Waiting { approval } => view.note(&format!("waiting for cto approve {approval}")),
+            Progress::Waiting { approval } => {
+                view.note(&format!("waiting for: cto approve {approval} --as NAME --key FILE"));
+            }
         }
     }
 }

@@ -45,7 +45,8 @@ pub(super) fn lines(report: &Report, bundle: &Path, patch: Option<&[u8]>) -> Vec
         out.extend(more(count, MAX_FILES, "report.md has them all"));
     }
     out.extend(sections.verification.iter().flat_map(checks));
-    for row in sections.actions.iter().filter(|row| !row.attempts.is_empty()) {
+    let rows = sections.actions.iter().chain(&sections.asked_first);
+    for row in rows.filter(|row| !row.attempts.is_empty()) {
         let more = if row.left_out > 0 { format!("; and {} more", row.left_out) } else { String::new() };
         let attempts = row.attempts.join("; ");
         out.push(named("attempt").add(Tone::Bad, &row.action).plain(format!(": {attempts}{more}")));
@@ -240,6 +241,7 @@ mod tests {
                 sandbox: None,
                 limits: Vec::new(),
                 actions: Vec::new(),
+                asked_first: Vec::new(),
                 patch: Some(PatchSection {
                     base_commit: id.clone(),
                     base_tree: id,

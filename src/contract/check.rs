@@ -55,6 +55,8 @@ impl Checker<'_> {
         let (limits, mut unsupported) = limits::settle(&wanted, self.ceilings);
         let spend = limits::settle_spend(wanted.spend.as_ref(), self.ceilings, &mut unsupported);
         self.actions(wire.forbidden_actions.as_deref())?;
+        let forbidden = wire.forbidden_actions.as_deref().unwrap_or_default();
+        let ask_first = self.ask_first(wire.ask_first, forbidden)?;
         let network_allow = wire.network.map_or_else(Vec::new, |network| network.allow);
         self.network(&network_allow, wire.forbidden_actions.as_deref())?;
         let permissions = self.permissions(wire.permissions.as_deref(), &mut unsupported)?;
@@ -78,6 +80,7 @@ impl Checker<'_> {
             risk_class: wire.risk_class,
             allowed_paths: wire.allowed_paths,
             forbidden_actions: wire.forbidden_actions,
+            ask_first,
             mutation_mode: wire.mutation_mode,
             clean_start: wire.clean_start.unwrap_or(true),
             approval_required: wire.approval_required,
@@ -226,22 +229,26 @@ impl Checker<'_> {
         for (index, id) in actions.into_iter().flatten().enumerate() {
             let field = format!("forbidden_actions[{index}]");
             self.once(&field, &mut seen, id.as_str())?;
-            Action::parse(id).map_err(|error| {
-                let known: Vec<&str> = super::actions::RULES.iter().map(|rule| rule.id).collect();
-                let remedy = match &error {
-                    ActionError::Unknown(text) => match did_you_mean(text, &known) {
-                        Some(name) => format!("did you mean `{name}`?"),
-                        None => format!("known: {}, command:<glob>, path:<glob>", known.join(", ")),
-                    },
-                    ActionError::Path(error) => error.remedy.to_owned(),
-                    ActionError::Command(_) => {
-                        "write a glob over the arguments, like `command:git push *`".to_owned()
-                    }
-                };
-                self.refuse(&field, error.to_string(), remedy)
-            })?;
+            self.action(&field, id)?;
         }
         Ok(())
+    }
+
+    pub(super) fn action(&self, field: &str, id: &ActionId) -> Checked<Action> {
+        Action::parse(id).map_err(|error| {
+            let known: Vec<&str> = super::actions::RULES.iter().map(|rule| rule.id).collect();
+            let remedy = match &error {
+                ActionError::Unknown(text) => match did_you_mean(text, &known) {
+                    Some(name) => format!("did you mean `{name}`?"),
+                    None => format!("known: {}, command:<glob>, path:<glob>", known.join(", ")),
+                },
+                ActionError::Path(error) => error.remedy.to_owned(),
+                ActionError::Command(_) => {
+                    "write a glob over the arguments, like `command:git push *`".to_owned()
+                }
+            };
+            self.refuse(field, error.to_string(), remedy)
+        })
     }
 
     fn network(&self, allow: &[String], forbidden: Option<&[ActionId]>) -> Checked<()> {

@@ -46,6 +46,7 @@ struct Table {
     inodes: Default,
     patch_bytes: Default,
     grace_seconds: Default,
+    answer_seconds: Default,
     verification_timeout_seconds: Default,
     run_micro_usd: Default,
     thread_micro_usd: Default,
@@ -79,6 +80,7 @@ pub fn defaults() -> Limits {
         inodes: t.inodes.value,
         patch_bytes: t.patch_bytes.value,
         grace_seconds: t.grace_seconds.value,
+        answer_seconds: t.answer_seconds.value,
     }
 }
 
@@ -126,6 +128,7 @@ pub fn explained() -> BTreeMap<&'static str, &'static Default> {
         ("inodes", &t.inodes),
         ("patch_bytes", &t.patch_bytes),
         ("grace_seconds", &t.grace_seconds),
+        ("answer_seconds", &t.answer_seconds),
         ("verification_timeout_seconds", &t.verification_timeout_seconds),
         ("run_micro_usd", &t.run_micro_usd),
         ("thread_micro_usd", &t.thread_micro_usd),
@@ -176,7 +179,7 @@ impl Ceilings {
 }
 
 /// The limits by name, in the order of the struct.
-pub fn rows(limits: &mut Limits) -> [(&'static str, &mut u64); 16] {
+pub fn rows(limits: &mut Limits) -> [(&'static str, &mut u64); 17] {
     [
         ("wall_seconds", &mut limits.wall_seconds),
         ("idle_seconds", &mut limits.idle_seconds),
@@ -194,6 +197,7 @@ pub fn rows(limits: &mut Limits) -> [(&'static str, &mut u64); 16] {
         ("inodes", &mut limits.inodes),
         ("patch_bytes", &mut limits.patch_bytes),
         ("grace_seconds", &mut limits.grace_seconds),
+        ("answer_seconds", &mut limits.answer_seconds),
     ]
 }
 
@@ -216,6 +220,7 @@ pub(super) fn settle(wire: &LimitsWire, ceilings: &Ceilings) -> (Limits, Vec<Str
         wire.inodes,
         wire.patch_bytes,
         wire.grace_seconds,
+        wire.answer_seconds,
     ];
     let (mut limits, mut ceiling) = (defaults(), ceilings.limits.clone());
     let mut unsupported = Vec::new();

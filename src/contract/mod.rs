@@ -4,6 +4,7 @@
 
 pub mod actions;
 mod alternatives;
+mod ask_first;
 mod check;
 mod checks;
 pub mod command;

@@ -34,6 +34,9 @@ pub struct TaskContract {
     pub allowed_paths: Option<Vec<String>>,
     /// `None` = not given (a missing gate).
     pub forbidden_actions: Option<Vec<ActionId>>,
+    /// What a person must say yes to before it happens.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ask_first: Vec<ActionId>,
     /// `None` = not given (a missing gate).
     pub mutation_mode: Option<MutationMode>,
     /// Whether the work tree must be clean.

@@ -35,6 +35,8 @@ pub(super) struct TaskContractWire {
     pub(super) allowed_paths: Option<Vec<String>>,
     /// Ids of the table, `command:<glob>`, `path:<glob>`. Not given = a missing gate.
     pub(super) forbidden_actions: Option<Vec<ActionId>>,
+    /// Actions that a person must say yes to before they happen, in the same words; none when not given.
+    pub(super) ask_first: Option<Vec<ActionId>>,
     /// How far the run may reach. Not given = a missing gate.
     pub(super) mutation_mode: Option<MutationMode>,
     /// Whether the work tree must be clean; true when not given.
@@ -143,6 +145,8 @@ pub(super) struct LimitsWire {
     pub(super) shm_bytes: Option<Amount>,
     /// Seconds between the polite and the final signal.
     pub(super) grace_seconds: Option<Amount>,
+    /// Time that a person has to answer what `ask_first` marks, seconds.
+    pub(super) answer_seconds: Option<Amount>,
     /// CPU time of the whole tree, seconds.
     pub(super) tree_cpu_seconds: Option<Amount>,
     /// Memory of the whole tree, bytes; `/tmp` and `/dev/shm` count.

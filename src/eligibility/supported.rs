@@ -11,6 +11,9 @@ use crate::contract::TaskContract;
 use crate::contract::limits::rows;
 use crate::vocab::{Limits, MutationMode, SpendCaps};
 
+/// The engines that ask before each command and each patch.
+const ASKS: [&str; 1] = ["codex"];
+
 /// The names under which [`super::Facts::provisions`] holds what the contract names: `toolchain:<name>`, and
 /// `input:<path in the tree>`.
 #[must_use]
@@ -49,6 +52,15 @@ pub(super) fn supported(q: &Question<'_>) -> GateResult {
         return GateResult::missing(
             format!("not supported: learning is for mode `copied-fixture`, and the mode is `{mode}`"),
             "learn on a fixture in mode `copied-fixture`, or by hand: `cto sandbox --learn --workspace DIR -- CMD`",
+        );
+    }
+    if !q.contract.ask_first.is_empty() && !ASKS.contains(&q.engine_id.as_str()) {
+        return GateResult::missing(
+            format!(
+                "not supported: `ask_first`, because the engine `{}` does not ask before it acts",
+                q.engine_id
+            ),
+            format!("name an engine that asks ({}), or forbid the actions instead", ASKS.join(", ")),
         );
     }
     let unsupported = unsupported(q);

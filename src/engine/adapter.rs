@@ -12,7 +12,7 @@ use super::leave::Wish;
 use crate::contract::TaskContract;
 use crate::event::{Draft, EventKind};
 use crate::evidence::EngineOutcome;
-use crate::vocab::{Digest, shown_bytes};
+use crate::vocab::shown_bytes;
 
 /// The contract's tree, as every engine finds it inside.
 pub const WORKSPACE: &str = "/workspace";
@@ -111,8 +111,8 @@ pub enum Step {
         declined: Vec<u8>,
         /// What was asked, in the engine's words.
         asked: Value,
-        /// Of exactly what leave is asked for: the command and its folder, or the changes with their content.
-        digest: Digest,
+        /// Exactly what leave is asked for, as JSON: the command and its folder, or the changes with their content.
+        exactly: String,
     },
     /// The engine named its thread.
     ThreadId(String),

@@ -3,6 +3,8 @@
 //! Everything happens in one task, so the log has one order. The log comes before the act where there is one: a grant
 //! is recorded before it is sent, a request before it leaves.
 
+mod asking;
+
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -12,7 +14,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use super::adapter::{Adapter, Claims, Step, Stream};
 use super::claim::{self, ClaimGate};
 use super::launch::{EngineError, FinishedEngine, RunningEngine};
-use super::leave::{Leave, Wish};
+use super::leave::Leave;
 use super::observed::{EngineCounts, EngineObservations, LimitHit};
 use super::raw_log::{RawLog, RawStream};
 use super::stop::{StopSignal, said_stop};
@@ -20,7 +22,8 @@ use crate::broker::{Broker, Notice, Notices};
 use crate::event::{Draft, EventKind, EventSink};
 use crate::evidence::{CallSums, EngineOutcome};
 use crate::process::{self, Exit, Payload, PayloadEvent, ProcessError, ProcessTree};
-use crate::vocab::Digest;
+
+use asking::{Asking, Words};
 
 /// How long the broker's last notices are waited for once the engine is dead: answers that are paid for are read on.
 const LAST_NOTICES: Duration = Duration::from_secs(5);
@@ -34,6 +37,7 @@ struct Drive<'a> {
     raw: &'a mut dyn RawLog,
     gate: ClaimGate,
     leave: Leave,
+    asking: Asking,
     counts: EngineCounts,
     grace: Duration,
     deadline: Option<Instant>,
@@ -70,6 +74,7 @@ impl RunningEngine {
 enum Woken {
     Stop(Option<&'static str>),
     Deadline,
+    Look,
     Notice(Option<Notice>),
     Payload(PayloadEvent),
 }
@@ -91,6 +96,7 @@ impl<'a> Drive<'a> {
             raw,
             gate: ClaimGate::default(),
             leave,
+            asking: Asking::default(),
             counts: EngineCounts::default(),
             grace,
             deadline: None,
@@ -130,13 +136,14 @@ impl<'a> Drive<'a> {
         self.take(opening).await?;
         let mut listening = true;
         loop {
-            let deadline = self.deadline;
+            let (deadline, look) = (self.deadline, self.asking.next_look());
             // In this order: a stop is heard before whatever a talkative engine or a busy broker has waiting. What the
             // broker does for long (reading bodies) it does beside this loop.
             let woken = tokio::select! {
                 biased;
                 said = said_stop(stop, self.stopped_by.is_some()), if listening => Woken::Stop(said),
                 () = at(deadline) => Woken::Deadline,
+                () = at(look) => Woken::Look,
                 notice = next_notice(notices.as_mut()) => Woken::Notice(notice),
                 event = self.payload.next() => Woken::Payload(event),
             };
@@ -155,6 +162,7 @@ impl<'a> Drive<'a> {
                         self.payload.terminate()?;
                     }
                 }
+                Woken::Look => self.look().await?,
                 Woken::Notice(Some(notice)) => {
                     let out_of_money = notice.is_out_of_money();
                     self.record(notice)?;
@@ -225,14 +233,8 @@ impl<'a> Drive<'a> {
                     }
                 }
                 Step::Send(bytes) => self.send(&bytes).await?,
-                Step::Ask { wish, granted, declined, asked, digest } => {
-                    let refusal = self.judge(&wish, asked, digest)?;
-                    self.send(if refusal.is_none() { &granted } else { &declined }).await?;
-                    for words in refusal.map(|why| self.adapter.declined(&why)).into_iter().flatten() {
-                        if let Step::Send(bytes) = words {
-                            self.send(&bytes).await?;
-                        }
-                    }
+                Step::Ask { wish, granted, declined, asked, exactly } => {
+                    self.ask(wish, asked, exactly, Words { granted, declined }).await?;
                 }
                 Step::ThreadId(id) => {
                     let id = claim::text(&id);
@@ -247,26 +249,6 @@ impl<'a> Drive<'a> {
             }
         }
         Ok(())
-    }
-
-    /// Why leave is not given; `None` where it is. On record before the engine hears of it.
-    fn judge(&mut self, wish: &Wish, asked: Value, digest: Digest) -> Result<Option<String>, EngineError> {
-        let Some(asked) = self.gate.ask(asked) else {
-            self.counts.declined = self.counts.declined.saturating_add(1);
-            return Ok(Some("it asks for too much".to_owned()));
-        };
-        let requested = json!({"digest": digest, "asked": asked});
-        self.sink.append(Draft::observed(EventKind::ApprovalRequested, requested))?;
-        let action = self.leave.forbids(wish);
-        let why = action.map(|action| format!("the contract forbids `{action}`"));
-        let (kind, count) = match action {
-            None => (EventKind::ApprovalGranted, &mut self.counts.granted),
-            Some(_) => (EventKind::ApprovalDenied, &mut self.counts.declined),
-        };
-        *count = count.saturating_add(1);
-        let answer = json!({"by": "policy", "digest": digest, "action": action, "reason": why});
-        self.sink.append(Draft::observed(kind, answer))?;
-        Ok(why)
     }
 
     async fn send(&mut self, bytes: &[u8]) -> Result<(), EngineError> {
@@ -316,6 +298,7 @@ impl<'a> Drive<'a> {
         if let Some(mut notices) = notices {
             self.last_notices(&mut notices).await?;
         }
+        self.abandon()?;
         let steps = self.adapter.on_exit(&exit.status);
         for step in steps {
             // Whatever else it asks for, there is nobody left to send it to.
@@ -356,6 +339,7 @@ impl<'a> Drive<'a> {
             calls: self.calls,
             refused: self.refused,
             pushes: self.pushes,
+            yes: self.asking.yes,
         })
     }
 

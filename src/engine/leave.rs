@@ -2,9 +2,10 @@
 //!
 //! Nothing is judged harmless by its text: what the contract does not forbid is granted, because the sandbox bounds
 //! it. What is plainly a forbidden act is declined before it happens, so that an engine that only did not know can go
-//! on with something else. It is a courtesy, not a wall: a text can be written so that it is not recognized, and then
+//! on with something else. What the contract marks is asked of a person (docs/adr/0020). It is a courtesy, not a wall: a text can be written so that it is not recognized, and then
 //! the missing route, the patch inspection and what the kernel sees executed have the last word (docs/adr/0017).
 
+use super::people::People;
 use crate::contract::command::{CommandLine, shows_in_commands};
 use crate::contract::shell::simple_commands;
 use crate::contract::{Action, PathGlobs, TaskContract};
@@ -20,41 +21,79 @@ pub enum Wish {
     Change(Option<Vec<String>>),
 }
 
-/// The contract's forbidden actions, read once.
+/// What the contract forbids and what it marks, read once, and whom to ask about the latter.
 #[derive(Debug, Default)]
 pub struct Leave {
+    forbidden: Rules,
+    marked: Rules,
+    people: Option<Box<dyn People>>,
+}
+
+/// Actions, as far as they show beforehand.
+#[derive(Debug, Default)]
+struct Rules {
     commands: Vec<(ActionId, Option<String>)>,
     paths: Vec<(ActionId, PathGlobs)>,
 }
 
 impl Leave {
-    /// What `contract` forbids.
+    /// What `contract` forbids and marks. Nobody can be asked yet: what is marked is declined.
     #[must_use]
     pub fn of(contract: &TaskContract) -> Self {
-        let mut leave = Self::default();
-        for id in contract.forbidden_actions.iter().flatten() {
+        Self {
+            forbidden: Rules::of(contract.forbidden_actions.iter().flatten()),
+            marked: Rules::of(&contract.ask_first),
+            people: None,
+        }
+    }
+
+    /// The same with somebody who is asked about what is marked.
+    #[must_use]
+    pub fn asking(self, people: Box<dyn People>) -> Self {
+        Self { people: Some(people), ..self }
+    }
+
+    pub(super) fn people(&mut self) -> Option<&mut (dyn People + 'static)> {
+        self.people.as_deref_mut()
+    }
+
+    /// The forbidden action that `wish` is; `None` where it is none.
+    #[must_use]
+    pub fn forbids(&self, wish: &Wish) -> Option<&ActionId> {
+        self.forbidden.met_by(wish)
+    }
+
+    /// The mark that `wish` meets: a person has to say yes first.
+    #[must_use]
+    pub fn marks(&self, wish: &Wish) -> Option<&ActionId> {
+        self.marked.met_by(wish)
+    }
+}
+
+impl Rules {
+    fn of<'a>(ids: impl IntoIterator<Item = &'a ActionId>) -> Self {
+        let mut rules = Self::default();
+        for id in ids {
             match Action::parse(id) {
-                Ok(Action::Command(glob)) => leave.commands.push((id.clone(), Some(glob))),
-                Ok(Action::Path(globs)) => leave.paths.push((id.clone(), *globs)),
+                Ok(Action::Command(glob)) => rules.commands.push((id.clone(), Some(glob))),
+                Ok(Action::Path(globs)) => rules.paths.push((id.clone(), *globs)),
                 Ok(Action::Named(rule)) => {
                     if shows_in_commands(rule.id) {
-                        leave.commands.push((id.clone(), None));
+                        rules.commands.push((id.clone(), None));
                     }
                     if let Some(globs) = Some(rule.paths).filter(|paths| !paths.is_empty()) {
                         // They are part of this program, and read by its tests.
-                        leave.paths.extend(PathGlobs::new(globs).ok().map(|globs| (id.clone(), globs)));
+                        rules.paths.extend(PathGlobs::new(globs).ok().map(|globs| (id.clone(), globs)));
                     }
                 }
                 // A contract with it is not sealed.
                 Err(_) => {}
             }
         }
-        leave
+        rules
     }
 
-    /// The forbidden action that `wish` is; `None` where leave is given.
-    #[must_use]
-    pub fn forbids(&self, wish: &Wish) -> Option<&ActionId> {
+    fn met_by(&self, wish: &Wish) -> Option<&ActionId> {
         match wish {
             Wish::Command(line) => {
                 let commands = simple_commands(line);

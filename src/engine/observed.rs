@@ -1,6 +1,7 @@
 //! What was seen of an engine, and what it said: plain data for inspection and report.
 
 use super::adapter::Claims;
+use super::leave::Wish;
 use crate::broker::BrokerCounts;
 use crate::evidence::{CallSums, EngineOutcome};
 use crate::process::{ProcessTree, Used};
@@ -34,6 +35,19 @@ pub struct EngineObservations {
     pub refused: Vec<String>,
     /// Refused requests that were a push in git's own words, however many others there were (observed).
     pub pushes: Vec<String>,
+    /// What people said yes to (observed).
+    pub yes: Vec<Yes>,
+}
+
+/// That a person said yes to one act.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Yes {
+    /// Which.
+    pub wish: Wish,
+    /// The folder in which a command was to run.
+    pub cwd: String,
+    /// When: nothing that happened before rests on it.
+    pub at: Timestamp,
 }
 
 impl EngineObservations {
@@ -65,9 +79,9 @@ pub struct EngineCounts {
     pub suppressed: u64,
     /// Lines that the adapter did not know.
     pub unrecognized: u64,
-    /// Grants by policy.
+    /// Grants, by policy or by people.
     pub granted: u64,
-    /// What was asked for beyond the most that is granted.
+    /// Declined: forbidden, too much, or not said yes to by a person.
     pub declined: u64,
     /// Wall time, microseconds.
     pub micros: u64,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::vocab::Basis;
 
 /// Paths that begin the path of a field. What the harness decided or read in the contract it saw itself.
-const OBSERVED: [&str; 36] = [
+const OBSERVED: [&str; 37] = [
     "report_version",
     "harness",
     "run_id",
@@ -17,6 +17,7 @@ const OBSERVED: [&str; 36] = [
     "verdict",
     "artifacts",
     "sections.actions",
+    "sections.asked_first",
     "sections.changes_to_checks",
     "sections.claims.observation",
     "sections.engine.adapter",

@@ -4,6 +4,7 @@
 //! root appears last, by rename, after all else is durable; a killed run leaves signed heads of what it recorded.
 //! Does not: decide anything, or read a bundle back (`verify` does).
 
+mod action_rows;
 mod again;
 mod base64;
 mod basis;
@@ -24,6 +25,7 @@ mod trace;
 mod tree;
 mod work;
 
+pub use action_rows::{ActionResult, ActionRow};
 pub use basis::{basis, basis_of};
 pub use bundle::{
     APPROVALS_DIR, BundleError, BundleWriter, CHECKPOINTS, CONTRACT, CTRF, DECISION, EVENTS, INPUTS_DIR,
@@ -40,9 +42,9 @@ pub use money::{CallSums, CountedSpend, MONEY_KEYS, Spend, SpendSums, Usage};
 pub use note::{NoteError, SignedHead, TreeHead};
 pub use redaction::{MAX_RAW_LOG, RawLogs, Redactor, redact_value};
 pub use report::{
-    ActionResult, ActionRow, CheckChange, ClaimRow, EngineOutcome, EngineSection, ExpectationRow, Finding,
-    Holding, LayerRow, LearningSection, LimitReached, LimitRow, ProcessRow, ProcessSection, Report,
-    SandboxSection, Sections, Times, Withheld,
+    CheckChange, ClaimRow, EngineOutcome, EngineSection, ExpectationRow, Finding, Holding, LayerRow,
+    LearningSection, LimitReached, LimitRow, ProcessRow, ProcessSection, Report, SandboxSection, Sections,
+    Times, Withheld,
 };
 pub use sarif::sarif;
 pub use seal::{SealStatement, SealedBundle, render_sums, subjects};

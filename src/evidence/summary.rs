@@ -4,8 +4,9 @@
 
 use std::collections::BTreeMap;
 
+use super::action_rows::{ActionResult, ActionRow};
 use super::money::{CountedSpend, Spend};
-use super::report::{ActionResult, Report};
+use super::report::Report;
 use super::work::{ChangeKind, ChangedFile, CommandOutcome};
 use crate::vocab::{MicroUsd, Verdict, counted};
 
@@ -178,11 +179,15 @@ fn boundaries(report: &Report, page: &mut Page) {
 
 /// A row for each action that the contract forbids: what stops it, where it was looked for, what was seen.
 fn forbidden(report: &Report, page: &mut Page) {
-    let actions = &report.sections.actions;
+    actions("Forbidden actions", &report.sections.actions, page);
+    actions("Actions that a person is asked about first", &report.sections.asked_first, page);
+}
+
+fn actions(title: &str, actions: &[ActionRow], page: &mut Page) {
     if actions.is_empty() {
         return;
     }
-    page.section("Forbidden actions");
+    page.section(title);
     page.line("| action | stopped by | looked for | attempts | result |");
     page.line("|---|---|---|--:|---|");
     for row in actions.iter().take(SHOWN) {

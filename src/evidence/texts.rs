@@ -3,9 +3,10 @@
 
 use std::collections::BTreeSet;
 
+use super::action_rows::ActionRow;
 use super::report::{
-    ActionRow, CheckChange, ClaimRow, EngineSection, ExpectationRow, Finding, LimitRow, ProcessRow,
-    ProcessSection, SandboxSection, Sections,
+    CheckChange, ClaimRow, EngineSection, ExpectationRow, Finding, LimitRow, ProcessRow, ProcessSection,
+    SandboxSection, Sections,
 };
 use super::work::{ChangedFile, CommandResult, CommandRow, PatchSection, VerificationSection};
 use crate::event::Redact;
@@ -38,6 +39,7 @@ fn texts(sections: &mut Sections) -> Vec<&mut String> {
         processes,
         limits,
         actions,
+        asked_first,
         patch,
         verification,
         findings,
@@ -62,7 +64,9 @@ fn texts(sections: &mut Sections) -> Vec<&mut String> {
     for LimitRow { name: _, requested: _, enforced: _, held_by: _, holding: _, reached } in limits {
         all.extend(reached.as_mut().map(|reached| &mut reached.during));
     }
-    for ActionRow { action, enforced_by: _, observable: _, attempts, left_out: _, result: _ } in actions {
+    for ActionRow { action, enforced_by: _, observable: _, attempts, left_out: _, result: _ } in
+        actions.iter_mut().chain(asked_first)
+    {
         all.push(action);
         all.extend(attempts);
     }

@@ -14,7 +14,7 @@ use crate::process::Program;
 use crate::vocab::{ActionId, shown};
 
 const NOWHERE: &str = ActionResult::NOWHERE;
-const IN_PATCH: &str = "in the patch";
+pub(super) const IN_PATCH: &str = "in the patch";
 /// An attempt that found no route leaves no trace: only what reached the listener is seen.
 const AT_LISTENER: &str = "at the listener";
 /// What is said to an allowed host is said within TLS.
@@ -23,13 +23,13 @@ const AT_LISTENER_NOT_WITHIN: &str = "at the listener, not within allowed tunnel
 const AT_LISTENER_AND_OUTSIDE: &str = "at the listener, in connect and sendto";
 const IN_REPOSITORY: &str = "in the engine's throw-away repository only";
 const AT_THE_END: &str = "in what was still alive when the engine ended";
-const EXECUTED: &str = "in what the kernel executed";
-const PARTLY: &str = "in the part that was seen of what the kernel executed";
+pub(super) const EXECUTED: &str = "in what the kernel executed";
+pub(super) const PARTLY: &str = "in the part that was seen of what the kernel executed";
 
 /// Characters of a command line that is an attempt.
-const TEXT_MAX: usize = 400;
+pub(super) const TEXT_MAX: usize = 400;
 /// Attempts kept for each action.
-const ATTEMPTS_KEPT: usize = 20;
+pub(super) const ATTEMPTS_KEPT: usize = 20;
 
 /// What was seen besides the patch. `None` means that nobody could look, which is not the same as "nothing".
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -5,6 +5,7 @@
 //! runs or asks the kernel anything.
 
 mod actions;
+mod asked;
 mod expectations;
 mod patch;
 mod paths;
@@ -12,6 +13,7 @@ pub mod secrets;
 mod verdict;
 
 pub use actions::{ActionObservations, actions, attempts, every_action};
+pub use asked::{AskedObservations, asked_first};
 pub use expectations::expectations;
 pub use patch::{AddedLine, ChangeView, PatchInspection, inspect_changes, inspect_patch};
 pub use paths::inspect_paths;

@@ -51,6 +51,7 @@ pub fn conclude(sections: &Sections) -> Conclusion {
         found.0.push((cut_off_weight(&cut_off.code), cut_off.clone()));
     }
     attempts(sections, &mut found);
+    without_a_yes(sections, &mut found);
     findings(&sections.findings, &mut found);
     layers(sections, &mut found);
     limits(sections, &mut found);
@@ -96,6 +97,22 @@ fn attempts(sections: &Sections, found: &mut Weighed) {
             &format!("action.{}", action_word(&row.action)),
             sentence,
             "Read what the engine did in the events. If the action is wanted, a new contract has to allow it.",
+        );
+    }
+}
+
+fn without_a_yes(sections: &Sections, found: &mut Weighed) {
+    for row in &sections.asked_first {
+        let Some(first) = row.attempts.first() else { continue };
+        let more = match (row.attempts.len() as u64 - 1).saturating_add(row.left_out) {
+            0 => String::new(),
+            n => format!(" and {n} more"),
+        };
+        let sentence = format!("`{}` happened without a person's yes: {first}{more}.", row.action);
+        found.blocked(
+            &format!("asked-first.{}", action_word(&row.action)),
+            sentence,
+            "Read what the engine did in the events. If it is wanted without asking, a new contract has to say so.",
         );
     }
 }

@@ -25,7 +25,7 @@ pub(super) fn contract() -> TaskContract {
         "limits": {"wall_seconds": 60, "idle_seconds": 60, "cpu_seconds": 60, "output_bytes": 1_000_000,
             "processes": 64, "open_files": 64, "file_bytes": 1_000_000, "changed_files": 10,
             "tmp_bytes": 1_000_000, "shm_bytes": 1_000_000, "tree_cpu_seconds": 600, "memory_bytes": 2_000_000_000,
-            "disk_bytes": 1_000_000_000, "inodes": 100_000, "patch_bytes": 10_000_000, "grace_seconds": 1},
+            "disk_bytes": 1_000_000_000, "inodes": 100_000, "patch_bytes": 10_000_000, "grace_seconds": 1, "answer_seconds": 1},
         "spend": {"run_micro_usd": 1, "thread_micro_usd": 1},
         "unsupported": [], "network_allow": [], "permissions": [], "script": null, "requested_by": null
     }))
@@ -114,6 +114,7 @@ fn good() -> Sections {
             left_out: 0,
             result: ActionResult::NoneSeen,
         }],
+        asked_first: Vec::new(),
         patch: Some(patch()),
         verification: Some(verification()),
         findings: vec![finding("patch.binary", Verdict::Pass)],

@@ -71,7 +71,12 @@ impl Witness {
             N::DiskBytes => self.change.map(|_| used.disk_bytes),
             N::Inodes => self.change.map(|_| used.inodes),
             N::PatchBytes => self.change.map(|change| change.bytes),
-            N::IdleSeconds | N::OpenFiles | N::TmpBytes | N::ShmBytes | N::GraceSeconds => None,
+            N::IdleSeconds
+            | N::OpenFiles
+            | N::TmpBytes
+            | N::ShmBytes
+            | N::GraceSeconds
+            | N::AnswerSeconds => None,
         }
     }
 }

@@ -8,6 +8,7 @@ mod background;
 mod census;
 mod control;
 mod copied;
+mod core_dumps;
 mod group;
 mod launch;
 mod learned;
@@ -23,6 +24,7 @@ mod watchdog;
 
 pub use background::in_background;
 pub use copied::Copies;
+pub use core_dumps::leave_no_core;
 pub use group::{Bounds, Group, GroupError, Leftover, Version, remove_left_groups};
 pub use launch::{LaunchError, Launched, StubProcess, spawn_stub};
 pub use learned::{Learned, Used, Witnessed};

@@ -273,6 +273,11 @@ impl Payload {
         }
     }
 
+    /// Starts the clock of its silence anew: it waits for an answer of its owner's, and is not silent of itself.
+    pub fn not_idle(&mut self) {
+        self.last_output = Instant::now();
+    }
+
     fn tell(&mut self, what: Down) -> Result<(), ProcessError> {
         let Some(control) = &self.control else { return Ok(()) };
         let bytes = frame(&what).map_err(ProcessError::Signal)?;

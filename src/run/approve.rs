@@ -14,7 +14,7 @@ use crate::audit::Act;
 use crate::eligibility::{ApprovalAnswer, ApprovalFacts, Decision, DecisionDocument, ExecutionPermit};
 use crate::event::{Draft, EventKind, EventSink as _};
 use crate::home::Home;
-use crate::vocab::{ApprovalId, Timestamp};
+use crate::vocab::{ApprovalId, PrincipalName, Timestamp};
 
 /// How long a request stays open, seconds: a day, so that somebody in another time zone can answer.
 const OPEN_SECONDS: i64 = 24 * 60 * 60;
@@ -69,6 +69,7 @@ pub(super) fn ask(
                 expires_at,
                 requester_account: requester.account.clone(),
                 requester: requester.principal.clone(),
+                act: None,
             };
             folder.post(&request).map_err(failed)?;
             request
@@ -155,6 +156,16 @@ pub(super) fn spend(
     Ok(())
 }
 
+/// The name of an answer in the bundle. Somebody may have said yes and then no.
+pub(super) fn answer_name(id: &ApprovalId, by: &PrincipalName, answer: ApprovalAnswer) -> String {
+    let answer = match answer {
+        ApprovalAnswer::Grant => "grant",
+        ApprovalAnswer::Deny => "deny",
+    };
+    let by = crate::vocab::Digest::of(by.as_str().as_bytes()).hex();
+    format!("approvals/{id}.{by}.{answer}.json")
+}
+
 /// Puts every answer that the decision saw into the bundle, as signed.
 pub(super) fn attach(
     home: &Home,
@@ -171,13 +182,7 @@ pub(super) fn attach(
                 && a.answer == found.approval.answer
         };
         let Some(seen) = document.facts.approvals.iter().find(same) else { continue };
-        // Somebody may have said yes and then no.
-        let answer = match seen.answer {
-            ApprovalAnswer::Grant => "grant",
-            ApprovalAnswer::Deny => "deny",
-        };
-        let by = crate::vocab::Digest::of(seen.by.as_str().as_bytes()).hex();
-        let name = format!("approvals/{}.{by}.{answer}.json", seen.id);
+        let name = answer_name(&seen.id, &seen.by, seen.answer);
         let mut text = serde_json::to_vec_pretty(&found.approval)?;
         text.push(b'\n');
         recording.bundle().write(&name, &text)?;

@@ -13,11 +13,11 @@ use super::money::purse;
 use super::recording::Recording;
 use super::report::Told;
 use super::stop::Stop;
-use super::{Scene, Step, approve};
+use super::{Scene, Step, approve, people};
 use crate::audit::Act;
 use crate::broker::{Dial, Dialect, Egress, ModelKey, Purse, Route, Upstream, Ways};
 use crate::eligibility::{ExecutionPermit, Observed, landlock_floor};
-use crate::engine::{self, Adapter, FinishedEngine, Leave, PROGRAM, PlanInput, RawStream, StoredProgram};
+use crate::engine::{self, Adapter, FinishedEngine, PROGRAM, PlanInput, RawStream, StoredProgram};
 use crate::event::{Draft, EventKind, EventSink as _};
 use crate::evidence::{LearningSection, MAX_FILE};
 use crate::home::Home;
@@ -147,18 +147,17 @@ async fn work(
     recording.append(Draft::observed(EventKind::EngineStarted, data))?;
     let model = tools.scene.model(permit.engine());
     tools.go_on()?;
-    let leave = Leave::of(tools.scene.asked.contract.task());
+    let (leave, answers) = people::leave(&permit, tools)?;
     let running = engine::launch(permit, sandbox, workspace, adapter, program, ways, leave)
         .map_err(|error| CutOff::at("launch", error, AGAIN))?;
     let (mut events, raw) = recording.sinks();
-    let finished = running
-        .drive(&mut events, raw, tools.stop.receiver())
-        .await
-        .map_err(|error| CutOff::at("engine", error, AGAIN))?;
+    let finished = running.drive(&mut events, raw, tools.stop.receiver()).await;
+    answers.attach(recording)?;
     if let Some(Purse { ledger, run, .. }) = &purse {
         // What nobody settled counts in full, now and whatever comes of this call.
         ledger.abandon(run.clone()).await.ok();
     }
+    let finished = finished.map_err(|error| CutOff::at("engine", error, AGAIN))?;
     told.engine(manifest, program, model, &finished.observed);
     told.calls(purse.as_ref(), &finished.observed);
     let note = finished.observed.exit.clone();
@@ -229,7 +228,7 @@ fn route(permit: &ExecutionPermit, tools: &Tools<'_>, dialect: Dialect) -> Resul
             let text = source.read(&|| tools.stop.said().is_some());
             tools.go_on()?;
             let text = text.map_err(|error| CutOff::at("key", error, remedy))?;
-            tools.scanner.learn(text.as_bytes());
+            tools.scanner.learn_key(text.as_bytes());
             Some(ModelKey::from(text))
         }
     };

@@ -12,18 +12,21 @@ use super::learn;
 use super::recording::{RecordError, Recording};
 use super::report::Told;
 use crate::audit::Act;
+use crate::contract::command::shows_in_commands;
 use crate::contract::{Action, TaskContract};
 use crate::eligibility::landlock_floor;
 use crate::engine::{FinishedEngine, RawStream};
 use crate::event::{Draft, EventKind, EventSink as _};
 use crate::evidence::{Finding, PATCH, PatchSection};
-use crate::inspection::{ActionObservations, PatchInspection, actions, attempts, inspect_patch};
+use crate::inspection::{
+    ActionObservations, AskedObservations, PatchInspection, actions, asked_first, attempts, inspect_patch,
+};
 use crate::process::ProcessTree;
 use crate::verification::{
     ProvisionProblem, Provisions, ReadyTree, SearchPlaces, Tree, Verification, Verified, verification_files,
     verify,
 };
-use crate::vocab::{LimitName, Timestamp, Verdict, counted};
+use crate::vocab::{ActionId, LimitName, Timestamp, Verdict, counted};
 use crate::workspace::{Base, Patch, Placement, VerificationTree, remove_remains};
 
 const AGAIN: &str = "Run again; if it happens again, the events tell how far the run came.";
@@ -70,6 +73,19 @@ pub(super) async fn verify_and_inspect(
         recording
             .append(Draft::observed(EventKind::ActionAttempted, json!({"action": action, "what": what})))?;
     }
+    told.sections.asked_first = asked_first(
+        contract,
+        &AskedObservations {
+            executed: tree.programs(),
+            all_seen: tree.is_whole(),
+            patch: &patch.section,
+            yes: &finished.observed.yes,
+        },
+    );
+    for (action, what) in attempts(&told.sections.asked_first) {
+        let data = json!({"action": action, "what": what, "without": "a person's yes"});
+        recording.append(Draft::observed(EventKind::ActionAttempted, data))?;
+    }
     told.sections.findings.extend(unobserved(contract, tree));
     told.sections.findings.extend(inspection.findings);
     told.sections.changes_to_checks = inspection.changes_to_checks;
@@ -90,8 +106,10 @@ pub(super) async fn verify_and_inspect(
 
 /// A rule over commands is nothing but observation: where not everything was seen, it proves nothing.
 fn unobserved(contract: &TaskContract, tree: &ProcessTree) -> Option<Finding> {
-    let mut actions = contract.forbidden_actions.iter().flatten();
-    let rule = actions.find(|id| matches!(Action::parse(id), Ok(Action::Command(_))))?;
+    let forbidden = |id: &&ActionId| matches!(Action::parse(id), Ok(Action::Command(_)));
+    let marked = |id: &&ActionId| forbidden(id) || shows_in_commands(id.as_str());
+    let rule = contract.forbidden_actions.iter().flatten().find(forbidden);
+    let rule = rule.or_else(|| contract.ask_first.iter().find(marked))?;
     (!tree.is_whole()).then(|| Finding {
         code: "observation.incomplete".to_owned(),
         path: String::new(),

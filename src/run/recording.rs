@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::{Observer, Progress, RunError, RunRequest, Scene, Step};
 use crate::audit::{Act, Audit, AuditError};
-use crate::event::{Draft, EventKind, EventSink, SinkError};
+use crate::event::{Draft, EventKind, EventSink, Redact, SinkError};
 use crate::evidence::{
     BundleError, BundleWriter, CONTRACT, Chain, RawLogs, Redactor, Report, SealStatement, SealedBundle,
 };
@@ -58,6 +58,7 @@ pub(super) struct Recording<'o> {
     live: LiveRun,
     bundle: BundleWriter,
     audit: Audit,
+    redact: Redactor,
     observer: &'o mut dyn Observer,
     step: Option<Stopwatch>,
 }
@@ -96,7 +97,7 @@ impl<'o> Recording<'o> {
         let bundle = bundles.join(run_id.as_str());
         audit.act(Act::OpenRun, Some(run_id), bundle.display().to_string())?;
         // The folder first, so that no record stands for a bundle that never was.
-        let mut bundle = BundleWriter::create(&bundle, run_id.clone(), redact, key)
+        let mut bundle = BundleWriter::create(&bundle, run_id.clone(), redact.clone(), key)
             .map_err(|error| RecordError::Folder { path: bundle, source: std::io::Error::other(error) })?;
         let live = Store::open(home.state())?.begin(run_id, &task.task_id, bundle.path())?;
         observer.progress(Progress::Launched { run_id: run_id.clone(), bundle: bundle.path().to_owned() });
@@ -108,7 +109,7 @@ impl<'o> Recording<'o> {
                 bundle.write(&name, bytes)?;
             }
         }
-        let mut recording = Self { live, bundle, audit, observer, step: None };
+        let mut recording = Self { live, bundle, audit, redact, observer, step: None };
         let data = json!({"task_id": task.task_id, "contract": scene.asked.contract.digest(), "harness": super::HARNESS});
         recording.append(Draft::observed(EventKind::RunStarted, data))?;
         Ok(recording)
@@ -171,7 +172,8 @@ impl<'o> Recording<'o> {
     /// The two sinks of a stage that writes events and raw output, each event also told to the observer.
     pub(super) fn sinks(&mut self) -> (Told<'_>, &mut RawLogs) {
         let (chain, raw) = self.bundle.sinks();
-        (Told { chain, observer: &mut *self.observer }, raw)
+        let (live, redact) = (&mut self.live, &*self.redact);
+        (Told { chain, live, redact, observer: &mut *self.observer }, raw)
     }
 
     /// Seals. Nothing can be added afterwards.
@@ -200,14 +202,28 @@ impl EventSink for Recording<'_> {
 /// The event log, with somebody watching.
 pub(super) struct Told<'a> {
     chain: &'a mut Chain,
+    live: &'a mut LiveRun,
+    redact: &'a dyn Redact,
     observer: &'a mut dyn Observer,
 }
 
 impl EventSink for Told<'_> {
     fn append(&mut self, draft: Draft) -> Result<(), SinkError> {
-        let (kind, line) = (draft.kind, super::line::of(&draft));
+        let (kind, line) = (draft.kind, super::line::of(&draft, self.redact));
+        let (waits, answered) = (super::line::waits_for(&draft), super::line::answered(&draft));
         self.chain.append(draft)?;
         self.observer.progress(Progress::Event { kind, line });
+        if answered.is_some() && self.live.record.pending == answered {
+            self.live.update(|record| record.pending = None).map_err(unrecorded)?;
+        }
+        if let Some(approval) = waits {
+            self.live.update(|record| record.pending = Some(approval.clone())).map_err(unrecorded)?;
+            self.observer.progress(Progress::Waiting { approval });
+        }
         Ok(())
     }
+}
+
+fn unrecorded(error: StoreError) -> SinkError {
+    SinkError(std::io::Error::other(error))
 }

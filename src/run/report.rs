@@ -42,6 +42,7 @@ impl Told {
                 processes: None,
                 limits: Vec::new(),
                 actions: Vec::new(),
+                asked_first: Vec::new(),
                 patch: None,
                 verification: None,
                 findings: Vec::new(),

@@ -126,7 +126,7 @@ pub fn holds(name: LimitName, group: Option<Version>) -> Hold {
         N::DiskBytes | N::Inodes => watched("watchdog over the work tree"),
         N::ChangedFiles | N::PatchBytes => hard("harness, on the patch"),
         N::OutputBytes => hard("harness, on what it reads"),
-        N::WallSeconds | N::IdleSeconds | N::GraceSeconds => hard("harness, by the clock"),
+        N::WallSeconds | N::IdleSeconds | N::GraceSeconds | N::AnswerSeconds => hard("harness, by the clock"),
     }
 }
 

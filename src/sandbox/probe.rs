@@ -190,6 +190,7 @@ const fn trial_limits() -> Limits {
         inodes: 16,
         patch_bytes: 1,
         grace_seconds: 1,
+        answer_seconds: 1,
     }
 }
 

@@ -116,7 +116,7 @@ fn contract(commands: &serde_json::Value) -> TaskContract {
         "limits": {"wall_seconds": 60, "idle_seconds": 60, "cpu_seconds": 600, "output_bytes": 1_000_000,
             "processes": 256, "open_files": 1024, "file_bytes": 1_000_000_000, "changed_files": 10,
             "tmp_bytes": 100_000_000, "shm_bytes": 1_000_000, "tree_cpu_seconds": 600, "memory_bytes": 2_000_000_000,
-            "disk_bytes": 1_000_000_000, "inodes": 100_000, "patch_bytes": 10_000_000, "grace_seconds": 1},
+            "disk_bytes": 1_000_000_000, "inodes": 100_000, "patch_bytes": 10_000_000, "grace_seconds": 1, "answer_seconds": 1},
         "spend": {"run_micro_usd": 1, "thread_micro_usd": 1},
         "unsupported": [], "network_allow": [], "permissions": [], "script": null, "requested_by": null
     }))

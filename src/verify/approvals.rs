@@ -66,7 +66,7 @@ pub(super) fn check(contents: &BundleContents, trust: &Trust, sealer: Option<&Pu
 }
 
 /// Every file below `approvals/`, read strictly.
-fn read(contents: &BundleContents) -> Result<Vec<SignedApproval>, String> {
+pub(super) fn read(contents: &BundleContents) -> Result<Vec<SignedApproval>, String> {
     let names = contents.sums.keys().filter(|name| name.starts_with(APPROVALS_DIR));
     names
         .map(|name| {

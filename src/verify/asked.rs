@@ -53,10 +53,16 @@ fn asked(contents: &BundleContents, task: &TaskContract) -> Check {
         sections.actions.iter().map(|row| &row.action).eq(&forbidden),
         "the forbidden actions are not the contract's",
     );
+    let marked: Vec<String> =
+        task.ask_first.iter().filter(|_| inspected).map(|id| shown(id.as_str())).collect();
+    wrong.unless(
+        sections.asked_first.iter().map(|row| &row.action).eq(&marked),
+        "the actions that a person is asked about first are not the contract's",
+    );
     let follows = |row: &ActionRow| row.result == ActionResult::of(&row.observable, &row.attempts);
     wrong.unless(
-        sections.actions.iter().all(follows),
-        "the result of a forbidden action is not its attempts'",
+        sections.actions.iter().chain(&sections.asked_first).all(follows),
+        "the result of an action is not its attempts'",
     );
     engine(contents, &mut wrong);
     learning(contents, &mut wrong);

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
+use super::granted;
 use crate::event::{Event, EventKind, Source};
 use crate::evidence::{MONEY_KEYS, TRACE_KEYS};
 use crate::vocab::{Basis, RunId, Timestamp};
@@ -52,8 +53,8 @@ impl<'de> Deserialize<'de> for Picked {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Picked, A::Error> {
                 let mut picked = Map::new();
                 while let Some(key) = map.next_key::<Cow<'de, str>>()? {
-                    let kept = [&[VERDICT, LAYERS], TRACE_KEYS, MONEY_KEYS];
-                    if !kept.iter().any(|names| names.contains(&key.as_ref())) {
+                    let kept = [&[VERDICT, LAYERS][..], &granted::KEYS, TRACE_KEYS, MONEY_KEYS];
+                    if !kept.iter().any(|keys| keys.contains(&key.as_ref())) {
                         map.next_value::<IgnoredAny>()?;
                     } else if picked.insert(key.into_owned(), map.next_value()?).is_some() {
                         return Err(A::Error::custom("a key stands twice in its data"));

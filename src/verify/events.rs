@@ -11,6 +11,7 @@ use crate::evidence::{CallSums, EVENTS, MAX_EVENT_LINE, MAX_FILE, MerkleTree, Si
 use crate::vocab::{Basis, Digest, Hasher, RunId, Timestamp};
 
 use super::event_line;
+use super::granted::Granted;
 use super::layers::Layers;
 use super::programs::Programs;
 
@@ -31,6 +32,7 @@ pub(super) struct Log {
     pub(super) layers: Layers,
     /// What model calls came to, by the broker's word.
     pub(super) calls: CallSums,
+    pub(super) granted: Granted,
     /// What `verdict.reached` said, where it said one.
     pub(super) verdict: Option<String>,
     /// The first line that does not belong there, with its number.
@@ -127,6 +129,7 @@ impl<'a> Scan<'a> {
             programs: Programs::default(),
             layers: Layers::default(),
             calls: CallSums::default(),
+            granted: Granted::default(),
             verdict: None,
             problem: None,
             unfinished: false,
@@ -212,6 +215,7 @@ impl<'a> Scan<'a> {
         if (event.source, event.basis) == (Source::Broker, Basis::Observed) {
             self.log.calls.take(event.kind, &event.data);
         }
+        self.log.granted.observe(&event);
         Ok(())
     }
 

@@ -90,6 +90,8 @@ fn sealed(
     checks.push(log.layers.check(&contents.report.sections));
     checks.push(derive::files(&contents, log.trace));
     checks.push(approvals::check(&contents, trust, sealer.map(|trusted| &trusted.key)));
+    let answers = approvals::read(&contents);
+    checks.push(log.granted.check(&contents, answers, trust, sealer.map(|trusted| &trusted.key)));
     checks.extend(expect.check(&contents.root, now));
     checks.push(Check::not_done("trees", TREES));
     checks.push(Check::not_done("replay", REPLAY));

@@ -14,6 +14,7 @@ mod derive;
 mod event_line;
 mod events;
 mod expect;
+mod granted;
 mod incomplete;
 mod integrity;
 mod layers;

@@ -11,6 +11,8 @@ use crate::vocab::{Reason, Verdict, shown};
 
 /// The check of approvals.
 pub(super) const APPROVALS: &str = "approvals";
+/// The check of what people said yes to while an engine was at work.
+pub(super) const GRANTED: &str = "granted";
 
 /// What the checks come to. Only `Verified` is good (its exit code is that of the verdict's use: 0).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
@@ -154,7 +156,9 @@ impl VerifyReport {
             CheckState::Failed => (Outcome::Failed, Some("Do not rely on this bundle.")),
             CheckState::Untrusted => (
                 match self.outcome {
-                    Outcome::Verified if check.name == APPROVALS => Outcome::IntactApproverUnknown,
+                    Outcome::Verified if [APPROVALS, GRANTED].contains(&check.name) => {
+                        Outcome::IntactApproverUnknown
+                    }
                     Outcome::Verified | Outcome::IntactApproverUnknown => Outcome::IntactSignerUnknown,
                     worse => worse,
                 },

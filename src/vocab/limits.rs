@@ -39,6 +39,8 @@ pub enum LimitName {
     PatchBytes,
     /// Time between the polite and the final signal, seconds.
     GraceSeconds,
+    /// Time that a person has to answer a request, seconds.
+    AnswerSeconds,
 }
 
 impl LimitName {
@@ -62,6 +64,7 @@ impl LimitName {
             Self::Inodes => "inodes",
             Self::PatchBytes => "patch_bytes",
             Self::GraceSeconds => "grace_seconds",
+            Self::AnswerSeconds => "answer_seconds",
         }
     }
 }
@@ -102,12 +105,14 @@ pub struct Limits {
     pub patch_bytes: u64,
     /// Seconds from TERM to KILL.
     pub grace_seconds: u64,
+    /// Seconds that a person has to answer.
+    pub answer_seconds: u64,
 }
 
 impl Limits {
     /// Every limit by its name, in the order of the struct.
     #[must_use]
-    pub const fn named(&self) -> [(LimitName, u64); 16] {
+    pub const fn named(&self) -> [(LimitName, u64); 17] {
         use LimitName as N;
         [
             (N::WallSeconds, self.wall_seconds),
@@ -126,6 +131,7 @@ impl Limits {
             (N::Inodes, self.inodes),
             (N::PatchBytes, self.patch_bytes),
             (N::GraceSeconds, self.grace_seconds),
+            (N::AnswerSeconds, self.answer_seconds),
         ]
     }
 }

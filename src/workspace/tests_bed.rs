@@ -118,6 +118,7 @@ pub(super) fn limits() -> Limits {
         inodes: 100_000,
         patch_bytes: 16 << 20,
         grace_seconds: 1,
+        answer_seconds: 1,
     }
 }
 

@@ -82,7 +82,7 @@ impl Bench {
         bench
     }
 
-    fn at(&self, path: &str) -> PathBuf {
+    pub fn at(&self, path: &str) -> PathBuf {
         self.place.path().join(path)
     }
 
@@ -125,6 +125,11 @@ impl Bench {
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
+    /// Adds lines to the contract.
+    pub fn ask(&self, lines: &str) {
+        std::fs::write(self.at("fixture/contract.toml"), format!("{CONTRACT}{lines}\n")).unwrap();
+    }
+
     /// Lets the contract name `to`, on loopback, and the operator allow it.
     pub fn allow(&self, to: &str) {
         let contract = CONTRACT.replace(", \"network.egress\"]", "]");
@@ -136,21 +141,21 @@ impl Bench {
         std::fs::write(config, text + &network).unwrap();
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_cto"));
         command.args(arguments).current_dir(self.place.path()).env("CTO_HOME", self.at("home"));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
 
-    fn start(&self, more: &[&str]) -> Child {
+    pub fn start(&self, more: &[&str]) -> Child {
         self.share_the_store();
         let out = self.at("out");
         let arguments = [&["run", "fixture", "--json", "--out", out.to_str().unwrap()], more].concat();
         self.command(&arguments).spawn().unwrap()
     }
 
-    fn end(child: Child) -> Run {
+    pub fn end(child: Child) -> Run {
         let output = child.wait_with_output().unwrap();
         let (stdout, stderr) =
             (String::from_utf8(output.stdout).unwrap(), String::from_utf8_lossy(&output.stderr));
@@ -181,7 +186,7 @@ impl Bench {
     }
 
     /// The first bench admits the program for all of them.
-    fn share_the_store(&self) {
+    pub fn share_the_store(&self) {
         let store = self.at("home/state/programs");
         if !store.exists() {
             std::fs::create_dir_all(PROGRAMS).unwrap();

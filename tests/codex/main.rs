@@ -13,10 +13,12 @@
 )]
 
 mod bench;
+mod canary;
 mod leave;
 #[path = "../support/model_server.rs"]
 mod model_server;
 mod money;
+mod people;
 
 use bench::{Bench, made_up_key};
 use model_server::{Item, ModelServer, Turn};

@@ -323,6 +323,7 @@ fn approved(bench: &Bench, signer: &SealingKey) -> std::path::PathBuf {
         expires_at: Timestamp::now().plus_seconds(600).unwrap(),
         requester_account: "1000:dev".to_owned(),
         requester: None,
+        act: None,
     };
     let ann = PrincipalName::parse("ann").unwrap();
     let approval = sign_approval(&request, ApprovalAnswer::Grant, &ann, signer);

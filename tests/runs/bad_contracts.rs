@@ -54,6 +54,11 @@ fn missing_gated_fields_and_unsupported_ones_are_decisions_not_errors() {
     let good = contract("repo");
     let cases: &[(&str, &str, &str)] = &[
         ("forbidden_actions = []\n", "", "gate.contract.forbidden-actions"),
+        (
+            "forbidden_actions = []\n",
+            "forbidden_actions = []\nask_first = [\"git.commit\"]\n",
+            "gate.contract.supported",
+        ),
         ("mutation_mode = \"none\"\n", "", "gate.contract.mutation-mode"),
         (
             "engine = \"fixture\"",

@@ -15,6 +15,8 @@ pub enum Item {
     Exec(String),
     /// A patch in the engine's own format.
     Patch(String),
+    /// Any other call: the tool's name and its arguments.
+    Call(&'static str, Value),
 }
 
 /// The answer to one request.
@@ -25,6 +27,8 @@ pub enum Turn {
     Most(Vec<Item>),
     /// These items, and this many output tokens, whatever the request allows.
     Using(Vec<Item>, u64),
+    /// What follows from the request's body.
+    Then(fn(&Value) -> Vec<Item>),
     /// An error status.
     Status(u16),
     /// An error status with a word for it.
@@ -78,7 +82,8 @@ impl ModelServer {
 
 fn answer(mut stream: TcpStream, turns: &[Turn], keep: &Mutex<Vec<Seen>>) {
     let Some(seen) = read(&mut stream) else { return };
-    let most = seen.body["max_output_tokens"].as_u64().unwrap_or(0);
+    let body = seen.body.clone();
+    let most = body["max_output_tokens"].as_u64().unwrap_or(0);
     let number = {
         let mut all = keep.lock().unwrap();
         all.push(seen);
@@ -88,6 +93,7 @@ fn answer(mut stream: TcpStream, turns: &[Turn], keep: &Mutex<Vec<Seen>>) {
     // A client that went away is not this server's concern.
     match turn {
         Turn::Items(items) => drop(stream.write_all(stream_of(number, items, 10).as_bytes())),
+        Turn::Then(items) => drop(stream.write_all(stream_of(number, &items(&body), 10).as_bytes())),
         Turn::Most(items) => drop(stream.write_all(stream_of(number, items, most).as_bytes())),
         Turn::Using(items, tokens) => drop(stream.write_all(stream_of(number, items, *tokens).as_bytes())),
         Turn::Status(status) => fail(&mut stream, *status, "server_error"),
@@ -155,6 +161,8 @@ fn document(number: usize, index: usize, item: &Item) -> Value {
         Item::Exec(command) => json!({"type": "function_call", "id": id("fc"), "call_id": id("call"),
             "name": "exec_command", "status": "completed",
             "arguments": json!({"cmd": command, "yield_time_ms": 30_000}).to_string()}),
+        Item::Call(name, arguments) => json!({"type": "function_call", "id": id("fc"), "call_id": id("call"),
+            "name": name, "status": "completed", "arguments": arguments.to_string()}),
         Item::Patch(patch) => json!({"type": "custom_tool_call", "id": id("ctc"), "call_id": id("call"),
             "name": "apply_patch", "status": "completed", "input": patch}),
     }

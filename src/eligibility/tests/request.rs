@@ -61,6 +61,7 @@ fn a_changed_bound_fact_changes_the_request_digest() {
         |_, f| f.learning = true,
         |c, _| c.limits.wall_seconds = 11,
         |c, _| c.limits.grace_seconds = 11,
+        |c, _| c.limits.answer_seconds = 11,
         |c, _| c.engine = Some(EngineChoice { id: id(BUILT_IN), model: Some("m-2".to_owned()) }),
         |_, f| f.policy = Digest::of(b"other"),
         |_, f| target(f, |t| t.identity = "/srv/other".to_owned()),

@@ -38,6 +38,7 @@ pub(super) fn limits(each: u64) -> Limits {
         inodes: each,
         patch_bytes: each,
         grace_seconds: each,
+        answer_seconds: each,
     }
 }
 
@@ -53,6 +54,7 @@ pub(super) fn contract(gated: bool, mode: Option<MutationMode>, risk: RiskClass)
         risk_class: risk,
         allowed_paths: Some(vec!["src/**".to_owned()]),
         forbidden_actions: Some(vec![ActionId::parse("git.push").unwrap()]),
+        ask_first: Vec::new(),
         mutation_mode: mode,
         clean_start: true,
         approval_required: false,

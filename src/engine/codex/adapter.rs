@@ -18,7 +18,6 @@ use crate::engine::adapter::{
 use crate::engine::leave::Wish;
 use crate::event::{Draft, EventKind};
 use crate::evidence::EngineOutcome;
-use crate::vocab::Digest;
 
 /// Bytes of an id that codex may choose; a longer one is not an id.
 const ID_BYTES: usize = 128;
@@ -266,8 +265,13 @@ const QUIET: [&str; 24] = [
 ];
 
 fn ask(id: &Value, wish: Wish, asked: Value, exactly: &Value) -> Step {
-    let digest = Digest::of(exactly.to_string().as_bytes());
-    Step::Ask { wish, granted: protocol::accept(id), declined: protocol::decline(id), asked, digest }
+    Step::Ask {
+        wish,
+        granted: protocol::accept(id),
+        declined: protocol::decline(id),
+        asked,
+        exactly: exactly.to_string(),
+    }
 }
 
 impl Adapter for CodexAdapter {

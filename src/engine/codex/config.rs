@@ -88,13 +88,22 @@ pub(super) fn config_toml(input: &PlanInput<'_>, model: &str) -> Result<String, 
         allow_login_shell: false,
         analytics: Enabled { enabled: false },
         otel: Otel { metrics_exporter: "none" },
-        features: FEATURES_OFF.map(|name| (name, false)).into(),
+        features: features(input),
         shell_environment_policy: ShellEnvironment { inherit: "none", set: commands_environment(input) },
         model_providers: BTreeMap::from([("harness", provider)]),
         history: History { persistence: "none" },
     };
     toml::to_string(&config)
         .map_err(|error| AdapterError::Unwritable { what: "config.toml".into(), why: error.to_string() })
+}
+
+/// Where a person is asked before some commands, no command that runs already can be fed others: without a terminal,
+/// codex closes the standard input of what it starts.
+const SESSIONS: &str = "unified_exec_tty";
+
+fn features(input: &PlanInput<'_>) -> BTreeMap<&'static str, bool> {
+    let sessions = Some(SESSIONS).filter(|_| !input.contract.ask_first.is_empty());
+    FEATURES_OFF.into_iter().chain(sessions).map(|name| (name, false)).collect()
 }
 
 /// What the model's commands find in their environment: the toolchains' variables, and what every program expects.

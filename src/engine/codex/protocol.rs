@@ -79,6 +79,10 @@ pub(super) fn task_text(contract: &TaskContract) -> String {
     text.push_str(&format_list("- only these paths may change", contract.allowed_paths.iter().flatten()));
     let forbidden = contract.forbidden_actions.iter().flatten().map(ToString::to_string).collect::<Vec<_>>();
     text.push_str(&format_list("- forbidden", forbidden.iter()));
+    if !contract.ask_first.is_empty() {
+        let marked: Vec<String> = contract.ask_first.iter().map(ToString::to_string).collect();
+        text.push_str(&format_list("- a person is asked before", marked.iter()));
+    }
     let checks: Vec<String> =
         contract.verification_commands.iter().map(|check| check.argv.join(" ")).collect();
     text.push_str(&format_list("- afterwards these are run on the result", checks.iter()));

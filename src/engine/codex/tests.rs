@@ -27,7 +27,7 @@ pub(in crate::engine) fn contract() -> TaskContract {
         "limits": {"wall_seconds": 1, "idle_seconds": 1, "cpu_seconds": 1, "output_bytes": 1, "processes": 1,
             "open_files": 1, "file_bytes": 1, "changed_files": 1, "tmp_bytes": 1, "shm_bytes": 1, "tree_cpu_seconds": 600, "memory_bytes": 2_000_000_000,
             "disk_bytes": 1_000_000_000, "inodes": 100_000, "patch_bytes": 10_000_000,
-            "grace_seconds": 1},
+            "grace_seconds": 1, "answer_seconds": 1},
         "spend": {"run_micro_usd": 1, "thread_micro_usd": 1},
         "unsupported": [], "network_allow": [], "permissions": [], "script": null, "requested_by": null}))
     .unwrap()
@@ -324,7 +324,7 @@ fn leave_is_asked_for_exactly_what_would_happen_and_a_refusal_says_why() {
     for line in &lines {
         asked.extend(adapter.on_line(Stream::Stdout, line.as_bytes()).into_iter().filter_map(
             |step| match step {
-                Step::Ask { wish, digest, .. } => Some((wish, digest)),
+                Step::Ask { wish, exactly, .. } => Some((wish, exactly)),
                 _ => None,
             },
         ));
