@@ -182,7 +182,7 @@ async fn tell(
         Err(refused) => told.refuse(&document, &refused),
         Ok(permit) => {
             let tools = Tools { home, scene: &scene, scanner: &scanner, stop: &stop };
-            if let Err(cut) = execute::execute(permit, &tools, &mut recording, &mut told).await {
+            if let Err(cut) = Box::pin(execute::execute(permit, &tools, &mut recording, &mut told)).await {
                 told.cut_off(cut)?;
             }
         }

@@ -137,7 +137,7 @@ fn endpoint() -> SocketAddr {
 }
 
 fn read(stream: &mut TcpStream) -> String {
-    let (mut bytes, mut buffer) = (Vec::new(), [0_u8; 64 * 1024]);
+    let (mut bytes, mut buffer) = (Vec::new(), vec![0_u8; 64 * 1024]);
     loop {
         let count = stream.read(&mut buffer).unwrap();
         bytes.extend_from_slice(&buffer[..count]);
