@@ -63,12 +63,12 @@ pub(super) enum Verb {
     /// What this machine can enforce, with the remedy for what it cannot
     #[command(after_help = examples::DOCTOR)]
     Doctor(DoctorArgs),
-    /// Go on with an interrupted run (not yet)
-    #[command(hide = true)]
-    Resume(Later),
-    /// Cancel a running run (not yet)
-    #[command(hide = true)]
-    Cancel(Later),
+    /// Go on with a run whose process died; without RUN, list those that can be gone on with
+    #[command(after_help = examples::RESUME)]
+    Resume(ResumeArgs),
+    /// Ask a running run to stop and wait until it has sealed; give a dead one up
+    #[command(after_help = examples::CANCEL)]
+    Cancel(CancelArgs),
     /// Staged proof of gated engines (not yet)
     #[command(hide = true)]
     Proof(Later),
@@ -106,6 +106,27 @@ pub(super) struct RunArgs {
     #[arg(long)]
     pub(super) learn: bool,
     /// First line {"launch":…}, last line {"result":…}, nothing else on standard output
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ResumeArgs {
+    /// A run by the beginning of its id
+    pub(super) run: Option<String>,
+    /// All of them, one after the other
+    #[arg(long, conflicts_with = "run")]
+    pub(super) all: bool,
+    /// As `cto run --json`; for a list, one JSON object a line
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CancelArgs {
+    /// A run by the beginning of its id
+    pub(super) run: String,
+    /// One JSON object
     #[arg(long)]
     pub(super) json: bool,
 }

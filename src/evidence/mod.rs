@@ -5,6 +5,7 @@
 //! Does not: decide anything, or read a bundle back (`verify` does).
 
 mod again;
+mod aside;
 mod base64;
 mod basis;
 mod bundle;
@@ -19,6 +20,7 @@ mod sarif;
 mod seal;
 mod summary;
 mod texts;
+mod times;
 mod trace;
 mod tree;
 mod work;
@@ -40,11 +42,12 @@ pub use redaction::{MAX_RAW_LOG, RawLogs, Redactor, redact_value};
 pub use report::{
     ActionResult, ActionRow, CheckChange, ClaimRow, EngineOutcome, EngineSection, ExpectationRow, Finding,
     Holding, LayerRow, LearningSection, LimitReached, LimitRow, ProcessRow, ProcessSection, Report,
-    SandboxSection, Sections, Spend, Times, Usage, Withheld,
+    SandboxSection, Sections, Spend, Usage, Withheld,
 };
 pub use sarif::sarif;
 pub use seal::{SealStatement, SealedBundle, render_sums, subjects};
 pub use summary::summary;
+pub use times::{AttemptEnd, AttemptRow, RESUMED, Times};
 pub use trace::{TRACE_KEYS, TraceBuilder};
 pub use tree::MerkleTree;
 pub use work::{

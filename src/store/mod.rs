@@ -2,6 +2,8 @@
 
 mod live;
 mod record;
+mod request;
 
 pub use live::LiveFolder;
-pub use record::{Dead, LiveRun, RunRecord, RunState, Store, StoreError};
+pub use record::{Dead, Held, LiveRun, RunRecord, RunState, Store, StoreError};
+pub use request::{KeptInput, KeptRequest};

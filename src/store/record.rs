@@ -58,8 +58,10 @@ pub enum RunState {
         /// The answer.
         verdict: Verdict,
     },
-    /// Its process died; the bundle is a prefix.
+    /// Its process died; the bundle is a prefix, and the run can be gone on with (see [`Store::kept`]).
     Incomplete,
+    /// Its process died, and somebody gave it up: the bundle stays a prefix.
+    GivenUp,
     /// The evidence could not be recorded.
     Unrecorded,
 }
@@ -82,13 +84,28 @@ pub struct RunRecord {
     pub run_state: RunState,
     /// The approval it asked for.
     pub pending: Option<ApprovalId>,
+    /// What a later attempt needs of this one.
+    #[serde(default)]
+    pub held: Held,
+}
+
+/// What a later attempt of a run needs of the one that died.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Held {
+    /// The engine's thread; its work folder stays as long as the run can be gone on with.
+    pub thread: Option<String>,
+    /// The host uid that owns what lies in the work folder, where that is the run's own.
+    pub uid: Option<u32>,
+    /// PID 1 of the engine's sandbox: its pid and when it started, clock ticks since boot.
+    pub init: Option<(u32, u64)>,
 }
 
 /// The records of one state folder.
 #[derive(Debug, Clone)]
 pub struct Store {
     state: PathBuf,
-    runs: PathBuf,
+    pub(super) runs: PathBuf,
 }
 
 /// A run of this process: its record, and the folder that says that it lives. Dropped before it is sealed, its
@@ -131,9 +148,28 @@ impl Store {
             started: Timestamp::now(),
             run_state: RunState::Running,
             pending: None,
+            held: Held::default(),
         };
         write_record(&dir, &record)?;
         Ok(LiveRun { dir, record, folder })
+    }
+
+    /// Takes up the run of `record`, whose process died: its folder is this process's own when this returns, as it was
+    /// left, or new where nothing was to be kept. `None` while somebody else has it.
+    pub fn take_up(&self, run: &RunId) -> Result<Option<LiveRun>, StoreError> {
+        let Some(mut folder) = LiveFolder::taken_up(&self.state, run.as_str())? else { return Ok(None) };
+        // Whatever happens to this call, what can be gone on with is not lost with it.
+        folder.keep();
+        let dir = self.runs.join(run.as_str());
+        let mut record = read_record(&dir)?.ok_or_else(|| StoreError::Unknown(run.to_string()))?;
+        if record.run_state == RunState::Running {
+            record.run_state = end_of(&record, RunState::Incomplete);
+            write_record(&dir, &record)?;
+        }
+        if record.run_state != RunState::Incomplete {
+            folder.let_go();
+        }
+        Ok(Some(LiveRun { dir, record, folder }))
     }
 
     /// Every record, newest first. Damaged ones are errors: nothing is silently left out.
@@ -162,15 +198,21 @@ impl Store {
         }
     }
 
+    /// The file that whoever works on the run holds open and locked.
+    #[must_use]
+    pub fn lock_of(&self, run: &RunId) -> PathBuf {
+        live::lock_of(&self.state, run.as_str())
+    }
+
     /// Whether a process works on that run now.
     pub fn lives(&self, run: &RunId) -> Result<bool, StoreError> {
         live::lives(&self.state, run.as_str())
     }
 
-    /// Finds what dead processes left, and writes down how their runs ended.
+    /// Finds what dead processes left, and writes down how their runs ended. What a later attempt needs stays.
     pub fn reap(&self) -> Result<Vec<Dead>, StoreError> {
         let mut dead = Vec::new();
-        for folder in live::abandoned(&self.state)? {
+        for mut folder in live::abandoned(&self.state)? {
             let dir = self.runs.join(folder.name());
             let mut record = read_record(&dir)?;
             match &mut record {
@@ -184,6 +226,10 @@ impl Store {
                     Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(io("removed", &dir, e)),
                     _ => {}
                 },
+            }
+            if record.as_ref().is_some_and(RunRecord::keeps_its_work) {
+                folder.keep();
+                continue;
             }
             dead.push(Dead { record, folder });
         }
@@ -208,7 +254,34 @@ fn end_of(record: &RunRecord, otherwise: RunState) -> RunState {
     }
 }
 
+impl RunRecord {
+    /// Whether a later attempt needs what lies in the run's folder.
+    fn keeps_its_work(&self) -> bool {
+        self.run_state == RunState::Incomplete && self.held.thread.is_some()
+    }
+}
+
 impl LiveRun {
+    /// It is this process's run from here on, with its record and, at the end, its folder.
+    pub fn go_on(&mut self) -> Result<(), StoreError> {
+        self.folder.let_go();
+        self.update(|record| {
+            record.run_state = RunState::Running;
+            record.pid = std::process::id();
+        })
+    }
+
+    /// Nobody is to go on with it: the folder goes.
+    pub fn give_up(mut self) -> Result<(), StoreError> {
+        self.folder.let_go();
+        self.update(|record| record.run_state = RunState::GivenUp)
+    }
+
+    /// Its folder in the records.
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// The folder for everything that must not outlive the run.
     #[must_use]
     pub fn work(&self) -> PathBuf {
@@ -224,6 +297,9 @@ impl LiveRun {
 
 impl Drop for LiveRun {
     fn drop(&mut self) {
+        if self.folder.is_kept() {
+            return;
+        }
         // Room first: what ends a run may be a full disk. Where either fails, whoever comes next finds the folder.
         let emptied = self.folder.empty();
         if self.record.run_state == RunState::Running {
@@ -236,7 +312,7 @@ impl Drop for LiveRun {
     }
 }
 
-fn read_record(dir: &Path) -> Result<Option<RunRecord>, StoreError> {
+pub(super) fn read_record(dir: &Path) -> Result<Option<RunRecord>, StoreError> {
     let path = dir.join("record.json");
     match std::fs::read(&path) {
         Ok(bytes) => {

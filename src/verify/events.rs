@@ -10,6 +10,7 @@ use crate::event::{EventKind, Source};
 use crate::evidence::{EVENTS, MAX_EVENT_LINE, MAX_FILE, MerkleTree, SignedHead, TraceBuilder};
 use crate::vocab::{Basis, Digest, Hasher, RunId, Timestamp};
 
+use super::attempts::Attempts;
 use super::event_line;
 use super::layers::Layers;
 use super::programs::Programs;
@@ -29,6 +30,7 @@ pub(super) struct Log {
     pub(super) trace: TraceBuilder,
     pub(super) programs: Programs,
     pub(super) layers: Layers,
+    pub(super) attempts: Attempts,
     /// What `verdict.reached` said, where it said one.
     pub(super) verdict: Option<String>,
     /// The first line that does not belong there, with its number.
@@ -124,6 +126,7 @@ impl<'a> Scan<'a> {
             trace: TraceBuilder::new(run),
             programs: Programs::default(),
             layers: Layers::default(),
+            attempts: Attempts::default(),
             verdict: None,
             problem: None,
             unfinished: false,
@@ -206,6 +209,7 @@ impl<'a> Scan<'a> {
         self.log.trace.observe(&event);
         self.log.programs.observe(&event);
         self.log.layers.observe(&event);
+        self.log.attempts.observe(&event);
         Ok(())
     }
 

@@ -82,7 +82,15 @@ impl Bench {
         bench
     }
 
-    fn at(&self, path: &str) -> PathBuf {
+    /// Makes the check one that takes no time.
+    pub fn check_by(&self, argv: &[&str]) {
+        let cargo = r#"["cargo", "test", "--offline", "--locked"]"#;
+        let contract = CONTRACT.replace(cargo, &format!("{argv:?}")).replace("toolchains = [\"rust\"]\n", "");
+        assert!(!contract.contains("cargo\""));
+        std::fs::write(self.at("fixture/contract.toml"), contract).unwrap();
+    }
+
+    pub fn at(&self, path: &str) -> PathBuf {
         self.place.path().join(path)
     }
 
@@ -115,21 +123,21 @@ impl Bench {
         std::fs::write(config, text + &network).unwrap();
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_cto"));
         command.args(arguments).current_dir(self.place.path()).env("CTO_HOME", self.at("home"));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
 
-    fn start(&self, more: &[&str]) -> Child {
+    pub fn start(&self, more: &[&str]) -> Child {
         self.share_the_store();
         let out = self.at("out");
         let arguments = [&["run", "fixture", "--json", "--out", out.to_str().unwrap()], more].concat();
         self.command(&arguments).spawn().unwrap()
     }
 
-    fn end(child: Child) -> Run {
+    pub fn end(child: Child) -> Run {
         let output = child.wait_with_output().unwrap();
         let (stdout, stderr) =
             (String::from_utf8(output.stdout).unwrap(), String::from_utf8_lossy(&output.stderr));
@@ -156,7 +164,11 @@ impl Bench {
 
     /// `cto verify` of a run's bundle, with this machine's trust.
     pub fn verify(&self, run: &Run) -> i32 {
-        self.command(&["verify", run.bundle.to_str().unwrap()]).output().unwrap().status.code().unwrap()
+        let said = self.command(&["verify", run.bundle.to_str().unwrap()]).output().unwrap();
+        if !said.status.success() {
+            println!("{}", String::from_utf8_lossy(&said.stdout));
+        }
+        said.status.code().unwrap()
     }
 
     /// The first bench admits the program for all of them.

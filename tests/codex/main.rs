@@ -16,6 +16,7 @@ mod bench;
 mod leave;
 #[path = "../support/model_server.rs"]
 mod model_server;
+mod resume;
 
 use bench::{Bench, made_up_key};
 use model_server::{Item, ModelServer, Turn};
