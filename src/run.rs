@@ -36,7 +36,7 @@ pub use cancel::{Cancelled, cancel};
 pub use gather::{evidence_places, own_places};
 pub use leftovers::clean_up;
 pub use request::{ContractInput, Observer, Progress, RunError, RunOutcome, RunRequest, Step};
-pub use resume::{resume, resumable};
+pub use resume::{resumable, resume};
 
 use serde_json::json;
 

@@ -25,6 +25,26 @@ impl Dir {
         Ok(File::from(fd))
     }
 
+    /// Gives the directory and everything in it, down to `levels` folders, to another owner; no link is followed, and
+    /// what is his already stays as it is. Only for trees that the harness owns and whose writers are dead.
+    pub fn give_all(&self, (uid, gid): (u32, u32), levels: usize) -> Result<(), BeneathError> {
+        let is_his = |status: &Status| (status.uid, status.gid) == (uid, gid);
+        for entry in self.entries(usize::MAX)? {
+            if !is_his(&entry.status) {
+                self.give(&entry.name, uid, gid)?;
+            }
+            if entry.status.kind == FileKind::Directory {
+                let Some(levels) = levels.checked_sub(1) else {
+                    let max = u64::try_from(levels).unwrap_or(u64::MAX);
+                    let path = Path::new(&entry.name).to_owned();
+                    return Err(BeneathError::TooMany { path, max, what: "folders in folders" });
+                };
+                self.open_dir_by_force(Path::new(&entry.name))?.give_all((uid, gid), levels)?;
+            }
+        }
+        if is_his(&self.own_status()?) { Ok(()) } else { self.give_itself(uid, gid) }
+    }
+
     /// Moves what is called `name` (one component, not followed) into `to` under the same name, where it must be new.
     pub fn move_into(&self, name: &OsStr, to: &Self) -> Result<(), BeneathError> {
         let name = one_component(name)?;
@@ -58,5 +78,25 @@ mod tests {
         dir.move_into(OsStr::new("log"), &aside).unwrap();
         std::fs::write(place.path().join("log"), "other").unwrap();
         assert!(dir.move_into(OsStr::new("log"), &aside).is_err());
+    }
+
+    #[test]
+    fn a_tree_is_given_without_what_links_lead_to_and_only_so_deep() {
+        use std::os::unix::fs::MetadataExt as _;
+        let place = tempfile::tempdir().unwrap();
+        let mine = std::fs::metadata(place.path()).unwrap();
+        let owner = if mine.uid() == 0 { (2_000_000_007, 2_000_000_007) } else { (mine.uid(), mine.gid()) };
+        std::fs::write(place.path().join("outside"), "").unwrap();
+        std::fs::create_dir_all(place.path().join("tree/a/b")).unwrap();
+        std::fs::write(place.path().join("tree/a/f"), "").unwrap();
+        std::os::unix::fs::symlink("../outside", place.path().join("tree/link")).unwrap();
+        let tree = Dir::open_root(place.path()).unwrap().open_dir("tree").unwrap();
+        assert!(tree.give_all(owner, 1).is_err());
+        tree.give_all(owner, 2).unwrap();
+        for name in ["tree", "tree/a", "tree/a/b", "tree/a/f", "tree/link"] {
+            let found = std::fs::symlink_metadata(place.path().join(name)).unwrap();
+            assert_eq!((found.uid(), found.gid()), owner, "{name}");
+        }
+        assert_eq!(std::fs::metadata(place.path().join("outside")).unwrap().uid(), mine.uid());
     }
 }

@@ -14,8 +14,8 @@ use crate::sandbox::{Expected, prepare_zygote};
 use crate::vocab::Reason;
 
 use super::{
-    Exit, answer, cancel, decide, diff, doctor, engine, key, principal, repo, resume, run, runs, sandbox, show, spend,
-    verify,
+    Exit, answer, cancel, decide, diff, doctor, engine, key, principal, repo, resume, run, runs, sandbox,
+    show, spend, verify,
 };
 
 /// Verbs that may establish sandboxes.

@@ -47,7 +47,9 @@ fn list(home: &Home, json: bool, output: &mut Output) -> Result<Exit, Problem> {
     for record in &runs {
         if json {
             let (run, task, thread) = (&record.run_id, &record.task_id, &record.held.thread);
-            output.json(&json!({"run_id": run, "task_id": task, "thread_id": thread, "started": record.started}));
+            output.json(
+                &json!({"run_id": run, "task_id": task, "thread_id": thread, "started": record.started}),
+            );
         } else {
             let line = Line::new().add(Tone::Accent, format!("cto resume {}", record.run_id));
             output.say(&line.plain(format!("  {}", record.task_id)));

@@ -42,6 +42,8 @@ pub enum LayOutError {
 
 /// Entries of a home that are looked through; one with more is refused.
 const HOME_ENTRIES: usize = 10_000;
+/// Folders below one another in what a home keeps; one with more is refused.
+const HOME_LEVELS: usize = 32;
 
 fn make(path: &Path) -> impl Fn(std::io::Error) -> LayOutError {
     let path = path.to_owned();
@@ -54,8 +56,9 @@ pub const HOME_FOLDER: &str = "engine-home";
 const FILES: &str = "engine-files";
 
 impl LaunchPlan {
-    /// Removes from `folder` what an earlier attempt had laid out there, but for what the home keeps.
-    pub fn clear(&self, folder: &Path) -> Result<(), LayOutError> {
+    /// Removes from `folder` what an earlier attempt had laid out there, but for what the home keeps, which
+    /// will belong to `owner`.
+    pub fn clear(&self, folder: &Path, owner: (u32, u32)) -> Result<(), LayOutError> {
         let run = Dir::open_root(folder)?;
         run.remove_tree(OsStr::new(FILES))?;
         let kept = self.home.as_ref().and_then(|home| home.kept.as_ref()).map(|kept| kept.folder.as_str());
@@ -70,7 +73,7 @@ impl LaunchPlan {
                 home.remove_tree(&entry.name)?;
             }
         }
-        Ok(())
+        Ok(home.give_all(owner, HOME_LEVELS)?)
     }
 
     /// Lays the plan out in `folder`, which must exist and be the run's own. What is writable inside will belong to
@@ -199,7 +202,7 @@ mod tests {
         std::fs::write(home.join("sessions/rollout-1.jsonl"), "{}\n").unwrap();
         std::fs::write(home.join("config.toml"), "of its own\n").unwrap();
         std::os::unix::fs::symlink("/etc", home.join("etc")).unwrap();
-        plan.clear(folder).unwrap();
+        plan.clear(folder, me(folder)).unwrap();
         plan.lay_out(folder, &program(), me(folder)).unwrap();
         assert_eq!(std::fs::read(home.join("config.toml")).unwrap(), b"x = 1\n");
         assert_eq!(std::fs::read(home.join("sessions/rollout-1.jsonl")).unwrap(), b"{}\n");
@@ -207,7 +210,7 @@ mod tests {
         // A link in its place is no folder of threads.
         std::fs::remove_dir_all(home.join("sessions")).unwrap();
         std::os::unix::fs::symlink("/etc", home.join("sessions")).unwrap();
-        plan.clear(folder).unwrap();
+        plan.clear(folder, me(folder)).unwrap();
         assert!(home.join("sessions").symlink_metadata().is_err());
     }
 

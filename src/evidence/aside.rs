@@ -98,7 +98,8 @@ impl BundleWriter {
             self.note_withheld(&name, digest, rules);
         }
         self.raw.finish().map_err(failed)?;
-        let stays = |name: &str| name == CONTRACT || name.starts_with(INPUTS_DIR) || name.starts_with("attempt-");
+        let stays =
+            |name: &str| name == CONTRACT || name.starts_with(INPUTS_DIR) || name.starts_with("attempt-");
         for one in self.withheld.iter_mut().filter(|one| !stays(&one.name)) {
             one.name = format!("{}/{}", folder(attempt), one.name);
         }

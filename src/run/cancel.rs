@@ -51,7 +51,9 @@ fn end(store: &Store, mut record: RunRecord) -> Result<Cancelled, RecordError> {
         // Nobody holds it: nobody can take it up while it is given up here.
         if let Some(live) = store.take_up(&record.run_id)? {
             return match live.record.run_state.clone() {
-                RunState::Incomplete => live.give_up().map(|()| Cancelled::GivenUp).map_err(RecordError::from),
+                RunState::Incomplete => {
+                    live.give_up().map(|()| Cancelled::GivenUp).map_err(RecordError::from)
+                }
                 RunState::Sealed { verdict } => Ok(Cancelled::Sealed(verdict)),
                 over => Ok(Cancelled::Over(over)),
             };

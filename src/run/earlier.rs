@@ -113,13 +113,18 @@ impl Earlier {
         let text = |name: &str| data.get(name).and_then(Value::as_str);
         match event.kind {
             EventKind::ThreadStarted => self.thread = text("thread_id").map(str::to_owned),
-            EventKind::ToolFinished if text("tool") == Some("command") && text("status") != Some("declined") => {
+            EventKind::ToolFinished
+                if text("tool") == Some("command") && text("status") != Some("declined") =>
+            {
                 if let Some(command) = text("command") {
                     self.claims.command(command.to_owned(), data.get("exit_code").and_then(Value::as_i64));
                 }
             }
             EventKind::FileChanged => {
-                [text("path"), text("moved_to")].into_iter().flatten().for_each(|path| self.claims.file(path));
+                [text("path"), text("moved_to")]
+                    .into_iter()
+                    .flatten()
+                    .for_each(|path| self.claims.file(path));
             }
             EventKind::EvidenceClaimed => {
                 if let Some(claim) = text("claim") {
@@ -192,7 +197,8 @@ impl Earlier {
     /// Why the kept tree does not fit what was decided on now.
     pub(super) fn refuses_base(&self, base: Option<&Base>) -> Option<Reason> {
         let (commit, tree) = self.base.as_ref().filter(|_| self.kept)?;
-        let same = base.is_some_and(|base| base.commit.to_string() == *commit && base.tree.to_string() == *tree);
+        let same =
+            base.is_some_and(|base| base.commit.to_string() == *commit && base.tree.to_string() == *tree);
         (!same).then(|| {
             let sentence = format!("The run began at commit {commit}, and the base is another one now.");
             let remedy = "Run the contract again: it begins at the base that there is now.";
@@ -203,6 +209,10 @@ impl Earlier {
     /// Puts what earlier attempts did into what is told.
     pub(super) fn tell(&self, told: &mut Told) {
         told.sections.times.attempts.clone_from(&self.rows);
+        if !self.processes.programs().is_empty() {
+            // Until this attempt's engine has ended, too.
+            told.sections.processes = Some(self.processes.section());
+        }
         for name in &self.marked {
             told.secret_in(name, &["found by an earlier attempt".to_owned()]);
         }
@@ -239,7 +249,8 @@ impl Earlier {
         let (code, sentence, weight) = match &observed.thread_id {
             Some(got) if got == asked => return None,
             Some(got) => {
-                let sentence = format!("The engine had nothing of thread {asked}, and began thread {got} anew.");
+                let sentence =
+                    format!("The engine had nothing of thread {asked}, and began thread {got} anew.");
                 ("thread.anew", sentence, Verdict::Pass)
             }
             None => {

@@ -76,8 +76,9 @@ pub(super) async fn execute(
     tools.go_on()?;
     told.reached(Step::Workspace);
     recording.begin_step(Step::Workspace);
-    let workspace = workspace(&permit, tools, base, &placement)
-        .map_err(|error| CutOff::at("workspace", error, "Free disk space, or remove the cache folder, and run again."))?;
+    let workspace = workspace(&permit, tools, base, &placement).map_err(|error| {
+        CutOff::at("workspace", error, "Free disk space, or remove the cache folder, and run again.")
+    })?;
     let data = json!({"form": workspace.form(), "base_commit": base.commit, "base_tree": base.tree});
     recording.append(Draft::observed(EventKind::WorkspacePrepared, data))?;
     recording.end_step(workspace.form())?;
@@ -209,7 +210,8 @@ fn policy(
         })
         .map_err(|error| CutOff::at("plan", error, AGAIN))?;
     if tools.earlier.for_the_engine().is_some() {
-        plan.clear(&recording.work()).map_err(|error| CutOff::at("plan", error, AGAIN))?;
+        plan.clear(&recording.work(), (uid.host_uid, uid.host_gid))
+            .map_err(|error| CutOff::at("plan", error, AGAIN))?;
     }
     let laid = plan
         .lay_out(&recording.work(), program, (uid.host_uid, uid.host_gid))

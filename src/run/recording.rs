@@ -16,7 +16,8 @@ use crate::audit::{Act, Audit, AuditError};
 use crate::engine::KeptFiles;
 use crate::event::{Draft, EventKind, EventSink, SinkError};
 use crate::evidence::{
-    AttemptEnd, BundleError, BundleWriter, CONTRACT, Chain, RESUMED, RawLogs, Redactor, Report, SealStatement, SealedBundle,
+    AttemptEnd, BundleError, BundleWriter, CONTRACT, Chain, RESUMED, RawLogs, Redactor, Report,
+    SealStatement, SealedBundle,
 };
 use crate::home::{Home, HomeError};
 use crate::process::ProcessIdentity;
@@ -184,7 +185,11 @@ impl<'o> Recording<'o> {
     }
 
     /// Remembers what a later attempt needs, where this one dies: who owns the tree, and whose end is its engine's end.
-    pub(super) fn holds(&mut self, uid: Option<u32>, init: Option<ProcessIdentity>) -> Result<(), RecordError> {
+    pub(super) fn holds(
+        &mut self,
+        uid: Option<u32>,
+        init: Option<ProcessIdentity>,
+    ) -> Result<(), RecordError> {
         Ok(self.live.update(|record| {
             record.held.uid = uid;
             record.held.init = init.map(|init| (init.pid, init.started));

@@ -37,7 +37,8 @@ pub fn resume(home: &Home, name: &str, observer: &mut dyn Observer) -> Result<Ru
     let record = store.find(name).map_err(|error| refusal(error.to_string(), "see `cto runs`"))?;
     let kept = store.kept(&record).map_err(RecordError::from)?;
     let Some(kept) = kept else {
-        let why = "what it was asked with was not kept, because it came from before this version or held a secret";
+        let why =
+            "what it was asked with was not kept, because it came from before this version or held a secret";
         return Err(refused(&record, why, "run its contract again"));
     };
     let again = take_up(home, &store, &record, kept.contract)?;
@@ -55,7 +56,9 @@ pub fn resumable(home: &Home) -> Result<Vec<RunRecord>, RunError> {
     let store = Store::open(home.state()).map_err(RecordError::from)?;
     let mut found = store.list().map_err(RecordError::from)?;
     let mut failed = None;
-    found.retain(|record| store.can_go_on(record).unwrap_or_else(|error| failed.insert(error).to_string().is_empty()));
+    found.retain(|record| {
+        store.can_go_on(record).unwrap_or_else(|error| failed.insert(error).to_string().is_empty())
+    });
     failed.map_or(Ok(found), |error| Err(RecordError::from(error).into()))
 }
 
@@ -109,13 +112,9 @@ fn take_up(home: &Home, store: &Store, record: &RunRecord, contract: Digest) -> 
         let why = "its thread is on record, and the work tree that belongs to it is gone";
         return Err(refused(&record, why, "`cto cancel` gives it up; then run its contract again"));
     }
-    let lease = record.held.thread.as_ref().and(record.held.uid).map(|uid| {
-        RunUid::claim_among(home.state(), |slot| slot == uid).map_err(|error| {
-            let why = format!("another run has the uid {uid}, which owns its work tree, now ({error})");
-            refused(&record, &why, "try again when that run is over")
-        })
-    });
-    Ok(Again { live, lease: lease.transpose()?, contract })
+    // Its own uid, where nobody has it now: then nothing has to be handed over.
+    let lease = record.held.uid.and_then(|uid| RunUid::claim_among(home.state(), |slot| slot == uid).ok());
+    Ok(Again { live, lease, contract })
 }
 
 impl Again {

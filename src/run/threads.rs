@@ -81,7 +81,9 @@ fn left_out_finding(what: &str) -> Finding {
         code: "thread.not-copied".to_owned(),
         path: String::new(),
         line: None,
-        sentence: crate::vocab::shown(&format!("Of the engine, {what} could not be copied into the evidence.")),
+        sentence: crate::vocab::shown(&format!(
+            "Of the engine, {what} could not be copied into the evidence."
+        )),
         weight: Verdict::Pass,
     }
 }

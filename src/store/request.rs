@@ -55,9 +55,9 @@ impl Store {
     pub fn kept(&self, record: &RunRecord) -> Result<Option<KeptRequest>, StoreError> {
         let path = self.runs.join(record.run_id.as_str()).join(NAME);
         match std::fs::read(&path) {
-            Ok(bytes) => {
-                serde_json::from_slice(&bytes).map(Some).map_err(|source| StoreError::Damaged { path, source })
-            }
+            Ok(bytes) => serde_json::from_slice(&bytes)
+                .map(Some)
+                .map_err(|source| StoreError::Damaged { path, source }),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(e) => Err(io("read", &path, e)),
         }
@@ -67,7 +67,9 @@ impl Store {
     pub fn can_go_on(&self, record: &RunRecord) -> Result<bool, StoreError> {
         let over = match record.run_state {
             RunState::Incomplete => true,
-            RunState::Running => !self.lives(&record.run_id)? && !record.bundle.join(crate::evidence::ROOT).exists(),
+            RunState::Running => {
+                !self.lives(&record.run_id)? && !record.bundle.join(crate::evidence::ROOT).exists()
+            }
             RunState::Sealed { .. } | RunState::GivenUp | RunState::Unrecorded => false,
         };
         Ok(over && record.bundle.is_dir() && self.kept(record)?.is_some())

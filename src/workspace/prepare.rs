@@ -7,7 +7,7 @@ use git2::Tree;
 
 use super::base::CachedBase;
 use super::checkout::{BASE_TIME, Checkout};
-use super::collect::{Bounds, Collected, collect};
+use super::collect::{Bounds, Collected, LEVELS, collect};
 use super::git::{Scratch, git_id, oid};
 use super::mount::{TreeForm, TreeMount, Upper};
 use super::patch::{Patch, section};
@@ -88,7 +88,7 @@ impl Workspace {
         Ok(Self { base: base.clone(), placement, limits: limits.clone(), form, _cached: cached })
     }
 
-    /// The workspace that an earlier attempt of the run left, as it is: same base, same owner, same form. `None` where
+    /// The workspace that an earlier attempt of the run left, as it is: same base, same form. `None` where
     /// there is none to go on with, whole, and a fresh one has to be prepared.
     pub fn reopen(
         permit: &ExecutionPermit,
@@ -100,9 +100,15 @@ impl Workspace {
         let at = placement.run_dir.join(FOLDER);
         let is_ours = |name: &str| -> Result<bool, WorkspaceError> {
             let found = run.status(Path::new(FOLDER).join(name)).map_err(files())?;
-            let owned = |uid| !placement.uid.own || uid == placement.uid.host_uid;
-            Ok(found.is_some_and(|found| found.kind == FileKind::Directory && owned(found.uid)))
+            Ok(found.is_some_and(|found| found.kind == FileKind::Directory))
         };
+        if placement.uid.own && is_ours("")? {
+            // The uid that the earlier attempt had may be another run's by now.
+            let owner = (placement.uid.host_uid, placement.uid.host_gid);
+            let dir = run.open_dir_by_force(FOLDER).map_err(files())?;
+            dir.give_all(owner, LEVELS)
+                .map_err(WorkspaceError::files("hand over what an earlier attempt left"))?;
+        }
         let cached = |base: &Base| CachedBase::obtain(base, &placement.cache_dir, placement.uid);
         let (form, cached) = if permit.mode() != MutationMode::None && is_ours("upper")? && is_ours("work")? {
             let cached = cached(base)?;

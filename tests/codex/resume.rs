@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::bench::{Bench, Run};
-use super::model_server::{Item, ModelServer, Turn};
+use super::model_server::{ModelServer, Turn};
 use super::{exec, says};
 
 const CHECK: [&str; 3] = ["sh", "-c", "grep -q 'left + right' src/lib.rs"];
@@ -21,7 +21,11 @@ fn by_thread(_: usize, body: &Value) -> usize {
 }
 
 fn turns() -> Vec<Turn> {
-    vec![exec("cat src/lib.rs"), exec("sed -i 's/left - right/left + right/' src/lib.rs"), says("It adds now.")]
+    vec![
+        exec("cat src/lib.rs"),
+        exec("sed -i 's/left - right/left + right/' src/lib.rs"),
+        says("It adds now."),
+    ]
 }
 
 fn bench(server: &ModelServer) -> Bench {
@@ -137,28 +141,47 @@ fn below(child: &Child, name: &str) -> Option<u32> {
         at += 1;
     }
     let is = |pid: &u32| {
-        std::fs::read(format!("/proc/{pid}/cmdline"))
-            .is_ok_and(|line| line.starts_with(name.as_bytes()))
+        std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.starts_with(name.as_bytes()))
     };
     found.into_iter().skip(1).find(is)
 }
 
-#[test]
-fn an_engine_that_was_killed_is_started_once_more_with_its_thread() {
-    let server = ModelServer::choosing(turns(), by_thread);
+fn above(pid: u32) -> u32 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    stat.rsplit_once(')').unwrap().1.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+/// Kills what `of` names once the engine waits for its second answer, and sees the run go on in the same process.
+fn goes_on_without(of: fn(u32) -> u32) {
+    // The second request is not answered, so that there is somebody to be killed.
+    let server = ModelServer::choosing(turns().into_iter().chain([Turn::Hang]).collect(), |number, body| {
+        if number == 1 { 3 } else { by_thread(number, body) }
+    });
     let bench = bench(&server);
     let child = bench.start(&[]);
     while server.seen().len() < 2 {
         std::thread::sleep(Duration::from_millis(5));
     }
-    kill(below(&child, "/engine/program").unwrap());
+    kill(of(below(&child, "/engine/program").unwrap()));
     let run = Bench::end(child);
     passed(&bench, &run, 0);
     let threads = threads(&run);
     assert!(threads.len() == 2 && threads[0] == threads[1], "{threads:?}");
     let report = run.report();
     assert_eq!(report["sections"]["times"]["attempts"][0]["why"], "engine-died");
+    let rollout = run.file("backend/codex/rollout-1.jsonl");
+    assert!(rollout.contains(&threads[0]) && rollout.contains("token_usage_record"), "it is evidence");
     each_once(&server);
+}
+
+#[test]
+fn an_engine_that_was_killed_is_started_once_more_with_its_thread() {
+    goes_on_without(|engine| engine);
+}
+
+#[test]
+fn a_stub_that_was_killed_takes_its_engine_along_and_the_thread_goes_on() {
+    goes_on_without(|engine| above(above(engine)));
 }
 
 #[test]

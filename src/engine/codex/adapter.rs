@@ -118,7 +118,8 @@ impl CodexAdapter {
             (protocol::INITIALIZE, Phase::Opened) => {
                 self.phase = Phase::Initialized;
                 let greeting = message("notice", text(result, "/userAgent"));
-                let thread = self.resume.thread().map_or_else(protocol::thread_start, protocol::thread_resume);
+                let thread =
+                    self.resume.thread().map_or_else(protocol::thread_start, protocol::thread_resume);
                 Some(vec![Step::Event(greeting), protocol::initialized(), thread])
             }
             (protocol::THREAD_START | protocol::THREAD_RESUME, Phase::Initialized) => {

@@ -43,8 +43,10 @@ pub(super) fn thread_start() -> Step {
 
 /// The same settings again: a thread does not remember its sandbox (facts of 0.169.0), and its folder is told anew.
 pub(super) fn thread_resume(thread: &str) -> Step {
-    send(&json!({"id": THREAD_RESUME, "method": "thread/resume", "params": {"threadId": thread, "excludeTurns": true,
-        "cwd": WORKSPACE, "approvalPolicy": "untrusted", "sandbox": "danger-full-access"}}))
+    send(
+        &json!({"id": THREAD_RESUME, "method": "thread/resume", "params": {"threadId": thread, "excludeTurns": true,
+        "cwd": WORKSPACE, "approvalPolicy": "untrusted", "sandbox": "danger-full-access"}}),
+    )
 }
 
 pub(super) fn turn_start(thread: &str, text: &str) -> Step {

@@ -78,7 +78,9 @@ fn another_thread_than_the_one_asked_for_is_an_error_and_gets_no_turn() {
 #[test]
 fn without_a_rollout_it_begins_anew_and_says_so_and_another_error_is_one() {
     let error = |why: &str| json!({"id": 4, "error": {"code": -32600, "message": why}});
-    for why in ["no rollout found for thread id th-1", "failed to read session metadata x: rollout at x is empty"] {
+    for why in
+        ["no rollout found for thread id th-1", "failed to read session metadata x: rollout at x is empty"]
+    {
         let (sent, steps, _) = play(asked(), &[error(why), thread(1, "th-2")]);
         let methods: Vec<_> = sent.iter().filter_map(|message| message["method"].as_str()).collect();
         assert_eq!(methods, ["initialize", "initialized", "thread/resume", "thread/start", "turn/start"]);

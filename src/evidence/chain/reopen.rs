@@ -40,14 +40,15 @@ impl Chain {
         (&self.checkpoints).take(MAX_FILE).read_to_end(&mut bytes)?;
         let text = bytes.utf8_chunks().next().map_or("", |chunk| chunk.valid());
         let heads = TreeHead::parse_prefix(text, &self.run);
-        let whole: usize =
-            text.split_inclusive('\n').take(heads.len() * TreeHead::LINES).map(str::len).sum();
+        let whole: usize = text.split_inclusive('\n').take(heads.len() * TreeHead::LINES).map(str::len).sum();
         let rest = bytes.get(whole..).unwrap_or_default();
         if rest.iter().filter(|byte| **byte == b'\n').count() >= TreeHead::LINES {
             return Err(refused("a checkpoint is none of this run"));
         }
         if heads.iter().any(|head| !head.is_signed_by(&self.key.public())) {
-            return Err(refused("its checkpoints are not signed by the sealing key that this machine has now"));
+            return Err(refused(
+                "its checkpoints are not signed by the sealing key that this machine has now",
+            ));
         }
         if !rest.is_empty() {
             self.checkpoints.set_len(whole as u64)?;
