@@ -171,8 +171,9 @@ async fn tell(
     again.as_ref().map_or(Ok(()), |again| again.refuse_other(&asked))?;
     clean_up(home)?;
     if again.is_none() {
-        let left = resume::of_task(home, &asked)?;
-        left.into_iter().for_each(|run_id| observer.progress(Progress::CanResume { run_id }));
+        for run_id in resume::of_task(home, &asked)? {
+            observer.progress(Progress::CanResume { run_id });
+        }
     }
 
     let watch = Stopwatch::begin(Step::Facts, observer);

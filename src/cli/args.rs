@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::args_again::{CancelArgs, ResumeArgs};
 use super::examples;
 
 /// Runs coding agents it does not trust, and proves what they did.
@@ -106,27 +107,6 @@ pub(super) struct RunArgs {
     #[arg(long)]
     pub(super) learn: bool,
     /// First line {"launch":…}, last line {"result":…}, nothing else on standard output
-    #[arg(long)]
-    pub(super) json: bool,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct ResumeArgs {
-    /// A run by the beginning of its id
-    pub(super) run: Option<String>,
-    /// All of them, one after the other
-    #[arg(long, conflicts_with = "run")]
-    pub(super) all: bool,
-    /// As `cto run --json`; for a list, one JSON object a line
-    #[arg(long)]
-    pub(super) json: bool,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct CancelArgs {
-    /// A run by the beginning of its id
-    pub(super) run: String,
-    /// One JSON object
     #[arg(long)]
     pub(super) json: bool,
 }

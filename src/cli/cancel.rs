@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::Exit;
-use super::args::CancelArgs;
+use super::args_again::CancelArgs;
 use super::output::{Line, Output, Tone};
 use super::problem::Problem;
 use crate::home::Home;

@@ -6,6 +6,7 @@
 
 mod answer;
 mod args;
+mod args_again;
 mod audited;
 mod bundle_view;
 mod cancel;

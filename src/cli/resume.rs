@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::Exit;
-use super::args::ResumeArgs;
+use super::args_again::ResumeArgs;
 use super::output::{Line, Output, Tone};
 use super::problem::Problem;
 use super::run::watched;

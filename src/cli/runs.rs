@@ -29,10 +29,8 @@ pub(super) fn list(args: &ListArgs, output: &mut Output) -> Result<Exit, Problem
     }
     let mut table = Table::new(&["run", "state", "started", "task", "bundle"]);
     for record in &records {
-        let (tone, text) = match store.can_go_on(record)? {
-            true => (Tone::Warn, "resumable".to_owned()),
-            false => state(record),
-        };
+        let (tone, text) =
+            if store.can_go_on(record)? { (Tone::Warn, "resumable".to_owned()) } else { state(record) };
         let started = record.started.to_string();
         table.row([
             (Tone::Plain, record.run_id.to_string()),

@@ -79,7 +79,8 @@ impl BundleWriter {
             let written_again = name == CONTRACT || format!("{name}/") == INPUTS_DIR;
             if [EVENTS, CHECKPOINTS].contains(&name) || name.starts_with("attempt-") {
                 continue;
-            } else if written_again || DERIVED.contains(&name) || is_partial(name) {
+            }
+            if written_again || DERIVED.contains(&name) || is_partial(name) {
                 self.dir.remove_tree(OsStr::new(name))?;
             } else {
                 self.dir.move_into(OsStr::new(name), &aside)?;

@@ -106,8 +106,7 @@ pub struct Payload {
     /// Wall time that earlier attempts had.
     pub(super) used: Duration,
     pid: u32,
-    /// Whether its owner asks it to end, in its own words, where its time is over.
-    pub(super) owner_asks: bool,
+    pub(super) asked_by: AskedBy,
     pub(super) last_output: Instant,
     pub(super) kill_at: Option<Instant>,
     pub(super) limited: bool,
@@ -120,6 +119,15 @@ pub struct Payload {
     pub(super) phase: Phase,
     pub(super) queue: VecDeque<PayloadEvent>,
     pub(super) chunk: Vec<u8>,
+}
+
+/// Who asks it to end where its time is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AskedBy {
+    /// By SIGTERM.
+    Us,
+    /// In its own words.
+    Owner,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -189,7 +197,7 @@ impl Payload {
             started: now,
             used: Duration::ZERO,
             pid: parts.pid,
-            owner_asks: false,
+            asked_by: AskedBy::Us,
             last_output: now,
             kill_at: None,
             limited: false,
@@ -224,7 +232,7 @@ impl Payload {
 
     /// Where its time is over, the owner asks it to end; only what is left after the grace period is killed.
     pub const fn leave_asking_to_the_owner(&mut self) {
-        self.owner_asks = true;
+        self.asked_by = AskedBy::Owner;
     }
 
     /// The next thing that happens. Cancel-safe: nothing is lost when the future is dropped.

@@ -156,7 +156,9 @@ mod tests {
             });
         }
         let mut tree = ProcessTree::default();
-        log.iter().for_each(|event| tree.recall(event));
+        for event in &log {
+            tree.recall(event);
+        }
         assert_eq!(tree.programs()[1], first.programs()[1]);
         tree.attempt_over(true);
         let again = tree.take(executed(1, 0, "engine"), "engine").unwrap();

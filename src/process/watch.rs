@@ -15,7 +15,7 @@ use tokio::net::unix::pipe;
 use super::control::Up;
 use super::learned::Used;
 use super::output::PayloadEvent;
-use super::payload::{Payload, Phase, Reader, Woken};
+use super::payload::{AskedBy, Payload, Phase, Reader, Woken};
 use super::unread::Unread;
 use crate::vocab::{LimitName, Timestamp};
 
@@ -86,7 +86,7 @@ impl Payload {
         self.limited = true;
         self.queue.push_back(PayloadEvent::LimitReached { name, value, at: Timestamp::now() });
         let timed = matches!(name, LimitName::WallSeconds | LimitName::IdleSeconds);
-        if self.phase == Phase::Running && self.owner_asks && timed {
+        if self.phase == Phase::Running && self.asked_by == AskedBy::Owner && timed {
             self.kill_at = Some(Instant::now() + Duration::from_secs(self.limits.grace_seconds));
         } else if self.phase == Phase::Running && self.terminate().is_err() {
             self.kill_at = Some(Instant::now());

@@ -11,7 +11,7 @@ use crate::store::{RunRecord, RunState, Store};
 use crate::vocab::{RunId, Verdict};
 
 /// How long a run that was asked to stop may take to seal: its grace period (at most 40 s), and the writing.
-const SEALING: Duration = Duration::from_secs(120);
+const SEALING: Duration = Duration::from_mins(2);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// What became of a run that was to end.

@@ -83,7 +83,7 @@ pub(super) async fn execute(
     recording.append(Draft::observed(EventKind::WorkspacePrepared, data))?;
     recording.end_step(workspace.form())?;
 
-    let finished = work(permit, tools, workspace, &lease.uid(), recording, told).await?;
+    let finished = Box::pin(work(permit, tools, workspace, &lease.uid(), recording, told)).await?;
     let patch = collect(&finished, recording, told)?;
     judge::verify_and_inspect(&finished, &patch, base, &placement, tools, recording, told).await?;
     told.patch = Some(patch);

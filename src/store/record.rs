@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::again::Held;
 use super::live::{self, LiveFolder, io, make_dir};
 use crate::beneath::Dir;
 use crate::evidence::{Envelope, ROOT, RootStatement};
@@ -89,22 +90,10 @@ pub struct RunRecord {
     pub held: Held,
 }
 
-/// What a later attempt of a run needs of the one that died.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Held {
-    /// The engine's thread; its work folder stays as long as the run can be gone on with.
-    pub thread: Option<String>,
-    /// The host uid that owns what lies in the work folder, where that is the run's own.
-    pub uid: Option<u32>,
-    /// PID 1 of the engine's sandbox: its pid and when it started, clock ticks since boot.
-    pub init: Option<(u32, u64)>,
-}
-
 /// The records of one state folder.
 #[derive(Debug, Clone)]
 pub struct Store {
-    state: PathBuf,
+    pub(super) state: PathBuf,
     pub(super) runs: PathBuf,
 }
 
@@ -112,10 +101,10 @@ pub struct Store {
 /// record says that it could not be recorded.
 #[derive(Debug)]
 pub struct LiveRun {
-    dir: PathBuf,
+    pub(super) dir: PathBuf,
     /// What is remembered.
     pub record: RunRecord,
-    folder: LiveFolder,
+    pub(super) folder: LiveFolder,
 }
 
 /// What a dead process left.
@@ -152,24 +141,6 @@ impl Store {
         };
         write_record(&dir, &record)?;
         Ok(LiveRun { dir, record, folder })
-    }
-
-    /// Takes up the run of `record`, whose process died: its folder is this process's own when this returns, as it was
-    /// left, or new where nothing was to be kept. `None` while somebody else has it.
-    pub fn take_up(&self, run: &RunId) -> Result<Option<LiveRun>, StoreError> {
-        let Some(mut folder) = LiveFolder::taken_up(&self.state, run.as_str())? else { return Ok(None) };
-        // Whatever happens to this call, what can be gone on with is not lost with it.
-        folder.keep();
-        let dir = self.runs.join(run.as_str());
-        let mut record = read_record(&dir)?.ok_or_else(|| StoreError::Unknown(run.to_string()))?;
-        if record.run_state == RunState::Running {
-            record.run_state = end_of(&record, RunState::Incomplete);
-            write_record(&dir, &record)?;
-        }
-        if record.run_state != RunState::Incomplete {
-            folder.let_go();
-        }
-        Ok(Some(LiveRun { dir, record, folder }))
     }
 
     /// Every record, newest first. Damaged ones are errors: nothing is silently left out.
@@ -239,7 +210,7 @@ impl Store {
 
 /// How a run without a word about its end ended: sealed, where its bundle has a root, else `otherwise`. This shows;
 /// `cto verify` proves.
-fn end_of(record: &RunRecord, otherwise: RunState) -> RunState {
+pub(super) fn end_of(record: &RunRecord, otherwise: RunState) -> RunState {
     /// Bytes of the largest root.
     const ROOT_BYTES: u64 = 8 << 20;
     let root = Dir::open_root(&record.bundle).and_then(|dir| dir.read_file(ROOT, ROOT_BYTES)).ok();
@@ -262,26 +233,6 @@ impl RunRecord {
 }
 
 impl LiveRun {
-    /// It is this process's run from here on, with its record and, at the end, its folder.
-    pub fn go_on(&mut self) -> Result<(), StoreError> {
-        self.folder.let_go();
-        self.update(|record| {
-            record.run_state = RunState::Running;
-            record.pid = std::process::id();
-        })
-    }
-
-    /// Nobody is to go on with it: the folder goes.
-    pub fn give_up(mut self) -> Result<(), StoreError> {
-        self.folder.let_go();
-        self.update(|record| record.run_state = RunState::GivenUp)
-    }
-
-    /// Its folder in the records.
-    pub(super) fn dir(&self) -> &Path {
-        &self.dir
-    }
-
     /// The folder for everything that must not outlive the run.
     #[must_use]
     pub fn work(&self) -> PathBuf {
@@ -323,7 +274,7 @@ pub(super) fn read_record(dir: &Path) -> Result<Option<RunRecord>, StoreError> {
     }
 }
 
-fn write_record(dir: &Path, record: &RunRecord) -> Result<(), StoreError> {
+pub(super) fn write_record(dir: &Path, record: &RunRecord) -> Result<(), StoreError> {
     let path = dir.join("record.json");
     let write = || -> std::io::Result<()> {
         let mut file = tempfile::NamedTempFile::new_in(dir)?;
@@ -342,6 +293,31 @@ mod tests {
 
     fn begin(store: &Store) -> LiveRun {
         store.begin(&RunId::new(), &TaskId::parse("t").unwrap(), Path::new("/nowhere")).unwrap()
+    }
+
+    #[test]
+    fn a_dead_run_with_a_thread_keeps_its_work_until_it_is_gone_on_with_or_given_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let mut live = begin(&store);
+        live.update(|record| record.held.thread = Some("th-1".to_owned())).unwrap();
+        let (id, work) = (live.record.run_id.clone(), live.work());
+        assert!(store.take_up(&id).unwrap().is_none(), "it lives");
+        killed(live);
+        std::fs::write(work.join("half"), "").unwrap();
+        for _ in 0..2 {
+            assert!(store.reap().unwrap().is_empty() && work.join("half").exists());
+        }
+        let mut again = store.take_up(&id).unwrap().unwrap();
+        assert!(store.take_up(&id).unwrap().is_none(), "one has it");
+        again.go_on().unwrap();
+        assert!(
+            work.join("half").exists() && store.find(id.as_str()).unwrap().run_state == RunState::Running
+        );
+        killed(again);
+        store.take_up(&id).unwrap().unwrap().give_up().unwrap();
+        assert!(!work.exists() && store.reap().unwrap().is_empty());
+        assert_eq!(store.find(id.as_str()).unwrap().run_state, RunState::GivenUp);
     }
 
     /// Ends a run as a kill does: the lock goes, everything else stays.

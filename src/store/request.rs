@@ -44,7 +44,7 @@ pub enum KeptInput {
 impl LiveRun {
     /// Keeps what the run was asked with.
     pub fn keep_request(&self, request: &KeptRequest) -> Result<(), StoreError> {
-        let path = self.dir().join(NAME);
+        let path = self.dir.join(NAME);
         let bytes = serde_json::to_vec(request).map_err(|e| io("written", &path, e.into()))?;
         std::fs::write(&path, bytes).map_err(|e| io("written", &path, e))
     }

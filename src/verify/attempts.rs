@@ -76,7 +76,9 @@ mod tests {
         ];
         let of = |told: &[Event]| {
             let mut attempts = Attempts::default();
-            told.iter().for_each(|event| attempts.observe(event));
+            for event in told {
+                attempts.observe(event);
+            }
             attempts
         };
         let check = |told: &[Event], rows: &[AttemptRow], cut: u64| {

@@ -45,7 +45,7 @@ fn events(bench: &Bench) -> Vec<u8> {
 }
 
 fn count(bench: &Bench) -> usize {
-    events(bench).iter().filter(|byte| **byte == b'\n').count()
+    events(bench).split(|byte| *byte == b'\n').count().saturating_sub(1)
 }
 
 fn kill(pid: u32) {
@@ -127,7 +127,6 @@ fn killed_at_every_event_boundary_the_same_run_goes_on_and_passes() {
         assert_eq!(usage["forwarded_calls"], server.seen().len(), "killed at {reached}: {usage}");
         at = at.max(reached);
     }
-    println!("{at} boundaries: {same} with the same thread, {anew} with another");
     assert!(at > 20 && same > 5, "{at} {same} {anew}");
 }
 
@@ -221,7 +220,7 @@ fn a_run_that_was_given_up_is_not_gone_on_with_and_a_living_one_is_asked_to_stop
     assert!(code == 0 && said.contains("sealed"), "{said}");
     let run = Bench::end(child);
     assert_eq!((run.exit, run.result["verdict"].as_str()), (130, Some("fail")), "{run:?}");
-    assert!(begun.elapsed() < Duration::from_secs(60));
+    assert!(begun.elapsed().as_secs() < 60);
     assert!(run.report()["sections"]["engine"]["outcome"] == "interrupted" && alive.verify(&run) == 0);
 }
 

@@ -42,7 +42,7 @@ impl Chain {
         let heads = TreeHead::parse_prefix(text, &self.run);
         let whole: usize = text.split_inclusive('\n').take(heads.len() * TreeHead::LINES).map(str::len).sum();
         let rest = bytes.get(whole..).unwrap_or_default();
-        if rest.iter().filter(|byte| **byte == b'\n').count() >= TreeHead::LINES {
+        if rest.split(|byte| *byte == b'\n').count() > TreeHead::LINES {
             return Err(refused("a checkpoint is none of this run"));
         }
         if heads.iter().any(|head| !head.is_signed_by(&self.key.public())) {
@@ -188,7 +188,8 @@ mod tests {
 
     #[test]
     fn what_somebody_changed_is_not_gone_on_with() {
-        let changes: [(&str, fn(&mut Vec<u8>)); 5] = [
+        type Change = fn(&mut Vec<u8>);
+        let changes: [(&str, Change); 5] = [
             ("events", |bytes| {
                 let end = bytes.iter().position(|byte| *byte == b'\n').unwrap();
                 bytes.drain(..=end);
