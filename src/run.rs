@@ -7,8 +7,10 @@
 
 mod approve;
 mod bundles;
+mod cancel;
 mod claims;
 mod cutoff;
+mod earlier;
 mod engines;
 mod execute;
 mod gather;
@@ -24,14 +26,18 @@ pub mod recheck;
 mod recording;
 mod report;
 mod request;
+mod resume;
 mod stop;
 mod target;
+mod threads;
 
 use std::sync::Arc;
 
+pub use cancel::{Cancelled, cancel};
 pub use gather::{evidence_places, own_places};
 pub use leftovers::clean_up;
 pub use request::{ContractInput, Observer, Progress, RunError, RunOutcome, RunRequest, Step};
+pub use resume::{resumable, resume};
 
 use serde_json::json;
 
@@ -42,12 +48,16 @@ use crate::evidence::{DECISION, Redactor, SealStatement};
 use crate::home::Home;
 use crate::inspection::secrets::Scanner;
 use crate::vocab::{EngineId, RunId, Timestamp, counted};
+use crate::workspace::RunUidLease;
 
+use cutoff::CutOff;
+use earlier::Earlier;
 use execute::Tools;
 use gather::{Probing, Seen, Settings};
 use input::Asked;
 use recording::{RecordError, Recording, Stopwatch};
 use report::Told;
+use resume::Again;
 use stop::Stop;
 
 /// Name and version of this program, as it stands in evidence.
@@ -55,8 +65,12 @@ pub const HARNESS: &str = concat!("cto-harness ", env!("CARGO_PKG_VERSION"));
 
 /// Runs what `request` names and seals what came of it.
 pub fn run(home: &Home, request: &RunRequest, observer: &mut dyn Observer) -> Result<RunOutcome, RunError> {
+    block_on(tell(home, request, None, observer))
+}
+
+fn block_on(told: impl Future<Output = Result<RunOutcome, RunError>>) -> Result<RunOutcome, RunError> {
     let event_loop = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    event_loop.map_err(RecordError::Loop)?.block_on(tell(home, request, observer))
+    event_loop.map_err(RecordError::Loop)?.block_on(told)
 }
 
 /// Decides what `request` names, and starts nothing. The document is what a run would seal.
@@ -146,6 +160,7 @@ impl Scene {
 async fn tell(
     home: &Home,
     request: &RunRequest,
+    again: Option<Again>,
     observer: &mut dyn Observer,
 ) -> Result<RunOutcome, RunError> {
     let stop = Stop::listen().map_err(RecordError::Loop)?;
@@ -154,40 +169,87 @@ async fn tell(
     let asked = Asked::seal(request, &settings.ceilings)?;
     let scanner = Arc::new(Scanner::embedded());
     asked.refuse_secret_names(&scanner)?;
+    again.as_ref().map_or(Ok(()), |again| again.refuse_other(&asked))?;
     clean_up(home)?;
+    if again.is_none() {
+        for run_id in resume::of_task(home, &asked)? {
+            observer.progress(Progress::CanResume { run_id });
+        }
+    }
 
     let watch = Stopwatch::begin(Step::Facts, observer);
-    let mut scene = Scene::look(home, request, settings, asked, RunId::new(), probing)?;
+    let run_id = again.as_ref().map_or_else(RunId::new, Again::run_id);
+    let mut scene = Scene::look(home, request, settings, asked, run_id, probing)?;
     bundles::refuse_unfit(&bundles::place(&request.cwd, request.out.as_deref()), &scene.seen.source)?;
     watch.end("", true, observer);
     stop.recording_begins();
     scanner.spare(scene.names());
     let redact: Redactor = scanner.clone();
-    let mut recording = Recording::begin(home, &scene, request, redact, observer)?;
-    let mut told = Told::new(Timestamp::now());
+    let (mut earlier, mut lease) = (Earlier::default(), None);
+    let mut recording = match again {
+        None => Recording::begin(home, &scene, request, redact, observer)?,
+        Some(again) => {
+            lease = again.lease;
+            Recording::reopen(home, &scene, again.live, redact, &mut earlier, observer)?
+        }
+    };
+    loop {
+        let mut told = Told::new(earlier.started());
+        let begun = Begun { home, request, scanner: &scanner, stop: &stop, earlier: &earlier };
+        let (document, died) = attempt(&begun, &mut scene, &mut lease, &mut recording, &mut told).await?;
+        if !died {
+            return conclude(home, &scene, &document, told, &stop, recording);
+        }
+        earlier = recording.again(&scene)?;
+        let (probing, settings) = (Probing::begin(home), Settings::read(home)?);
+        scene = Scene::look(home, request, settings, scene.asked.clone(), scene.run_id.clone(), probing)?;
+    }
+}
 
+/// What stays the same from one attempt of a run to the next.
+struct Begun<'a> {
+    home: &'a Home,
+    request: &'a RunRequest,
+    scanner: &'a Arc<Scanner>,
+    stop: &'a Stop,
+    earlier: &'a Earlier,
+}
+
+/// One attempt, from the decision to what inspection found. Whether its engine died, and it is to be gone on with.
+async fn attempt(
+    begun: &Begun<'_>,
+    scene: &mut Scene,
+    lease: &mut Option<RunUidLease>,
+    recording: &mut Recording<'_>,
+    told: &mut Told,
+) -> Result<(DecisionDocument, bool), RunError> {
+    let Begun { home, request, scanner, stop, earlier } = *begun;
+    earlier.tell(told);
     recording.begin_step(Step::Decision);
     recording.announce(Act::Decide, scene.asked.contract.digest().to_string())?;
     let mut decision = scene.decide(home)?;
     if decision.document().waits_only_for_approval() && stop.said().is_none() {
-        let open = approve::ask(home, &scene, decision.document(), &mut recording)?;
+        let open = approve::ask(home, scene, decision.document(), recording)?;
         if request.wait {
             let waiting = (decision, open);
-            decision = approve::wait(home, request, &mut scene, waiting, &stop, &mut recording).await?;
+            decision = approve::wait(home, request, scene, waiting, stop, recording).await?;
         }
     }
     let document = decision.document().clone();
-    emit(home, &document, &mut recording)?;
-    match decision.permit(Timestamp::now()) {
-        Err(refused) => told.refuse(&document, &refused),
-        Ok(permit) => {
-            let tools = Tools { home, scene: &scene, scanner: &scanner, stop: &stop };
-            if let Err(cut) = Box::pin(execute::execute(permit, &tools, &mut recording, &mut told)).await {
-                told.cut_off(cut)?;
+    emit(home, &document, recording)?;
+    match (decision.permit(Timestamp::now()), earlier.refuses_base(scene.seen.source.base())) {
+        (Err(refused), _) => told.refuse(&document, &refused),
+        (Ok(_), Some(moved)) => told.cut_off(CutOff::Sealed(moved))?,
+        (Ok(permit), None) => {
+            let tools = Tools { home, scene, scanner, stop, earlier };
+            match Box::pin(execute::execute(permit, &tools, lease, recording, told)).await {
+                Err(CutOff::EngineDied) => return Ok((document, true)),
+                Err(cut) => told.cut_off(cut)?,
+                Ok(()) => {}
             }
         }
     }
-    conclude(home, &scene, &document, told, &stop, recording)
+    Ok((document, false))
 }
 
 /// Puts the decision and the answers it saw into the evidence.

@@ -38,6 +38,8 @@ pub enum Act {
     Seal,
     /// A branch is about to be made in the target.
     PublishBranch,
+    /// A run is about to be asked to stop, or given up.
+    Cancel,
     /// What a dead run left is about to be removed.
     CleanUp,
     /// Configuration is about to change (repositories, principals, keys).

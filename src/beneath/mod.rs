@@ -5,6 +5,7 @@
 //! lead elsewhere, also when somebody swaps directories meanwhile. Reads are bounded, opens never block on a
 //! FIFO, and what is not a regular file is not read.
 
+mod append;
 mod dir;
 mod entry;
 mod error;

@@ -49,8 +49,7 @@ impl Notice {
     /// Whether it tells of something that was asked for and is not let through at all.
     #[must_use]
     pub fn is_an_attempt(&self) -> bool {
-        let code = self.draft.data.get("code").and_then(Value::as_str).unwrap_or("");
-        self.draft.kind == EventKind::EgressDenied && !code.starts_with("spend.") && !NOT_NOW.contains(&code)
+        is_an_attempt(self.draft.kind, &self.draft.data)
     }
 
     /// Whether it says that no more may be spent.
@@ -64,6 +63,13 @@ impl Notice {
                 .and_then(Value::as_str)
                 .is_some_and(|code| code.starts_with("spend."))
     }
+}
+
+/// Whether an event of the broker's tells of something that was asked for and is not let through at all.
+#[must_use]
+pub fn is_an_attempt(kind: EventKind, data: &Value) -> bool {
+    let code = data.get("code").and_then(Value::as_str).unwrap_or("");
+    kind == EventKind::EgressDenied && !code.starts_with("spend.") && !NOT_NOW.contains(&code)
 }
 
 /// Where notices come out. When it is dropped, nothing is let through any more.

@@ -32,7 +32,7 @@ mod tls_tests;
 mod trouble;
 mod usage;
 
-pub use desk::{BrokerCounts, Notice, Notices};
+pub use desk::{BrokerCounts, Notice, Notices, is_an_attempt};
 pub use dial::{Dial, TlsError};
 pub use dialect::Dialect;
 pub use egress::{Egress, NotADestination, Resolve, Resolving};

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::args_again::{CancelArgs, ResumeArgs};
 use super::examples;
 
 /// Runs coding agents it does not trust, and proves what they did.
@@ -63,12 +64,12 @@ pub(super) enum Verb {
     /// What this machine can enforce, with the remedy for what it cannot
     #[command(after_help = examples::DOCTOR)]
     Doctor(DoctorArgs),
-    /// Go on with an interrupted run (not yet)
-    #[command(hide = true)]
-    Resume(Later),
-    /// Cancel a running run (not yet)
-    #[command(hide = true)]
-    Cancel(Later),
+    /// Go on with a run whose process died; without RUN, list those that can be gone on with
+    #[command(after_help = examples::RESUME)]
+    Resume(ResumeArgs),
+    /// Ask a running run to stop and wait until it has sealed; give a dead one up
+    #[command(after_help = examples::CANCEL)]
+    Cancel(CancelArgs),
     /// Staged proof of gated engines (not yet)
     #[command(hide = true)]
     Proof(Later),

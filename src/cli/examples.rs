@@ -24,6 +24,19 @@ pub(super) const RUNS: &str = "\
 Examples:
   cto runs
   cto runs --json | head -1";
+pub(super) const RESUME: &str = "\
+Examples:
+  cto resume                                 which runs can be gone on with?
+  cto resume run-0192
+  cto resume --all                           for start scripts
+
+The same run goes on: same id, same bundle, same event log. It is decided again first.";
+pub(super) const CANCEL: &str = "\
+Examples:
+  cto cancel run-0192
+  cto cancel run-0192 --json
+
+Exit codes: 0 ended · 1 asked, and not sealed yet · 2 no such run, or over before";
 pub(super) const SHOW: &str = "\
 Examples:
   cto show                                   the latest run

@@ -15,11 +15,12 @@ use crate::sandbox::{Expected, prepare_zygote};
 use crate::vocab::Reason;
 
 use super::{
-    Exit, answer, decide, diff, doctor, engine, key, principal, repo, run, runs, sandbox, show, spend, verify,
+    Exit, answer, cancel, decide, diff, doctor, engine, key, principal, repo, resume, run, runs, sandbox,
+    show, spend, verify,
 };
 
 /// Verbs that may establish sandboxes.
-const CONFINING: [&str; 5] = ["run", "decide", "verify", "sandbox", "doctor"];
+const CONFINING: [&str; 6] = ["run", "resume", "decide", "verify", "sandbox", "doctor"];
 
 /// What `main` does: parses the call, runs the command, prints what went wrong, gives the exit code.
 #[must_use]
@@ -146,8 +147,8 @@ fn dispatch(verb: &Verb, output: &mut Output) -> Result<Exit, Problem> {
         Verb::Engine(EngineVerb::List(args)) => engine::list(args, output),
         Verb::Doctor(args) => doctor::doctor(args, output),
         Verb::Engine(later) => Err(Problem::NotYet(later_engine_verb(later))),
-        Verb::Resume(_) => Err(Problem::NotYet("cto resume")),
-        Verb::Cancel(_) => Err(Problem::NotYet("cto cancel")),
+        Verb::Resume(args) => resume::resume(args, output),
+        Verb::Cancel(args) => cancel::cancel(args, output),
         Verb::Proof(_) => Err(Problem::NotYet("cto proof")),
         Verb::Serve(_) => Err(Problem::NotYet("cto serve")),
         Verb::Worker(_) => Err(Problem::NotYet("cto worker")),

@@ -7,8 +7,10 @@
 mod act_view;
 mod answer;
 mod args;
+mod args_again;
 mod audited;
 mod bundle_view;
+mod cancel;
 mod decide;
 mod diff;
 mod doctor;
@@ -27,6 +29,7 @@ mod principal;
 mod problem;
 mod repo;
 mod request;
+mod resume;
 mod run;
 mod runs;
 mod sandbox;

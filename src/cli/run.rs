@@ -13,7 +13,7 @@ use super::{Exit, bundle_view, summary};
 use crate::event::EventKind;
 use crate::evidence::PATCH;
 use crate::home::Home;
-use crate::run::{Observer, Progress, RunOutcome, Step, run as carry_out};
+use crate::run::{Observer, Progress, RunError, RunOutcome, Step, run as carry_out};
 
 /// Runs a contract and shows what came of it.
 pub(super) fn run(args: &RunArgs, output: &mut Output) -> Result<Exit, Problem> {
@@ -23,12 +23,21 @@ pub(super) fn run(args: &RunArgs, output: &mut Output) -> Result<Exit, Problem> 
     request.wait = args.wait;
     request.learn = args.learn;
     let home = Home::open()?;
+    watched(args.json, output, |watching| carry_out(&home, &request, watching))
+}
+
+/// Carries a run out, shows what happens meanwhile and what came of it.
+pub(super) fn watched(
+    json: bool,
+    output: &mut Output,
+    carry_out: impl FnOnce(&mut dyn Observer) -> Result<RunOutcome, RunError>,
+) -> Result<Exit, Problem> {
     let outcome = {
-        let mut watching = Watching { view: (!args.json).then(LiveView::new), output };
-        carry_out(&home, &request, &mut watching)?
+        let mut watching = Watching { view: (!json).then(LiveView::new), output };
+        carry_out(&mut watching)?
     };
     let exit = exit_of(&outcome);
-    if args.json {
+    if json {
         output.json(&result(&outcome, exit));
     } else {
         let view = bundle_view::BundleView { dir: outcome.bundle.clone(), record: None };
@@ -81,6 +90,11 @@ struct Watching<'a> {
 
 impl Observer for Watching<'_> {
     fn progress(&mut self, progress: Progress) {
+        if let Progress::CanResume { run_id } = &progress {
+            let line = Line::of(" ").plain("an earlier run of this task died and can be gone on with: ");
+            self.output.note(&line.add(Tone::Accent, format!("cto resume {run_id}")));
+            return;
+        }
         let Some(view) = &self.view else {
             if let Progress::Launched { run_id, bundle } = progress {
                 self.output.launched(run_id, bundle);
@@ -102,6 +116,7 @@ impl Observer for Watching<'_> {
                     view.engine_line(&line);
                 }
             }
+            Progress::CanResume { .. } => {}
             Progress::Waiting { approval } => {
                 view.note(&format!("waiting for: cto approve {approval} --as NAME --key FILE"));
             }

@@ -12,11 +12,12 @@ use crate::vocab::Verdict;
 /// Every record as a table, or one JSON object a line.
 pub(super) fn list(args: &ListArgs, output: &mut Output) -> Result<Exit, Problem> {
     output.for_programs(args.json);
-    let records = Store::open(Home::open()?.state())?.list()?;
+    let store = Store::open(Home::open()?.state())?;
+    let records = store.list()?;
     if args.json {
         for record in &records {
             output.json(&serde_json::json!({
-                "run_id": record.run_id, "task_id": record.task_id, "state": state(record).1,
+                "run_id": record.run_id, "task_id": record.task_id, "state": state(record).1, "resumable": store.can_go_on(record)?,
                 "started": record.started, "bundle": record.bundle, "pending": record.pending,
             }));
         }
@@ -28,7 +29,8 @@ pub(super) fn list(args: &ListArgs, output: &mut Output) -> Result<Exit, Problem
     }
     let mut table = Table::new(&["run", "state", "started", "task", "bundle"]);
     for record in &records {
-        let (tone, text) = state(record);
+        let (tone, text) =
+            if store.can_go_on(record)? { (Tone::Warn, "resumable".to_owned()) } else { state(record) };
         let started = record.started.to_string();
         table.row([
             (Tone::Plain, record.run_id.to_string()),
@@ -53,6 +55,7 @@ pub(super) fn state(record: &RunRecord) -> (Tone, String) {
         (RunState::Sealed { verdict: Verdict::Fail }, _) => (Tone::Bad, "fail".into()),
         (RunState::Sealed { verdict: Verdict::Blocked }, _) => (Tone::Warn, "blocked".into()),
         (RunState::Incomplete, _) => (Tone::Bad, "incomplete".into()),
+        (RunState::GivenUp, _) => (Tone::Quiet, "given up".into()),
         (RunState::Unrecorded, _) => (Tone::Bad, "unrecorded".into()),
     }
 }

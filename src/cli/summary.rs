@@ -236,7 +236,7 @@ mod tests {
                 processes: None,
                 refused_gates: Vec::new(),
                 stage_reached: "sealed".into(),
-                times: Times { started, finished: started.plus_seconds(2).unwrap() },
+                times: Times { started, finished: started.plus_seconds(2).unwrap(), attempts: Vec::new() },
                 engine: None,
                 sandbox: None,
                 limits: Vec::new(),

@@ -35,6 +35,17 @@ pub struct PlanInput<'a> {
     /// Environment that the commands of the engine need (toolchains, and [`proxy_environment`] where the contract names
     /// destinations); holds no secret.
     pub environment: &'a BTreeMap<String, String>,
+    /// Whether an earlier attempt was cut short, and what it left.
+    pub earlier: Option<EarlierAttempt<'a>>,
+}
+
+/// What an attempt that was cut short left to the next one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct EarlierAttempt<'a> {
+    /// The thread to go on with; what the plan keeps of the home is as that attempt left it.
+    pub thread: Option<&'a str>,
+    /// Whether the work tree is as that attempt left it.
+    pub tree: bool,
 }
 
 /// What tells programs inside that destinations are reached by CONNECT to the listener on `port` of 127.0.0.1, and
@@ -74,6 +85,19 @@ pub struct PrivateHome {
     pub folders: Vec<String>,
     /// Files laid into it before the start: relative path and bytes.
     pub files: Vec<(String, Vec<u8>)>,
+    /// What of it a later attempt of the run needs to go on with the engine's thread. `None`: the engine cannot.
+    pub kept: Option<KeptFiles>,
+}
+
+/// What holds an engine's threads. It stays for a later attempt, and its files become evidence.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct KeptFiles {
+    /// A folder directly in the home.
+    pub folder: String,
+    /// How the names of the files in it begin and end, at whatever depth.
+    pub named: (String, String),
+    /// Name of their copies in the bundle, up to the number that each gets.
+    pub copies: String,
 }
 
 /// A read-only file handed in.
@@ -182,6 +206,15 @@ impl Claims {
             self.files.push(relative.to_owned());
         } else {
             self.left_out = self.left_out.saturating_add(1);
+        }
+    }
+
+    /// Adds tokens to what is claimed.
+    pub fn tokens(&mut self, input: Option<u64>, output: Option<u64>) {
+        for (sum, more) in [(&mut self.input_tokens, input), (&mut self.output_tokens, output)] {
+            if let Some(more) = more {
+                *sum = Some(sum.unwrap_or(0).saturating_add(more));
+            }
         }
     }
 

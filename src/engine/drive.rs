@@ -22,6 +22,7 @@ use crate::broker::{Broker, Notice, Notices};
 use crate::event::{Draft, EventKind, EventSink};
 use crate::evidence::{CallSums, EngineOutcome};
 use crate::process::{self, Exit, Payload, PayloadEvent, ProcessError, ProcessTree};
+use crate::vocab::LimitName;
 
 use asking::{Asking, Words};
 
@@ -62,9 +63,12 @@ impl RunningEngine {
         raw: &mut dyn RawLog,
         mut stop: StopSignal,
     ) -> Result<FinishedEngine, EngineError> {
-        let Self { permit, payload, workspace, adapter, broker, leave } = self;
+        let Self { permit, mut payload, workspace, adapter, broker, leave, before } = self;
         let grace = Duration::from_secs(permit.limits().grace_seconds);
-        let drive = Drive::new(payload, adapter, leave, grace, sink, raw);
+        payload.leave_asking_to_the_owner();
+        payload.count_before(before.wall);
+        let mut drive = Drive::new(payload, adapter, leave, grace, sink, raw);
+        (drive.processes, drive.calls) = (before.processes, before.calls);
         let observed = drive.until_dead(broker, &mut stop).await?;
         Ok(FinishedEngine { permit, workspace, observed })
     }
@@ -178,6 +182,9 @@ impl<'a> Drive<'a> {
                     self.limits.push(LimitHit { name, value, at });
                     let data = json!({"name": name, "value": value, "during": "engine"});
                     self.sink.append(Draft::observed(EventKind::LimitReached, data))?;
+                    if matches!(name, LimitName::WallSeconds | LimitName::IdleSeconds) {
+                        self.ask_to_end().await?;
+                    }
                 }
                 Woken::Payload(PayloadEvent::Exited(exit)) => return Ok(exit),
             }
@@ -211,6 +218,16 @@ impl<'a> Drive<'a> {
         self.take(steps).await?;
         self.deadline.get_or_insert(Instant::now() + self.grace);
         Ok(())
+    }
+
+    /// Its time is over: it is asked in its own words, or by SIGTERM where it has none. What is left after the grace
+    /// period is killed by the payload's own clock.
+    async fn ask_to_end(&mut self) -> Result<(), EngineError> {
+        let steps = self.adapter.interrupt();
+        if steps.is_empty() {
+            self.payload.terminate()?;
+        }
+        self.take(steps).await
     }
 
     async fn line(&mut self, stream: process::Stream, bytes: &[u8]) -> Result<(), EngineError> {

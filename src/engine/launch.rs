@@ -6,6 +6,8 @@
 //! Launching spends the permit. The workspace goes in, and only a finished engine (whose whole process tree is dead)
 //! gives it back, so a patch cannot be taken and nothing can be verified while anything still writes.
 
+use std::time::Duration;
+
 use super::adapter::{Adapter, PROGRAM};
 use super::leave::Leave;
 use super::observed::EngineObservations;
@@ -13,7 +15,8 @@ use super::program::StoredProgram;
 use crate::broker::{Broker, BrokerError, Notices, Ways};
 use crate::eligibility::{ExecutionPermit, SpentPermit};
 use crate::event::SinkError;
-use crate::process::{Payload, ProcessError};
+use crate::evidence::CallSums;
+use crate::process::{Payload, ProcessError, ProcessIdentity, ProcessTree};
 use crate::sandbox::{Sandbox, SandboxError, SandboxPolicy, Stdio};
 use crate::vocab::Digest;
 use crate::workspace::Workspace;
@@ -61,6 +64,32 @@ pub struct RunningEngine {
     pub(super) adapter: Box<dyn Adapter>,
     pub(super) broker: Option<(Broker, Notices)>,
     pub(super) leave: Leave,
+    pub(super) before: Before,
+}
+
+/// What earlier attempts of the run used and showed: it is counted and judged together with this one's.
+#[derive(Debug, Clone, Default)]
+pub struct Before {
+    /// Wall time of their engines.
+    pub wall: Duration,
+    /// What the kernel executed below them.
+    pub processes: ProcessTree,
+    /// What their model calls came to.
+    pub calls: CallSums,
+}
+
+impl RunningEngine {
+    /// Counts what earlier attempts had.
+    pub fn after(mut self, before: Before) -> Self {
+        self.before = before;
+        self
+    }
+
+    /// PID 1 of its sandbox, as the host knows it; `None` once that is dead.
+    #[must_use]
+    pub fn init(&self) -> Option<ProcessIdentity> {
+        self.payload.init()
+    }
 }
 
 /// An engine that has ended: its tree is dead and was seen to be.
@@ -97,7 +126,8 @@ pub fn launch(
         None => None,
     };
     let payload = sandbox.start(Stdio::Piped)?;
-    Ok(RunningEngine { permit: permit.spend(), payload, workspace, adapter, broker, leave })
+    let before = Before::default();
+    Ok(RunningEngine { permit: permit.spend(), payload, workspace, adapter, broker, leave, before })
 }
 
 /// Whether what is about to start is what was decided on.

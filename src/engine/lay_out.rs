@@ -1,13 +1,16 @@
 //! Carries out the part of a launch plan that lies on disk: the private home and the sealed files.
 //!
-//! Everything is made new, in the run's own folder; nothing of it is read back.
+//! Everything is made new, in the run's own folder; nothing of it is read back. What an earlier attempt of the run left
+//! there goes first, but for the folder of the home that the plan keeps.
 
+use std::ffi::OsStr;
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Component, Path, PathBuf};
 
 use super::adapter::{LaunchPlan, PROGRAM};
 use super::program::StoredProgram;
+use crate::beneath::{BeneathError, Dir, FileKind};
 
 /// What is to be bound into the sandbox: host path and absolute path inside.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,6 +27,9 @@ pub enum LayOutError {
     /// A path of the plan is not relative and plain.
     #[error("the launch plan names `{0}`, which is not a plain relative path")]
     Path(String),
+    /// What an earlier attempt left could not be removed.
+    #[error("what an earlier attempt left could not be removed: {0}")]
+    Clear(#[from] BeneathError),
     /// Making a file or folder failed.
     #[error("`{path}` could not be made: {source}")]
     Make {
@@ -34,12 +40,42 @@ pub enum LayOutError {
     },
 }
 
+/// Entries of a home that are looked through; one with more is refused.
+const HOME_ENTRIES: usize = 10_000;
+/// Folders below one another in what a home keeps; one with more is refused.
+const HOME_LEVELS: usize = 32;
+
 fn make(path: &Path) -> impl Fn(std::io::Error) -> LayOutError {
     let path = path.to_owned();
     move |source| LayOutError::Make { path: path.clone(), source }
 }
 
+/// The private home, in the run's folder.
+pub const HOME_FOLDER: &str = "engine-home";
+/// The sealed files, in the run's folder.
+const FILES: &str = "engine-files";
+
 impl LaunchPlan {
+    /// Removes from `folder` what an earlier attempt had laid out there, but for what the home keeps, which
+    /// will belong to `owner`.
+    pub fn clear(&self, folder: &Path, owner: (u32, u32)) -> Result<(), LayOutError> {
+        let run = Dir::open_root(folder)?;
+        run.remove_tree(OsStr::new(FILES))?;
+        let kept = self.home.as_ref().and_then(|home| home.kept.as_ref()).map(|kept| kept.folder.as_str());
+        match run.status(HOME_FOLDER)? {
+            Some(found) if found.kind == FileKind::Directory && kept.is_some() => {}
+            _ => return Ok(run.remove_tree(OsStr::new(HOME_FOLDER))?),
+        }
+        let home = run.open_dir_by_force(HOME_FOLDER)?;
+        for entry in home.entries(HOME_ENTRIES)? {
+            let stays = entry.name.to_str() == kept && entry.status.kind == FileKind::Directory;
+            if !stays {
+                home.remove_tree(&entry.name)?;
+            }
+        }
+        Ok(home.give_all(owner, HOME_LEVELS)?)
+    }
+
     /// Lays the plan out in `folder`, which must exist and be the run's own. What is writable inside will belong to
     /// `owner` (host uid and gid of the payload).
     pub fn lay_out(
@@ -51,7 +87,7 @@ impl LaunchPlan {
         let mut provision = Provision::default();
         provision.files.push((program.path.clone(), PathBuf::from(PROGRAM)));
         if !self.files.is_empty() {
-            let sealed = folder.join("engine-files");
+            let sealed = folder.join(FILES);
             make_folder(&sealed, None)?;
             for (index, file) in self.files.iter().enumerate() {
                 let path = sealed.join(index.to_string());
@@ -60,8 +96,13 @@ impl LaunchPlan {
             }
         }
         if let Some(home) = &self.home {
-            let root = folder.join("engine-home");
-            make_folder(&root, Some(owner))?;
+            let root = folder.join(HOME_FOLDER);
+            match make_folder(&root, Some(owner)) {
+                // What was cleared keeps its threads.
+                Err(LayOutError::Make { source, .. })
+                    if home.kept.is_some() && source.kind() == std::io::ErrorKind::AlreadyExists => {}
+                made => made?,
+            }
             for name in &home.folders {
                 make_folder(&root.join(plain(name)?), Some(owner))?;
             }
@@ -106,7 +147,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::engine::adapter::{PrivateHome, SealedFile};
+    use crate::engine::adapter::{KeptFiles, PrivateHome, SealedFile};
     use crate::vocab::Digest;
 
     fn plan(home_file: &str) -> LaunchPlan {
@@ -118,6 +159,7 @@ mod tests {
                 at: "/home-of-it".into(),
                 folders: vec!["tmp".into()],
                 files: vec![(home_file.into(), b"x = 1\n".to_vec())],
+                kept: None,
             }),
             files: vec![SealedFile { at: "/engine/script.toml".into(), bytes: b"".to_vec() }],
             needs_listener: false,
@@ -145,6 +187,31 @@ mod tests {
             plan("config.toml").lay_out(dir.path(), &program(), me(dir.path())).is_err(),
             "never over what is there"
         );
+    }
+
+    #[test]
+    fn of_an_earlier_home_its_threads_alone_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        let (folder, mut plan) = (dir.path(), plan("config.toml"));
+        let named = ("rollout-".into(), ".jsonl".into());
+        let kept = KeptFiles { folder: "sessions".into(), named, copies: "backend/x".into() };
+        plan.home.as_mut().unwrap().kept = Some(kept);
+        plan.lay_out(folder, &program(), me(folder)).unwrap();
+        let home = folder.join("engine-home");
+        std::fs::create_dir(home.join("sessions")).unwrap();
+        std::fs::write(home.join("sessions/rollout-1.jsonl"), "{}\n").unwrap();
+        std::fs::write(home.join("config.toml"), "of its own\n").unwrap();
+        std::os::unix::fs::symlink("/etc", home.join("etc")).unwrap();
+        plan.clear(folder, me(folder)).unwrap();
+        plan.lay_out(folder, &program(), me(folder)).unwrap();
+        assert_eq!(std::fs::read(home.join("config.toml")).unwrap(), b"x = 1\n");
+        assert_eq!(std::fs::read(home.join("sessions/rollout-1.jsonl")).unwrap(), b"{}\n");
+        assert!(!home.join("etc").exists());
+        // A link in its place is no folder of threads.
+        std::fs::remove_dir_all(home.join("sessions")).unwrap();
+        std::os::unix::fs::symlink("/etc", home.join("sessions")).unwrap();
+        plan.clear(folder, me(folder)).unwrap();
+        assert!(home.join("sessions").symlink_metadata().is_err());
     }
 
     #[test]

@@ -51,7 +51,7 @@ impl AdapterKind {
     pub const fn version(self) -> &'static str {
         match self {
             Self::FixturePlayer => "fixture-player/1",
-            Self::CodexAppServer => "codex-app-server/1",
+            Self::CodexAppServer => "codex-app-server/2",
             Self::None => "none",
         }
     }

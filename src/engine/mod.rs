@@ -23,13 +23,13 @@ mod raw_log;
 mod stop;
 
 pub use adapter::{
-    Adapter, AdapterError, AdapterOutcome, Claims, CommandClaim, LaunchPlan, PROGRAM, PlanInput, PrivateHome,
-    SealedFile, Step, Stream, WORKSPACE, proxy_environment,
+    Adapter, AdapterError, AdapterOutcome, Claims, CommandClaim, EarlierAttempt, KeptFiles, LaunchPlan,
+    PROGRAM, PlanInput, PrivateHome, SealedFile, Step, Stream, WORKSPACE, proxy_environment,
 };
 pub use catalog::{Catalog, CatalogError};
 pub use find::find_program;
-pub use launch::{EngineError, FinishedEngine, RunningEngine, launch};
-pub use lay_out::{LayOutError, Provision};
+pub use launch::{Before, EngineError, FinishedEngine, RunningEngine, launch};
+pub use lay_out::{HOME_FOLDER, LayOutError, Provision};
 pub use leave::{Leave, Wish};
 pub use manifest::{AdapterKind, Discover, EngineManifest, ManifestError};
 pub use observed::{EngineCounts, EngineObservations, LimitHit, Yes};

@@ -138,7 +138,7 @@ impl BundleWriter {
         Ok(folder.replace(OsStr::new(&part(&own)), OsStr::new(&own))?)
     }
 
-    fn folder_of(&self, name: &str) -> Result<(crate::beneath::Dir, String), BundleError> {
+    pub(super) fn folder_of(&self, name: &str) -> Result<(crate::beneath::Dir, String), BundleError> {
         Ok(match name.rsplit_once('/') {
             Some((folder, own)) => (self.dir.open_dir(folder)?, own.to_owned()),
             None => (self.dir.again()?, name.to_owned()),

@@ -2,13 +2,15 @@
 //!
 //! Every line is redacted, then written with one call, so a killed run leaves whole lines but for the last, and a
 //! head comes after the events that it signs. A power cut is another matter: events are brought to disk every
-//! [`EVENTS_PER_CHECKPOINT`] and when sealed, not at every stage, so an unsealed log that a power cut shortened may
+//! [`EVENTS_PER_CHECKPOINT`], with the id of a thread, and when sealed, not at every stage, so an unsealed log that a power cut shortened may
 //! be refused instead of being taken for a prefix; it is no result either way. After a write that failed nothing
 //! more is taken, because the file's end is not known any more.
 //!
 //! When a secret was learned after lines that hold it, the log is written once more with those lines redacted, its
 //! tree grown and its heads signed anew, and takes the place of the first. Killed in that moment, it is a log
 //! without heads.
+
+mod reopen;
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -154,7 +156,12 @@ impl Chain {
         }
         self.redact_and_write(&mut event, line)?;
         let signed = self.heads.last().map_or(0, |(size, _)| *size);
-        if ends_stage(event.kind) {
+        if event.kind == EventKind::ThreadStarted {
+            // A thread can be gone on with only where its id outlives everything else.
+            self.sign_head(event.kind.as_str())?;
+            self.events.sync_data()?;
+            self.checkpoints.sync_data()?;
+        } else if ends_stage(event.kind) {
             self.sign_head(event.kind.as_str())?;
         } else if self.tree.size() - signed >= EVENTS_PER_CHECKPOINT {
             self.events.sync_data()?;

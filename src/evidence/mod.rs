@@ -6,6 +6,7 @@
 
 mod action_rows;
 mod again;
+mod aside;
 mod base64;
 mod basis;
 mod bundle;
@@ -21,6 +22,7 @@ mod sarif;
 mod seal;
 mod summary;
 mod texts;
+mod times;
 mod trace;
 mod tree;
 mod work;
@@ -44,11 +46,12 @@ pub use redaction::{MAX_RAW_LOG, RawLogs, Redactor, redact_value};
 pub use report::{
     CheckChange, ClaimRow, EngineOutcome, EngineSection, ExpectationRow, Finding, Holding, LayerRow,
     LearningSection, LimitReached, LimitRow, ProcessRow, ProcessSection, Report, SandboxSection, Sections,
-    Times, Withheld,
+    Withheld,
 };
 pub use sarif::sarif;
 pub use seal::{SealStatement, SealedBundle, render_sums, subjects};
 pub use summary::summary;
+pub use times::{AttemptEnd, AttemptRow, RESUMED, Times};
 pub use trace::{TRACE_KEYS, TraceBuilder};
 pub use tree::MerkleTree;
 pub use work::{

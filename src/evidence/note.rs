@@ -43,6 +43,9 @@ pub struct NoteError {
 }
 
 impl TreeHead {
+    /// Lines of one signed head.
+    pub(super) const LINES: usize = LINES;
+
     /// The signed text, ending in a blank line.
     #[must_use]
     pub fn signed(&self, run: &RunId, key: &SealingKey) -> String {

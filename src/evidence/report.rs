@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::action_rows::ActionRow;
 use super::money::{Spend, Usage};
+use super::times::Times;
 use super::work::{PatchSection, VerificationSection};
 use crate::vocab::{
     Basis, Digest, LimitName, MutationMode, Reason, RiskClass, RunId, TaskId, Timestamp, Verdict,
@@ -112,8 +113,11 @@ pub struct LearningSection {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProcessSection {
-    /// Whether the tree was seen to its end, and each program was told.
+    /// Whether the last attempt's tree was seen to its end, and each program was told.
     pub complete: bool,
+    /// How many earlier attempts died with the harness: of each, what was told up to then is here.
+    #[serde(default, skip_serializing_if = "super::times::is_zero")]
+    pub cut: u64,
     /// Programs that were executed.
     pub executed: u64,
     /// Processes that were made, without threads.
@@ -148,16 +152,6 @@ pub struct ProcessRow {
     pub ended: Option<Timestamp>,
     /// `exited:<code>`, `signal:<number>`, `replaced` by the next row of its process; absent: not seen to end.
     pub status: Option<String>,
-}
-
-/// When things happened.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Times {
-    /// Run folder made.
-    pub started: Timestamp,
-    /// Report written.
-    pub finished: Timestamp,
 }
 
 /// The engine.

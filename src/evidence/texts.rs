@@ -33,7 +33,7 @@ fn texts(sections: &mut Sections) -> Vec<&mut String> {
     let Sections {
         refused_gates,
         stage_reached: _,
-        times: _,
+        times,
         engine,
         sandbox,
         processes,
@@ -56,6 +56,7 @@ fn texts(sections: &mut Sections) -> Vec<&mut String> {
     for Reason { code: _, sentence, remedy, basis: _ } in refused_gates.iter_mut().chain(cut_off) {
         all.extend([sentence, remedy]);
     }
+    all.extend(times.attempts.iter_mut().filter_map(|row| row.thread_id.as_mut()));
     all.extend(engine.iter_mut().flat_map(of_engine));
     if let Some(SandboxSection { layers, workspace_form: _, identity: _ }) = sandbox {
         all.extend(layers.iter_mut().flat_map(|row| [&mut row.requested, &mut row.enforced]));
@@ -113,6 +114,7 @@ fn of_processes(section: &mut ProcessSection) -> impl Iterator<Item = &mut Strin
     // Names of calls and addresses are words of the kernel's.
     let ProcessSection {
         complete: _,
+        cut: _,
         executed: _,
         processes: _,
         rows,

@@ -80,7 +80,7 @@ fn good() -> Sections {
         processes: None,
         refused_gates: Vec::new(),
         stage_reached: "sealed".to_owned(),
-        times: Times { started: moment(), finished: moment() },
+        times: Times { started: moment(), finished: moment(), attempts: Vec::new() },
         engine: Some(EngineSection {
             id: "fixture".to_owned(),
             program: Digest::of(b""),

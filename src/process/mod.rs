@@ -15,8 +15,10 @@ mod learned;
 mod lines;
 mod observed;
 mod output;
+mod owner;
 mod payload;
 mod programs;
+mod recall;
 mod tree;
 mod unread;
 mod watch;
@@ -33,6 +35,7 @@ pub use observed::{
     ADDRESSES_MAX, ARGUMENT_BYTES_MAX, Executed, PATHS_MAX, Seen, TOLD_MAX, TOLD_OF_ONE, Want,
 };
 pub use output::{Exit, PayloadEvent, Stream};
+pub use owner::{ProcessIdentity, ask_to_stop};
 pub use payload::{Payload, PayloadParts, ProcessError};
 pub use programs::{ProcessTree, Program, ROW_TEXT_MAX, ROWS_MAX};
 pub use tree::WatchedTree;

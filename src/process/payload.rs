@@ -24,6 +24,7 @@ use super::launch::{Launched, StubProcess};
 use super::learned::Used;
 use super::lines::LineBuffer;
 use super::output::{Exit, PayloadEvent, Stream};
+use super::owner::ProcessIdentity;
 use super::tree::WatchedTree;
 use super::watch::is_dead;
 use super::watchdog::Watchdog;
@@ -102,6 +103,10 @@ pub struct Payload {
     pub(super) close_after_send: bool,
     pub(super) limits: Limits,
     pub(super) started: Instant,
+    /// Wall time that earlier attempts had.
+    pub(super) used: Duration,
+    pid: u32,
+    pub(super) asked_by: AskedBy,
     pub(super) last_output: Instant,
     pub(super) kill_at: Option<Instant>,
     pub(super) limited: bool,
@@ -114,6 +119,15 @@ pub struct Payload {
     pub(super) phase: Phase,
     pub(super) queue: VecDeque<PayloadEvent>,
     pub(super) chunk: Vec<u8>,
+}
+
+/// Who asks it to end where its time is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AskedBy {
+    /// By SIGTERM.
+    Us,
+    /// In its own words.
+    Owner,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -181,6 +195,9 @@ impl Payload {
             close_after_send: false,
             limits: parts.limits,
             started: now,
+            used: Duration::ZERO,
+            pid: parts.pid,
+            asked_by: AskedBy::Us,
             last_output: now,
             kill_at: None,
             limited: false,
@@ -200,6 +217,22 @@ impl Payload {
             queue: VecDeque::new(),
             chunk: vec![0; CHUNK],
         })
+    }
+
+    /// Its PID 1, as the host knows it; `None` once that is dead.
+    #[must_use]
+    pub fn init(&self) -> Option<ProcessIdentity> {
+        ProcessIdentity::of(self.pid)
+    }
+
+    /// Wall time that earlier attempts of the same work had counts as its own.
+    pub const fn count_before(&mut self, used: Duration) {
+        self.used = used;
+    }
+
+    /// Where its time is over, the owner asks it to end; only what is left after the grace period is killed.
+    pub const fn leave_asking_to_the_owner(&mut self) {
+        self.asked_by = AskedBy::Owner;
     }
 
     /// The next thing that happens. Cancel-safe: nothing is lost when the future is dropped.

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::learned::Learned;
 use super::observed::{Executed, Seen, TOLD_MAX};
+use super::recall::Before;
 use crate::event::{Draft, EventKind, Source};
 use crate::evidence::{ProcessRow, ProcessSection};
 use crate::vocab::{Basis, Timestamp, shown};
@@ -23,7 +24,7 @@ const KEPT_MAX: usize = 32 << 20;
 /// What was seen of one payload.
 #[derive(Debug, Clone, Default)]
 pub struct ProcessTree {
-    programs: Vec<Program>,
+    pub(super) programs: Vec<Program>,
     /// Programs and processes by the observer's own count; `None` until its last word.
     sum: Option<(u64, u64)>,
     told: u64,
@@ -31,9 +32,10 @@ pub struct ProcessTree {
     kept: usize,
     /// Whether a program, or a part of its arguments, was not kept.
     partly: bool,
-    refused: BTreeMap<String, u64>,
-    sought: BTreeMap<String, u64>,
+    pub(super) refused: BTreeMap<String, u64>,
+    pub(super) sought: BTreeMap<String, u64>,
     learned: Learned,
+    pub(super) before: Before,
 }
 
 /// A program that was executed, and how its process ended.
@@ -50,7 +52,7 @@ pub struct Program {
 impl ProcessTree {
     /// Takes what was seen; what of it goes into the log. `during` is the stage.
     pub fn take(&mut self, seen: Seen, during: &str) -> Option<Draft> {
-        let (kind, data) = match seen {
+        let (kind, data) = match self.before.numbered(seen) {
             Seen::Executed(executed) => (EventKind::ExecObserved, self.executed(executed, during)),
             Seen::Ended { process, status, at } => {
                 let data = json!({"what": "ended", "during": during, "process": process, "status": status, "at": at});
@@ -78,8 +80,8 @@ impl ProcessTree {
                 return None;
             }
             Seen::Sum { executed, processes, refused, sought } => {
-                self.sum = Some((executed, processes));
-                (self.refused, self.sought) = (refused, sought);
+                self.sum = Some((executed + self.before.executed, processes));
+                (self.refused, self.sought) = self.before.with(refused, sought);
                 return None;
             }
         };
@@ -87,13 +89,18 @@ impl ProcessTree {
     }
 
     fn executed(&mut self, executed: Executed, during: &str) -> Value {
-        self.told += 1;
         let data = json!({
             "what": "executed", "during": during, "process": executed.process, "parent": executed.parent,
             "pid": executed.pid, "program": shown(&executed.program), "cwd": shown(&executed.cwd),
             "argv": executed.argv.iter().map(|word| shown(word)).collect::<Vec<_>>(), "cut": executed.cut,
             "at": executed.at,
         });
+        self.keep(executed);
+        data
+    }
+
+    pub(super) fn keep(&mut self, executed: Executed) {
+        self.told += 1;
         self.end(executed.process, "replaced", executed.at);
         self.partly |= executed.cut;
         self.kept += executed.argv.iter().map(|word| word.len() + 1).sum::<usize>();
@@ -102,11 +109,10 @@ impl ProcessTree {
         } else {
             self.programs.push(Program { executed, status: None, ended: None });
         }
-        data
     }
 
     /// The last program of a process has ended or was replaced.
-    fn end(&mut self, process: u64, status: &str, at: Timestamp) {
+    pub(super) fn end(&mut self, process: u64, status: &str, at: Timestamp) {
         let last = self.programs.iter_mut().rev().find(|program| program.executed.process == process);
         if let Some(program) = last.filter(|program| program.status.is_none()) {
             program.status = Some(status.to_owned());
@@ -135,7 +141,8 @@ impl ProcessTree {
     /// Programs that were still running when the first process had ended, as they were called.
     #[must_use]
     pub fn left_behind(&self) -> Vec<String> {
-        let first = self.programs.iter().filter(|program| program.executed.process == 1);
+        let engine = self.before.engine();
+        let first = self.programs.iter().filter(|program| program.executed.process == engine);
         let Some(over) = first.filter_map(|program| program.ended).max() else { return Vec::new() };
         let killed = |program: &&Program| program.status.as_deref() == Some("signal:9");
         let after = |program: &&Program| program.ended.is_some_and(|ended| ended > over);
@@ -143,16 +150,21 @@ impl ProcessTree {
         late.map(|program| program.executed.argv.join(" ")).collect()
     }
 
-    /// Whether the observer saw the tree to its end and nothing was left out.
+    /// Whether the observer saw the tree of every attempt to its end and nothing was left out.
     #[must_use]
     pub fn is_complete(&self) -> bool {
+        self.is_last_complete() && self.before.cut == 0
+    }
+
+    /// The same of the last attempt alone.
+    fn is_last_complete(&self) -> bool {
         self.sum.is_some_and(|(executed, _)| executed == self.told)
     }
 
-    /// Whether the observer saw the tree to its end; it counts what it does not tell.
+    /// Whether the observer saw the last attempt's tree to its end; it counts what it does not tell.
     #[must_use]
     pub fn is_seen_to_its_end(&self) -> bool {
-        self.is_complete() || self.sum.is_some_and(|(executed, _)| executed > TOLD_MAX)
+        self.is_last_complete() || self.sum.is_some_and(|(executed, _)| executed > TOLD_MAX)
     }
 
     /// Whether every program was seen with all of its arguments: only then, nothing found means that nothing was there.
@@ -167,7 +179,8 @@ impl ProcessTree {
         let (executed, processes) = self.sum.unwrap_or((self.told, 0));
         let rows: Vec<ProcessRow> = self.programs.iter().take(ROWS_MAX).map(row).collect();
         ProcessSection {
-            complete: self.is_complete(),
+            complete: self.is_last_complete(),
+            cut: self.before.cut,
             executed,
             processes,
             left_out: executed.saturating_sub(rows.len() as u64),

@@ -15,7 +15,7 @@ use tokio::net::unix::pipe;
 use super::control::Up;
 use super::learned::Used;
 use super::output::PayloadEvent;
-use super::payload::{Payload, Phase, Reader, Woken};
+use super::payload::{AskedBy, Payload, Phase, Reader, Woken};
 use super::unread::Unread;
 use crate::vocab::{LimitName, Timestamp};
 
@@ -44,7 +44,7 @@ impl Payload {
     }
 
     fn wall_end(&self) -> Instant {
-        self.started + Duration::from_secs(self.limits.wall_seconds)
+        self.started + Duration::from_secs(self.limits.wall_seconds).saturating_sub(self.used)
     }
 
     fn idle_end(&self) -> Instant {
@@ -85,7 +85,10 @@ impl Payload {
     fn reached(&mut self, name: LimitName, value: u64) {
         self.limited = true;
         self.queue.push_back(PayloadEvent::LimitReached { name, value, at: Timestamp::now() });
-        if self.phase == Phase::Running && self.terminate().is_err() {
+        let timed = matches!(name, LimitName::WallSeconds | LimitName::IdleSeconds);
+        if self.phase == Phase::Running && self.asked_by == AskedBy::Owner && timed {
+            self.kill_at = Some(Instant::now() + Duration::from_secs(self.limits.grace_seconds));
+        } else if self.phase == Phase::Running && self.terminate().is_err() {
             self.kill_at = Some(Instant::now());
         }
     }

@@ -140,7 +140,7 @@ fn base(path: &str) -> &str {
 
 /// What the engine's own process started and no claim speaks of, each once.
 fn unclaimed(claims: &Claims, tree: &ProcessTree) -> Vec<String> {
-    let own = tree.programs().iter().filter(|program| program.executed.parent == 1);
+    let own = tree.programs().iter().filter(|program| tree.is_engine(program.executed.parent));
     let unsaid =
         own.filter(|program| !claims.commands.iter().any(|claim| is_written(&claim.command, program)));
     let mut lines: Vec<String> = Vec::new();

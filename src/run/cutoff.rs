@@ -10,6 +10,8 @@ use crate::vocab::Reason;
 pub(super) enum CutOff {
     /// It is sealed with this reason.
     Sealed(Reason),
+    /// The engine, or what confined it, died by itself, and its thread can be gone on with.
+    EngineDied,
     /// It cannot be recorded, so there is no outcome.
     Unrecorded(RecordError),
 }

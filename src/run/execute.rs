@@ -8,12 +8,13 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::cutoff::CutOff;
+use super::earlier::Earlier;
 use super::judge;
 use super::money::purse;
 use super::recording::Recording;
 use super::report::Told;
 use super::stop::Stop;
-use super::{Scene, Step, approve, people};
+use super::{Scene, Step, approve, people, resume, threads};
 use crate::audit::Act;
 use crate::broker::{Dial, Dialect, Egress, ModelKey, Purse, Route, Upstream, Ways};
 use crate::eligibility::{ExecutionPermit, Observed, landlock_floor};
@@ -24,7 +25,7 @@ use crate::home::Home;
 use crate::inspection::secrets::Scanner;
 use crate::sandbox::{Bind, Grouping, LISTENER_PORT, Sandbox, SandboxPolicy};
 use crate::vocab::{LimitName, Reason, Timestamp, counted};
-use crate::workspace::{Patch, Placement, RunUid, Workspace};
+use crate::workspace::{Base, Patch, Placement, RunUid, RunUidLease, Workspace, WorkspaceError};
 
 const HOST: &str =
     "Run `cto doctor`: it shows what this host can enforce, with the remedy for what it cannot.";
@@ -36,6 +37,7 @@ pub(super) struct Tools<'a> {
     pub(super) scene: &'a Scene,
     pub(super) scanner: &'a Arc<Scanner>,
     pub(super) stop: &'a Stop,
+    pub(super) earlier: &'a Earlier,
 }
 
 impl Tools<'_> {
@@ -57,12 +59,17 @@ impl Tools<'_> {
 pub(super) async fn execute(
     permit: ExecutionPermit,
     tools: &Tools<'_>,
+    lease: &mut Option<RunUidLease>,
     recording: &mut Recording<'_>,
     told: &mut Told,
 ) -> Result<(), CutOff> {
     tools.go_on()?;
-    let lease = RunUid::claim(tools.home.state()).map_err(|e| CutOff::at("identity", e, HOST))?;
+    let lease = match lease {
+        Some(lease) => lease,
+        None => lease.insert(resume::free_uid(tools.home)?),
+    };
     told.limits(permit.limits());
+    tools.earlier.tell_limits(told);
     let base =
         tools.scene.seen.source.base().ok_or_else(|| CutOff::at("base", "The base is not there.", AGAIN))?;
     let placement = placement(tools, recording, lease.uid());
@@ -70,18 +77,30 @@ pub(super) async fn execute(
     tools.go_on()?;
     told.reached(Step::Workspace);
     recording.begin_step(Step::Workspace);
-    let workspace = Workspace::prepare(&permit, base, placement.clone()).map_err(|error| {
+    let workspace = workspace(&permit, tools, base, &placement).map_err(|error| {
         CutOff::at("workspace", error, "Free disk space, or remove the cache folder, and run again.")
     })?;
     let data = json!({"form": workspace.form(), "base_commit": base.commit, "base_tree": base.tree});
     recording.append(Draft::observed(EventKind::WorkspacePrepared, data))?;
     recording.end_step(workspace.form())?;
 
-    let finished = work(permit, tools, workspace, &lease.uid(), recording, told).await?;
+    let finished = Box::pin(work(permit, tools, workspace, &lease.uid(), recording, told)).await?;
     let patch = collect(&finished, recording, told)?;
     judge::verify_and_inspect(&finished, &patch, base, &placement, tools, recording, told).await?;
     told.patch = Some(patch);
     tools.go_on()
+}
+
+/// As an earlier attempt left it, where there is one to go on with; else fresh.
+fn workspace(
+    permit: &ExecutionPermit,
+    tools: &Tools<'_>,
+    base: &Base,
+    placement: &Placement,
+) -> Result<Workspace, WorkspaceError> {
+    let earlier = tools.earlier.keeps_the_tree();
+    let kept = earlier.then(|| Workspace::reopen(permit, base, placement.clone())).transpose()?;
+    kept.flatten().map_or_else(|| Workspace::prepare(permit, base, placement.clone()), Ok)
 }
 
 fn placement(tools: &Tools<'_>, recording: &Recording<'_>, uid: RunUid) -> Placement {
@@ -150,14 +169,22 @@ async fn work(
     let (leave, answers) = people::leave(&permit, tools)?;
     let running = engine::launch(permit, sandbox, workspace, adapter, program, ways, leave)
         .map_err(|error| CutOff::at("launch", error, AGAIN))?;
+    let running = running.after(tools.earlier.before());
+    recording.holds(uid.own.then_some(uid.host_uid), running.init())?;
     let (mut events, raw) = recording.sinks();
     let finished = running.drive(&mut events, raw, tools.stop.receiver()).await;
+    answers.recall(tools)?;
     answers.attach(recording)?;
     if let Some(Purse { ledger, run, .. }) = &purse {
         // What nobody settled counts in full, now and whatever comes of this call.
         ledger.abandon(run.clone()).await.ok();
     }
-    let finished = finished.map_err(|error| CutOff::at("engine", error, AGAIN))?;
+    let mut finished = finished.map_err(|error| CutOff::at("engine", error, AGAIN))?;
+    if resume::can_start_again(&finished.observed, recording, tools) {
+        return Err(CutOff::EngineDied);
+    }
+    threads::copy(recording, told)?;
+    told.sections.findings.extend(tools.earlier.join(&mut finished.observed));
     told.engine(manifest, program, model, &finished.observed);
     told.calls(purse.as_ref(), &finished.observed);
     let note = finished.observed.exit.clone();
@@ -172,7 +199,7 @@ fn policy(
     uid: RunUid,
     adapter: &mut dyn Adapter,
     program: &StoredProgram,
-    recording: &Recording<'_>,
+    recording: &mut Recording<'_>,
 ) -> Result<SandboxPolicy, CutOff> {
     let asked = &tools.scene.asked.contract;
     let provisions = &tools.scene.seen.provisions;
@@ -189,11 +216,17 @@ fn policy(
             program: PROGRAM,
             listener_port: LISTENER_PORT,
             environment: &environment,
+            earlier: tools.earlier.for_the_engine(),
         })
         .map_err(|error| CutOff::at("plan", error, AGAIN))?;
+    if tools.earlier.for_the_engine().is_some() {
+        plan.clear(&recording.work(), (uid.host_uid, uid.host_gid))
+            .map_err(|error| CutOff::at("plan", error, AGAIN))?;
+    }
     let laid = plan
         .lay_out(&recording.work(), program, (uid.host_uid, uid.host_gid))
         .map_err(|error| CutOff::at("plan", error, AGAIN))?;
+    recording.keeps_threads(plan.home.as_ref().and_then(|home| home.kept.clone()));
     let tree = workspace.mount();
     let read_only =
         provisions.read_only(&tree.at).into_iter().map(|bind| Bind::new(bind.from, bind.to)).collect();

@@ -78,10 +78,29 @@ pub(super) fn leave(permit: &ExecutionPermit, tools: &Tools<'_>) -> Result<(Leav
 }
 
 impl Answers {
+    /// Those that counted in earlier attempts: they are in the folder of approvals still.
+    pub(super) fn recall(&self, tools: &Tools<'_>) -> Result<(), CutOff> {
+        if tools.earlier.answers().is_empty() {
+            return Ok(());
+        }
+        let failed = |error: &dyn std::fmt::Display| CutOff::at("approval", error, AGAIN);
+        let folder = ApprovalFolder::open(&tools.home.approvals_dir()).map_err(|error| failed(&error))?;
+        for id in tools.earlier.answers() {
+            let found = folder.answers_to(id).map_err(|error| failed(&error))?;
+            let yes = found.answers.into_iter().map(|found| found.approval);
+            let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            all.extend(yes.filter(|answer| answer.answer == ApprovalAnswer::Grant));
+        }
+        Ok(())
+    }
+
     /// Puts them into the bundle, as signed.
     pub(super) fn attach(&self, recording: &mut Recording<'_>) -> Result<(), RecordError> {
         for answer in self.0.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
             let name = answer_name(&answer.request_id, &answer.by, answer.answer);
+            if recording.bundle().files().contains_key(&name) {
+                continue;
+            }
             let mut text = serde_json::to_vec_pretty(&answer)?;
             text.push(b'\n');
             recording.bundle().write(&name, &text)?;

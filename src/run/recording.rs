@@ -10,13 +10,17 @@ use std::time::Instant;
 
 use serde_json::json;
 
+use super::earlier::Earlier;
 use super::{Observer, Progress, RunError, RunRequest, Scene, Step};
 use crate::audit::{Act, Audit, AuditError};
+use crate::engine::KeptFiles;
 use crate::event::{Draft, EventKind, EventSink, Redact, SinkError};
 use crate::evidence::{
-    BundleError, BundleWriter, CONTRACT, Chain, RawLogs, Redactor, Report, SealStatement, SealedBundle,
+    AttemptEnd, BundleError, BundleWriter, CONTRACT, Chain, RESUMED, RawLogs, Redactor, Report,
+    SealStatement, SealedBundle,
 };
 use crate::home::{Home, HomeError};
+use crate::process::ProcessIdentity;
 use crate::store::{LiveRun, RunState, Store, StoreError};
 use crate::vocab::{Digest, RunId, shown};
 
@@ -61,6 +65,27 @@ pub(super) struct Recording<'o> {
     redact: Redactor,
     observer: &'o mut dyn Observer,
     step: Option<Stopwatch>,
+    threads: Option<KeptFiles>,
+}
+
+fn run_started(scene: &Scene) -> Draft {
+    let (task, contract) = (&scene.asked.contract.task().task_id, scene.asked.contract.digest());
+    let data = json!({"task_id": task, "contract": contract, "harness": super::HARNESS});
+    Draft::observed(EventKind::RunStarted, data)
+}
+
+/// The contract and what came with it.
+fn write_contract(bundle: &mut BundleWriter, scene: &Scene) -> Result<(), BundleError> {
+    let contract = &scene.asked.contract;
+    bundle.write(CONTRACT, contract.document())?;
+    let attached = contract.attachments();
+    for bytes in attached.verification_files.values().chain(&attached.script) {
+        let name = format!("inputs/{}", Digest::of(bytes).hex());
+        if !bundle.files().contains_key(&name) {
+            bundle.write(&name, bytes)?;
+        }
+    }
+    Ok(())
 }
 
 /// A step that is being timed.
@@ -101,18 +126,92 @@ impl<'o> Recording<'o> {
             .map_err(|error| RecordError::Folder { path: bundle, source: std::io::Error::other(error) })?;
         let live = Store::open(home.state())?.begin(run_id, &task.task_id, bundle.path())?;
         observer.progress(Progress::Launched { run_id: run_id.clone(), bundle: bundle.path().to_owned() });
-        bundle.write(CONTRACT, scene.asked.contract.document())?;
-        let attached = scene.asked.contract.attachments();
-        for bytes in attached.verification_files.values().chain(&attached.script) {
-            let name = format!("inputs/{}", Digest::of(bytes).hex());
-            if !bundle.files().contains_key(&name) {
-                bundle.write(&name, bytes)?;
-            }
+        write_contract(&mut bundle, scene)?;
+        if let Some(kept) = super::resume::kept(request, scene) {
+            live.keep_request(&kept)?;
         }
-        let mut recording = Self { live, bundle, audit, redact, observer, step: None };
-        let data = json!({"task_id": task.task_id, "contract": scene.asked.contract.digest(), "harness": super::HARNESS});
-        recording.append(Draft::observed(EventKind::RunStarted, data))?;
+        let mut recording = Self { live, bundle, audit, redact, observer, step: None, threads: None };
+        recording.append(run_started(scene))?;
         Ok(recording)
+    }
+
+    /// Goes on with the run of `live`, whose process died: its record, its bundle, its event log. `earlier` reads the log.
+    pub(super) fn reopen(
+        home: &Home,
+        scene: &Scene,
+        mut live: LiveRun,
+        redact: Redactor,
+        earlier: &mut Earlier,
+        observer: &'o mut dyn Observer,
+    ) -> Result<Self, RecordError> {
+        let audit = Audit::new(home.state(), scene.account());
+        let key = Arc::new(home.sealing_key()?);
+        let (run_id, path) = (live.record.run_id.clone(), live.record.bundle.clone());
+        audit.act(Act::OpenRun, Some(&run_id), path.display().to_string())?;
+        let (bundle, cut) = BundleWriter::reopen(&path, run_id.clone(), redact.clone(), key, &mut |event| {
+            earlier.see(event)
+        })?;
+        live.go_on()?;
+        observer.progress(Progress::Launched { run_id, bundle: path });
+        let mut recording = Self { live, bundle, audit, redact, observer, step: None, threads: None };
+        recording.next_attempt(scene, earlier, AttemptEnd::HarnessDied, cut)?;
+        Ok(recording)
+    }
+
+    /// Begins another attempt in this process, the last one's engine having died.
+    pub(super) fn again(&mut self, scene: &Scene) -> Result<Earlier, RecordError> {
+        self.end_step_as("it died by itself", false)?;
+        let mut earlier = Earlier::default();
+        self.bundle.events_so_far(&mut |event| earlier.see(event))?;
+        self.next_attempt(scene, &mut earlier, AttemptEnd::EngineDied, 0)?;
+        Ok(earlier)
+    }
+
+    /// Sets aside what the last attempt wrote, and says that the next one begins.
+    fn next_attempt(
+        &mut self,
+        scene: &Scene,
+        earlier: &mut Earlier,
+        why: AttemptEnd,
+        cut: u64,
+    ) -> Result<(), RecordError> {
+        earlier.marked(self.bundle.set_aside(earlier.attempt())?);
+        write_contract(&mut self.bundle, scene)?;
+        if self.bundle.chain().is_empty() {
+            self.append(run_started(scene))?;
+        }
+        let keeps = self.live.record.held.thread.is_some();
+        let events = self.bundle.chain().len();
+        self.append(earlier.begin_next(events, why, keeps, cut))?;
+        Ok(self.bundle.chain().checkpoint(RESUMED)?)
+    }
+
+    /// Remembers what a later attempt needs, where this one dies: who owns the tree, and whose end is its engine's end.
+    pub(super) fn holds(
+        &mut self,
+        uid: Option<u32>,
+        init: Option<ProcessIdentity>,
+    ) -> Result<(), RecordError> {
+        Ok(self.live.update(|record| {
+            record.held.uid = uid;
+            record.held.init = init.map(|init| (init.pid, init.started));
+        })?)
+    }
+
+    /// What holds the engine's threads, where it has any that can be gone on with: the next one that it names is
+    /// remembered.
+    pub(super) fn keeps_threads(&mut self, files: Option<KeptFiles>) {
+        self.threads = files;
+    }
+
+    /// What holds the engine's threads.
+    pub(super) fn threads(&self) -> Option<KeptFiles> {
+        self.threads.clone()
+    }
+
+    /// Whether the engine's thread can be gone on with.
+    pub(super) const fn has_thread(&self) -> bool {
+        self.live.record.held.thread.is_some()
     }
 
     /// Which run.
@@ -173,7 +272,8 @@ impl<'o> Recording<'o> {
     pub(super) fn sinks(&mut self) -> (Told<'_>, &mut RawLogs) {
         let (chain, raw) = self.bundle.sinks();
         let (live, redact) = (&mut self.live, &*self.redact);
-        (Told { chain, live, redact, observer: &mut *self.observer }, raw)
+        let threads = self.threads.is_some();
+        (Told { chain, live, threads, redact, observer: &mut *self.observer }, raw)
     }
 
     /// Seals. Nothing can be added afterwards.
@@ -203,6 +303,8 @@ impl EventSink for Recording<'_> {
 pub(super) struct Told<'a> {
     chain: &'a mut Chain,
     live: &'a mut LiveRun,
+    /// Whether the engine's threads can be gone on with.
+    threads: bool,
     redact: &'a dyn Redact,
     observer: &'a mut dyn Observer,
 }
@@ -211,7 +313,11 @@ impl EventSink for Told<'_> {
     fn append(&mut self, draft: Draft) -> Result<(), SinkError> {
         let (kind, line) = (draft.kind, super::line::of(&draft, self.redact));
         let (waits, answered) = (super::line::waits_for(&draft), super::line::answered(&draft));
+        let thread = draft.data.get("thread_id").and_then(|id| id.as_str()).map(str::to_owned);
         self.chain.append(draft)?;
+        if kind == EventKind::ThreadStarted && self.threads {
+            self.live.update(|record| record.held.thread = thread).map_err(unrecorded)?;
+        }
         self.observer.progress(Progress::Event { kind, line });
         if answered.is_some() && self.live.record.pending == answered {
             self.live.update(|record| record.pending = None).map_err(unrecorded)?;

@@ -36,7 +36,7 @@ impl Told {
             sections: Sections {
                 refused_gates: Vec::new(),
                 stage_reached: Step::Decision.as_str().to_owned(),
-                times: Times { started, finished: started },
+                times: Times { started, finished: started, attempts: Vec::new() },
                 engine: None,
                 sandbox: None,
                 processes: None,
@@ -80,6 +80,8 @@ impl Told {
                 self.sections.cut_off = Some(reason);
                 Ok(())
             }
+            // What is told of its end says so.
+            CutOff::EngineDied => Ok(()),
             CutOff::Unrecorded(error) => Err(error),
         }
     }

@@ -107,6 +107,11 @@ pub enum Progress {
         /// A line for people.
         line: String,
     },
+    /// An earlier run of the same task died, and can be gone on with instead.
+    CanResume {
+        /// Which.
+        run_id: RunId,
+    },
     /// The run waits for an approval.
     Waiting {
         /// Which.

@@ -83,6 +83,34 @@ impl LiveFolder {
         self.kept = true;
     }
 
+    /// It goes with this process again.
+    pub(super) const fn let_go(&mut self) {
+        self.kept = false;
+    }
+
+    /// Whether it stays when this is dropped.
+    pub(super) const fn is_kept(&self) -> bool {
+        self.kept
+    }
+
+    /// The folder of that name, which a dead maker left with everything in it, or a new one. `None` where its maker
+    /// lives.
+    pub(super) fn taken_up(state: &Path, name: &str) -> Result<Option<Self>, StoreError> {
+        let _gate = gate(state)?;
+        let live = state.join(LIVE);
+        make_dir(&live)?;
+        let dir = live.join(name);
+        make_dir(&dir)?;
+        let lock = open_lock(&dir.join(LOCK))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(e)) => return Err(io("locked", &dir, e)),
+        }
+        make_dir(&dir.join(CONTENT))?;
+        Ok(Some(Self { dir, kept: false, _lock: lock }))
+    }
+
     /// Removes it with everything in it: unreadable folders and odd objects included. The lock goes last.
     pub fn remove(self) -> Result<(), StoreError> {
         self.remove_all()
@@ -103,9 +131,14 @@ impl Drop for LiveFolder {
     }
 }
 
+/// The lock of the folder of that name.
+pub(super) fn lock_of(state: &Path, name: &str) -> PathBuf {
+    state.join(LIVE).join(name).join(LOCK)
+}
+
 /// Whether the folder of that name belongs to a living maker. It only looks: nothing is made or changed.
 pub(super) fn lives(state: &Path, name: &str) -> Result<bool, StoreError> {
-    let path = state.join(LIVE).join(name).join(LOCK);
+    let path = lock_of(state, name);
     let lock = match File::open(&path) {
         Ok(lock) => lock,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(false),

@@ -1,7 +1,11 @@
 //! Where runs are remembered: one record a run, and what a dead process left is found and removed.
 
+mod again;
 mod live;
 mod record;
+mod request;
 
+pub use again::Held;
 pub use live::LiveFolder;
 pub use record::{Dead, LiveRun, RunRecord, RunState, Store, StoreError};
+pub use request::{KeptInput, KeptRequest};

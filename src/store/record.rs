@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::again::Held;
 use super::live::{self, LiveFolder, io, make_dir};
 use crate::beneath::Dir;
 use crate::evidence::{Envelope, ROOT, RootStatement};
@@ -58,8 +59,10 @@ pub enum RunState {
         /// The answer.
         verdict: Verdict,
     },
-    /// Its process died; the bundle is a prefix.
+    /// Its process died; the bundle is a prefix, and the run can be gone on with (see [`Store::kept`]).
     Incomplete,
+    /// Its process died, and somebody gave it up: the bundle stays a prefix.
+    GivenUp,
     /// The evidence could not be recorded.
     Unrecorded,
 }
@@ -82,23 +85,26 @@ pub struct RunRecord {
     pub run_state: RunState,
     /// The approval it asked for.
     pub pending: Option<ApprovalId>,
+    /// What a later attempt needs of this one.
+    #[serde(default)]
+    pub held: Held,
 }
 
 /// The records of one state folder.
 #[derive(Debug, Clone)]
 pub struct Store {
-    state: PathBuf,
-    runs: PathBuf,
+    pub(super) state: PathBuf,
+    pub(super) runs: PathBuf,
 }
 
 /// A run of this process: its record, and the folder that says that it lives. Dropped before it is sealed, its
 /// record says that it could not be recorded.
 #[derive(Debug)]
 pub struct LiveRun {
-    dir: PathBuf,
+    pub(super) dir: PathBuf,
     /// What is remembered.
     pub record: RunRecord,
-    folder: LiveFolder,
+    pub(super) folder: LiveFolder,
 }
 
 /// What a dead process left.
@@ -131,6 +137,7 @@ impl Store {
             started: Timestamp::now(),
             run_state: RunState::Running,
             pending: None,
+            held: Held::default(),
         };
         write_record(&dir, &record)?;
         Ok(LiveRun { dir, record, folder })
@@ -162,15 +169,21 @@ impl Store {
         }
     }
 
+    /// The file that whoever works on the run holds open and locked.
+    #[must_use]
+    pub fn lock_of(&self, run: &RunId) -> PathBuf {
+        live::lock_of(&self.state, run.as_str())
+    }
+
     /// Whether a process works on that run now.
     pub fn lives(&self, run: &RunId) -> Result<bool, StoreError> {
         live::lives(&self.state, run.as_str())
     }
 
-    /// Finds what dead processes left, and writes down how their runs ended.
+    /// Finds what dead processes left, and writes down how their runs ended. What a later attempt needs stays.
     pub fn reap(&self) -> Result<Vec<Dead>, StoreError> {
         let mut dead = Vec::new();
-        for folder in live::abandoned(&self.state)? {
+        for mut folder in live::abandoned(&self.state)? {
             let dir = self.runs.join(folder.name());
             let mut record = read_record(&dir)?;
             match &mut record {
@@ -185,6 +198,10 @@ impl Store {
                     _ => {}
                 },
             }
+            if record.as_ref().is_some_and(RunRecord::keeps_its_work) {
+                folder.keep();
+                continue;
+            }
             dead.push(Dead { record, folder });
         }
         Ok(dead)
@@ -193,7 +210,7 @@ impl Store {
 
 /// How a run without a word about its end ended: sealed, where its bundle has a root, else `otherwise`. This shows;
 /// `cto verify` proves.
-fn end_of(record: &RunRecord, otherwise: RunState) -> RunState {
+pub(super) fn end_of(record: &RunRecord, otherwise: RunState) -> RunState {
     /// Bytes of the largest root.
     const ROOT_BYTES: u64 = 8 << 20;
     let root = Dir::open_root(&record.bundle).and_then(|dir| dir.read_file(ROOT, ROOT_BYTES)).ok();
@@ -205,6 +222,13 @@ fn end_of(record: &RunRecord, otherwise: RunState) -> RunState {
             RunState::Sealed { verdict: statement.predicate.verdict }
         }
         _ => otherwise,
+    }
+}
+
+impl RunRecord {
+    /// Whether a later attempt needs what lies in the run's folder.
+    fn keeps_its_work(&self) -> bool {
+        self.run_state == RunState::Incomplete && self.held.thread.is_some()
     }
 }
 
@@ -224,6 +248,9 @@ impl LiveRun {
 
 impl Drop for LiveRun {
     fn drop(&mut self) {
+        if self.folder.is_kept() {
+            return;
+        }
         // Room first: what ends a run may be a full disk. Where either fails, whoever comes next finds the folder.
         let emptied = self.folder.empty();
         if self.record.run_state == RunState::Running {
@@ -236,7 +263,7 @@ impl Drop for LiveRun {
     }
 }
 
-fn read_record(dir: &Path) -> Result<Option<RunRecord>, StoreError> {
+pub(super) fn read_record(dir: &Path) -> Result<Option<RunRecord>, StoreError> {
     let path = dir.join("record.json");
     match std::fs::read(&path) {
         Ok(bytes) => {
@@ -247,7 +274,7 @@ fn read_record(dir: &Path) -> Result<Option<RunRecord>, StoreError> {
     }
 }
 
-fn write_record(dir: &Path, record: &RunRecord) -> Result<(), StoreError> {
+pub(super) fn write_record(dir: &Path, record: &RunRecord) -> Result<(), StoreError> {
     let path = dir.join("record.json");
     let write = || -> std::io::Result<()> {
         let mut file = tempfile::NamedTempFile::new_in(dir)?;
@@ -266,6 +293,31 @@ mod tests {
 
     fn begin(store: &Store) -> LiveRun {
         store.begin(&RunId::new(), &TaskId::parse("t").unwrap(), Path::new("/nowhere")).unwrap()
+    }
+
+    #[test]
+    fn a_dead_run_with_a_thread_keeps_its_work_until_it_is_gone_on_with_or_given_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let mut live = begin(&store);
+        live.update(|record| record.held.thread = Some("th-1".to_owned())).unwrap();
+        let (id, work) = (live.record.run_id.clone(), live.work());
+        assert!(store.take_up(&id).unwrap().is_none(), "it lives");
+        killed(live);
+        std::fs::write(work.join("half"), "").unwrap();
+        for _ in 0..2 {
+            assert!(store.reap().unwrap().is_empty() && work.join("half").exists());
+        }
+        let mut again = store.take_up(&id).unwrap().unwrap();
+        assert!(store.take_up(&id).unwrap().is_none(), "one has it");
+        again.go_on().unwrap();
+        assert!(
+            work.join("half").exists() && store.find(id.as_str()).unwrap().run_state == RunState::Running
+        );
+        killed(again);
+        store.take_up(&id).unwrap().unwrap().give_up().unwrap();
+        assert!(!work.exists() && store.reap().unwrap().is_empty());
+        assert_eq!(store.find(id.as_str()).unwrap().run_state, RunState::GivenUp);
     }
 
     /// Ends a run as a kill does: the lock goes, everything else stays.

@@ -10,6 +10,7 @@ use crate::event::{EventKind, Source};
 use crate::evidence::{CallSums, EVENTS, MAX_EVENT_LINE, MAX_FILE, MerkleTree, SignedHead, TraceBuilder};
 use crate::vocab::{Basis, Digest, Hasher, RunId, Timestamp};
 
+use super::attempts::Attempts;
 use super::event_line;
 use super::granted::Granted;
 use super::layers::Layers;
@@ -33,6 +34,7 @@ pub(super) struct Log {
     /// What model calls came to, by the broker's word.
     pub(super) calls: CallSums,
     pub(super) granted: Granted,
+    pub(super) attempts: Attempts,
     /// What `verdict.reached` said, where it said one.
     pub(super) verdict: Option<String>,
     /// The first line that does not belong there, with its number.
@@ -130,6 +132,7 @@ impl<'a> Scan<'a> {
             layers: Layers::default(),
             calls: CallSums::default(),
             granted: Granted::default(),
+            attempts: Attempts::default(),
             verdict: None,
             problem: None,
             unfinished: false,
@@ -216,6 +219,7 @@ impl<'a> Scan<'a> {
             self.log.calls.take(event.kind, &event.data);
         }
         self.log.granted.observe(&event);
+        self.log.attempts.observe(&event);
         Ok(())
     }
 

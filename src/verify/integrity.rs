@@ -88,6 +88,8 @@ fn sealed(
     checks.push(log.programs.check(contents.report.sections.processes.as_ref()));
     checks.push(money::check(&contents, &log.calls));
     checks.push(log.layers.check(&contents.report.sections));
+    let sections = &contents.report.sections;
+    checks.push(log.attempts.check(&sections.times.attempts, sections.processes.as_ref()));
     checks.push(derive::files(&contents, log.trace));
     checks.push(approvals::check(&contents, trust, sealer.map(|trusted| &trusted.key)));
     let answers = approvals::read(&contents);

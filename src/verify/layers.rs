@@ -1,6 +1,7 @@
 //! The report's layers of the sandbox against the event log: the same rows as when it was established, and of its
 //! observation, whether it lasted to the end.
 
+use super::attempts;
 use super::derive::Wrong;
 use super::event_line::LAYERS;
 use super::outcome::Check;
@@ -20,6 +21,10 @@ pub(super) struct Layers {
 impl Layers {
     /// Takes the next event of the log.
     pub(super) fn observe(&mut self, event: &Event) {
+        if attempts::begins(event) {
+            // The report tells of the last attempt's sandbox.
+            self.told.clear();
+        }
         let ours = event.source == Source::Harness && event.basis == Basis::Observed;
         if ours && event.kind == EventKind::SandboxEstablished {
             let rows = event.data.get(LAYERS).cloned().map(serde_json::from_value);

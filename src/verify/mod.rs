@@ -9,6 +9,7 @@
 
 mod approvals;
 mod asked;
+mod attempts;
 mod content;
 mod derive;
 mod event_line;

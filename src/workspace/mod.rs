@@ -53,7 +53,7 @@ pub use error::WorkspaceError;
 pub use fixture::{ImportedFixture, import_fixture};
 pub use mount::{TreeForm, TreeMount, Upper};
 pub use patch::{AddedLine, Change, Patch};
-pub use prepare::{PATCH_BYTES, Placement, WORKSPACE, Workspace, remove_remains};
+pub use prepare::{PATCH_BYTES, Placement, WORK_FOLDER, WORKSPACE, Workspace, remove_remains};
 pub use read::read_base_file;
 pub use target::{ObserveOptions, Target, TargetProblem, observe_target, observe_target_cached};
 pub use trial::OverlayTrial;

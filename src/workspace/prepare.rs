@@ -7,12 +7,12 @@ use git2::Tree;
 
 use super::base::CachedBase;
 use super::checkout::{BASE_TIME, Checkout};
-use super::collect::{Bounds, Collected, collect};
+use super::collect::{Bounds, Collected, LEVELS, collect};
 use super::git::{Scratch, git_id, oid};
 use super::mount::{TreeForm, TreeMount, Upper};
 use super::patch::{Patch, section};
 use super::{Base, RunUid, WorkspaceError, diff, throwaway};
-use crate::beneath::Dir;
+use crate::beneath::{Dir, FileKind};
 use crate::eligibility::ExecutionPermit;
 use crate::vocab::{Limits, MutationMode};
 
@@ -21,7 +21,9 @@ pub const WORKSPACE: &str = "/workspace";
 /// New content of all changed files together, bytes: a patch is held in memory and carried in a bundle.
 pub const PATCH_BYTES: u64 = 256 << 20;
 
-pub(super) const FOLDER: &str = "workspace";
+/// The folder of a workspace, in its run's own.
+pub const WORK_FOLDER: &str = "workspace";
+pub(super) const FOLDER: &str = WORK_FOLDER;
 
 /// Where a workspace may put things, and for whom.
 #[derive(Debug, Clone)]
@@ -84,6 +86,41 @@ impl Workspace {
             (TreeForm::Private { dir: at.join("tree") }, None)
         };
         Ok(Self { base: base.clone(), placement, limits: limits.clone(), form, _cached: cached })
+    }
+
+    /// The workspace that an earlier attempt of the run left, as it is: same base, same form. `None` where
+    /// there is none to go on with, whole, and a fresh one has to be prepared.
+    pub fn reopen(
+        permit: &ExecutionPermit,
+        base: &Base,
+        placement: Placement,
+    ) -> Result<Option<Self>, WorkspaceError> {
+        let files = || WorkspaceError::files("look at what an earlier attempt left");
+        let run = Dir::open_root(&placement.run_dir).map_err(files())?;
+        let at = placement.run_dir.join(FOLDER);
+        let is_ours = |name: &str| -> Result<bool, WorkspaceError> {
+            let found = run.status(Path::new(FOLDER).join(name)).map_err(files())?;
+            Ok(found.is_some_and(|found| found.kind == FileKind::Directory))
+        };
+        if placement.uid.own && is_ours("")? {
+            // The uid that the earlier attempt had may be another run's by now.
+            let owner = (placement.uid.host_uid, placement.uid.host_gid);
+            let dir = run.open_dir_by_force(FOLDER).map_err(files())?;
+            dir.give_all(owner, LEVELS)
+                .map_err(WorkspaceError::files("hand over what an earlier attempt left"))?;
+        }
+        let cached = |base: &Base| CachedBase::obtain(base, &placement.cache_dir, placement.uid);
+        let (form, cached) = if permit.mode() != MutationMode::None && is_ours("upper")? && is_ours("work")? {
+            let cached = cached(base)?;
+            let (lowers, upper) = (vec![cached.dir.clone()], Upper::Disk { dir: at });
+            (TreeForm::Overlay { lowers, upper }, Some(cached))
+        } else if permit.mode() != MutationMode::None && is_ours("tree")? {
+            (TreeForm::Private { dir: at.join("tree") }, None)
+        } else {
+            return Ok(None);
+        };
+        let (base, limits) = (base.clone(), permit.limits().clone());
+        Ok(Some(Self { base, placement, limits, form, _cached: cached }))
     }
 
     /// How to lay it into a sandbox.
@@ -172,9 +209,10 @@ pub(super) fn patch_of(
     })
 }
 
-/// Removes what an interrupted run left of its workspace and verification tree in `run_dir`.
+/// Removes what verifications left in `run_dir`. The workspace stays until the run is sealed: whoever goes on with the
+/// run needs it.
 pub fn remove_remains(run_dir: &Path) -> Result<(), WorkspaceError> {
-    [FOLDER, super::verification::FOLDER].iter().try_for_each(|folder| remove_folder(run_dir, folder))
+    remove_folder(run_dir, super::verification::FOLDER)
 }
 
 pub(super) fn remove_folder(run_dir: &Path, name: &str) -> Result<(), WorkspaceError> {

@@ -81,6 +81,12 @@ impl RunUid {
     /// The locks lie in `/run/cto/uids`, so that installations of one host agree; where that cannot be had (a
     /// read-only `/run`), in `state_dir/uids`. Made 0700.
     pub fn claim(state_dir: &Path) -> Result<RunUidLease, UidError> {
+        Self::claim_among(state_dir, |_| true)
+    }
+
+    /// The same, of the slots that `fits`: those of runs that can be gone on with are theirs, and a later attempt needs
+    /// the one of the earlier.
+    pub fn claim_among(state_dir: &Path, fits: impl Fn(u32) -> bool) -> Result<RunUidLease, UidError> {
         let me = std::fs::metadata("/proc/self")
             .map_err(|source| UidError::ReadProc { path: "/proc/self", source })?;
         let mine = Self { inside: INSIDE_UID, host_uid: me.uid(), host_gid: me.gid(), own: false };
@@ -98,7 +104,7 @@ impl RunUid {
             lock_folder(&folder)
                 .map_err(|source| UidError::MakeFolder { path: folder.display().to_string(), source })?;
         }
-        claim_slot(&folder, (FIRST_SLOT..=LAST_SLOT).filter(|slot| mapped(*slot)))
+        claim_slot(&folder, (FIRST_SLOT..=LAST_SLOT).filter(|slot| mapped(*slot) && fits(*slot)))
     }
 }
 

@@ -82,6 +82,14 @@ impl Bench {
         bench
     }
 
+    /// Makes the check one that takes no time.
+    pub fn check_by(&self, argv: &[&str]) {
+        let cargo = r#"["cargo", "test", "--offline", "--locked"]"#;
+        let contract = CONTRACT.replace(cargo, &format!("{argv:?}")).replace("toolchains = [\"rust\"]\n", "");
+        assert!(!contract.contains("cargo\""));
+        std::fs::write(self.at("fixture/contract.toml"), contract).unwrap();
+    }
+
     pub fn at(&self, path: &str) -> PathBuf {
         self.place.path().join(path)
     }

@@ -19,6 +19,7 @@ mod leave;
 mod model_server;
 mod money;
 mod people;
+mod resume;
 
 use bench::{Bench, made_up_key};
 use model_server::{Item, ModelServer, Turn};

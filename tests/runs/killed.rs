@@ -58,6 +58,45 @@ fn killed_at_every_step_leaves_a_prefix_and_the_next_call_cleans_up() {
 }
 
 #[test]
+fn an_engine_without_threads_begins_anew_in_the_same_run_and_the_next_run_says_that_it_can() {
+    let bench = TestBench::new();
+    let mut child = until(bench.call(&["run", &fixture("fix-failing-test")]), "verification");
+    signal(&child, "KILL");
+    assert!(!child.wait().unwrap().success());
+    let bundle = bundles(&bench).pop().unwrap();
+    let id = bundle.rsplit_once('/').unwrap().1.to_owned();
+    bench.cto(&["verify", &bundle]).expect(1, &["INCOMPLETE"]);
+    bench.cto(&["runs"]).expect(0, &["resumable"]);
+    let hint = format!("cto resume {id}");
+    bench.cto(&["run", &fixture("fix-failing-test")]).expect(0, &[hint.as_str()]);
+
+    bench.cto(&["resume", &id]).expect(0, &["PASS"]);
+    bench.cto(&["verify", &bundle]).expect(0, &["VERIFIED"]);
+    let report = std::fs::read_to_string(format!("{bundle}/report.json")).unwrap();
+    assert!(report.contains("harness-died"), "{report}");
+    assert!(std::path::Path::new(&bundle).join("attempt-1/decision.json").exists());
+    assert!(bench.leftovers().is_empty());
+    bench.cto(&["resume"]).expect(0, &["no run can be gone on with"]);
+    bench.cto(&["resume", &id]).expect(2, &["it is over"]);
+}
+
+#[test]
+fn a_log_that_somebody_changed_is_not_gone_on_with() {
+    let bench = TestBench::new();
+    let mut child = until(bench.call(&["run", &fixture("fix-failing-test")]), "verification");
+    signal(&child, "KILL");
+    child.wait().unwrap();
+    let bundle = bundles(&bench).pop().unwrap();
+    let log = format!("{bundle}/events.normalized.jsonl");
+    let text = std::fs::read_to_string(&log).unwrap();
+    std::fs::write(&log, text.replacen("workspace.prepared", "sandbox.established", 1)).unwrap();
+    let id = bundle.rsplit_once('/').unwrap().1;
+    bench.cto(&["resume", id]).expect(4, &["signs other events"]);
+    std::fs::write(&log, text).unwrap();
+    bench.cto(&["resume", id]).expect(0, &["PASS"]);
+}
+
+#[test]
 fn a_signal_ends_the_engine_and_still_seals() {
     for name in ["INT", "TERM"] {
         let bench = TestBench::new();

@@ -55,6 +55,11 @@ pub struct ModelServer {
 impl ModelServer {
     /// Answers the n-th request with the n-th turn, and every later one with the last.
     pub fn start(turns: Vec<Turn>) -> Self {
+        Self::choosing(turns, |number, _| number)
+    }
+
+    /// Answers each request with the turn that `choose` names from its number and body; past the end, with the last.
+    pub fn choosing(turns: Vec<Turn>, choose: fn(usize, &Value) -> usize) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let seen = Arc::new(Mutex::new(Vec::new()));
@@ -63,7 +68,7 @@ impl ModelServer {
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let (keep, turns) = (Arc::clone(&keep), Arc::clone(&turns));
-                std::thread::spawn(move || answer(stream.unwrap(), &turns, &keep));
+                std::thread::spawn(move || answer(stream.unwrap(), &turns, choose, &keep));
             }
         });
         Self { address, seen }
@@ -80,16 +85,22 @@ impl ModelServer {
     }
 }
 
-fn answer(mut stream: TcpStream, turns: &[Turn], keep: &Mutex<Vec<Seen>>) {
+fn answer(
+    mut stream: TcpStream,
+    turns: &[Turn],
+    choose: fn(usize, &Value) -> usize,
+    keep: &Mutex<Vec<Seen>>,
+) {
     let Some(seen) = read(&mut stream) else { return };
     let body = seen.body.clone();
     let most = body["max_output_tokens"].as_u64().unwrap_or(0);
-    let number = {
+    let (number, chosen) = {
         let mut all = keep.lock().unwrap();
+        let chosen = choose(all.len(), &seen.body);
         all.push(seen);
-        all.len() - 1
+        (all.len() - 1, chosen)
     };
-    let turn = turns.get(number).or(turns.last()).unwrap();
+    let turn = turns.get(chosen).or(turns.last()).unwrap();
     // A client that went away is not this server's concern.
     match turn {
         Turn::Items(items) => drop(stream.write_all(stream_of(number, items, 10).as_bytes())),

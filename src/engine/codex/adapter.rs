@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! Opened ─initialize→ Initialized ─thread/start→ Threaded ─turn/start→ Turning ─turn/completed→ Over
+//!                            └──thread/resume──────↗ (or, where nothing was written down, thread/start after all)
 //!    └──────────────── an error answer to any of them, from any state ──────────────────────────↗
 //! ```
 //! Nothing after `Over` counts: a process that was left behind may go on talking.
@@ -11,6 +12,7 @@ use serde_json::{Value, json};
 use super::config;
 use super::items::{self, Items, message};
 use super::protocol;
+use super::resume::Resume;
 use crate::engine::adapter::{
     Adapter, AdapterError, AdapterOutcome, Claims, LaunchPlan, PlanInput, PrivateHome, Step, Stream,
     WORKSPACE, unrecognized,
@@ -46,6 +48,7 @@ enum End {
 pub struct CodexAdapter {
     phase: Phase,
     task: String,
+    resume: Resume,
     thread: Option<String>,
     turn: Option<String>,
     /// Words that were put in while the turn went on.
@@ -102,22 +105,32 @@ impl CodexAdapter {
             if id == protocol::INTERRUPT || self.is_steer(id) {
                 return Some(Vec::new());
             }
-            return Some(self.failed(text(error, "/message")));
+            let why = text(error, "/message");
+            let anew = (id == protocol::THREAD_RESUME).then(|| self.resume.gives_way(why)).flatten();
+            return Some(match anew {
+                Some(said) => vec![Step::Event(said), protocol::thread_start()],
+                None => self.failed(why),
+            });
         }
         let result = document.get("result")?;
         match (id, self.phase) {
             (protocol::INITIALIZE, Phase::Opened) => {
                 self.phase = Phase::Initialized;
                 let greeting = message("notice", text(result, "/userAgent"));
-                Some(vec![Step::Event(greeting), protocol::initialized(), protocol::thread_start()])
+                let thread =
+                    self.resume.thread().map_or_else(protocol::thread_start, protocol::thread_resume);
+                Some(vec![Step::Event(greeting), protocol::initialized(), thread])
             }
-            (protocol::THREAD_START, Phase::Initialized) => {
+            (protocol::THREAD_START | protocol::THREAD_RESUME, Phase::Initialized) => {
                 let Some(thread) = id_text(result, "/thread/id") else {
                     return Some(self.failed("thread/start was answered without a thread id"));
                 };
+                if let Some(why) = self.resume.refuses(&thread) {
+                    return Some(self.failed(&why));
+                }
                 self.phase = Phase::Threaded;
                 self.thread = Some(thread.clone());
-                let turn = protocol::turn_start(&thread, &self.task);
+                let turn = protocol::turn_start(&thread, &self.resume.turn_text(&self.task));
                 Some(vec![Step::ThreadId(thread), turn])
             }
             (protocol::TURN_START, Phase::Threaded) => {
@@ -165,6 +178,7 @@ impl CodexAdapter {
             }
             "rawResponseItem/completed" => self.items.raw(item)?,
             "rawResponse/completed" => vec![self.usage(params)],
+            "thread/tokenUsage/updated" => self.grown(params).into_iter().collect(),
             "turn/started" => vec![Draft::claimed(EventKind::PhaseStarted, json!({"phase": "turn"}))],
             "turn/completed" => return Some(self.turn_completed(params)),
             "error" => {
@@ -193,17 +207,19 @@ impl CodexAdapter {
         let count =
             |name: &str| params.get("usage").and_then(|usage| usage.get(name)).and_then(Value::as_u64);
         let (input, output) = (count("inputTokens"), count("outputTokens"));
-        let add = |sum: &mut Option<u64>, more: Option<u64>| {
-            if let Some(more) = more {
-                *sum = Some(sum.unwrap_or(0).saturating_add(more));
-            }
-        };
-        add(&mut self.claims.input_tokens, input);
-        add(&mut self.claims.output_tokens, output);
+        self.claims.tokens(input, output);
         let data = json!({"response": text(params, "/responseId"), "input_tokens": input, "output_tokens": output,
             "cached_input_tokens": count("cachedInputTokens"),
             "reasoning_output_tokens": count("reasoningOutputTokens")});
         Draft::claimed(EventKind::UsageReported, data)
+    }
+
+    /// Of a thread that was resumed, its totals tell what was used.
+    fn grown(&mut self, params: &Value) -> Option<Draft> {
+        let draft = self.resume.usage(params, self.phase >= Phase::Threaded)?;
+        let count = |name: &str| draft.data.get(name).and_then(Value::as_u64);
+        self.claims.tokens(count("input_tokens"), count("output_tokens"));
+        Some(draft)
     }
 
     fn turn_completed(&mut self, params: &Value) -> Vec<Step> {
@@ -237,7 +253,7 @@ impl CodexAdapter {
 
 /// Notifications that are known and have no event: pieces of what is told whole later, and state that nobody asked
 /// for. The raw log has them.
-const QUIET: [&str; 24] = [
+const QUIET: [&str; 23] = [
     "account/rateLimits/updated",
     "account/updated",
     "hook/completed",
@@ -260,7 +276,6 @@ const QUIET: [&str; 24] = [
     "thread/settings/updated",
     "thread/started",
     "thread/status/changed",
-    "thread/tokenUsage/updated",
     "turn/diff/updated",
 ];
 
@@ -278,6 +293,7 @@ impl Adapter for CodexAdapter {
     fn plan(&mut self, input: &PlanInput<'_>) -> Result<LaunchPlan, AdapterError> {
         let model = input.model.ok_or_else(|| AdapterError::NoModel("codex".into()))?;
         self.task = protocol::task_text(input.contract);
+        self.resume = Resume::of(input.earlier);
         let config = config::config_toml(input, model)?;
         Ok(LaunchPlan {
             argv: vec![input.program.to_owned(), "app-server".to_owned(), "--strict-config".to_owned()],
@@ -287,6 +303,7 @@ impl Adapter for CodexAdapter {
                 at: config::HOME.to_owned(),
                 folders: vec!["home".to_owned(), "tmp".to_owned()],
                 files: vec![("config.toml".to_owned(), config.into_bytes())],
+                kept: Some(config::kept()),
             }),
             files: Vec::new(),
             needs_listener: true,

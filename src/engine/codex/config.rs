@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::engine::adapter::{AdapterError, PlanInput};
+use crate::engine::adapter::{AdapterError, KeptFiles, PlanInput};
 
 /// The private home; not below the folder for temporary files, where codex refuses to work.
 pub(super) const HOME: &str = "/codex-home";
@@ -67,6 +67,15 @@ struct Provider {
 #[derive(Serialize)]
 struct History {
     persistence: &'static str,
+}
+
+/// What codex needs of its home to resume a thread, and all that it needs: the rollout of that thread.
+pub(super) fn kept() -> KeptFiles {
+    KeptFiles {
+        folder: "sessions".to_owned(),
+        named: ("rollout-".to_owned(), ".jsonl".to_owned()),
+        copies: "backend/codex/rollout".to_owned(),
+    }
 }
 
 /// `config.toml` for this run.

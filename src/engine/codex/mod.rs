@@ -7,6 +7,9 @@ mod adapter;
 mod config;
 mod items;
 mod protocol;
+mod resume;
+#[cfg(test)]
+mod resume_tests;
 #[cfg(test)]
 pub(super) mod tests;
 

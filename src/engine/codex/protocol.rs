@@ -10,6 +10,7 @@ pub(super) const INITIALIZE: u64 = 0;
 pub(super) const THREAD_START: u64 = 1;
 pub(super) const TURN_START: u64 = 2;
 pub(super) const INTERRUPT: u64 = 3;
+pub(super) const THREAD_RESUME: u64 = 4;
 /// The first of the ids of words that are put in while a turn goes on; each further one is one more.
 pub(super) const FIRST_STEER: u64 = 100;
 
@@ -38,6 +39,14 @@ pub(super) fn initialized() -> Step {
 pub(super) fn thread_start() -> Step {
     send(&json!({"id": THREAD_START, "method": "thread/start", "params": {"cwd": WORKSPACE,
         "approvalPolicy": "untrusted", "sandbox": "danger-full-access", "experimentalRawEvents": true}}))
+}
+
+/// The same settings again: a thread does not remember its sandbox (facts of 0.169.0), and its folder is told anew.
+pub(super) fn thread_resume(thread: &str) -> Step {
+    send(
+        &json!({"id": THREAD_RESUME, "method": "thread/resume", "params": {"threadId": thread, "excludeTurns": true,
+        "cwd": WORKSPACE, "approvalPolicy": "untrusted", "sandbox": "danger-full-access"}}),
+    )
 }
 
 pub(super) fn turn_start(thread: &str, text: &str) -> Step {

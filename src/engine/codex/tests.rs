@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::CodexAdapter;
 use crate::contract::TaskContract;
-use crate::engine::adapter::{Adapter, AdapterOutcome, LaunchPlan, PlanInput, Step, Stream};
+use crate::engine::adapter::{Adapter, AdapterOutcome, EarlierAttempt, LaunchPlan, PlanInput, Step, Stream};
 use crate::engine::leave::Wish;
 use crate::event::EventKind;
 use crate::evidence::EngineOutcome;
@@ -33,6 +33,23 @@ pub(in crate::engine) fn contract() -> TaskContract {
     .unwrap()
 }
 
+/// An adapter that is told of an earlier attempt.
+pub(super) fn planned_after(earlier: EarlierAttempt<'_>) -> CodexAdapter {
+    let mut adapter = CodexAdapter::new();
+    let contract = contract();
+    let input = PlanInput {
+        contract: &contract,
+        script: None,
+        model: Some("gpt-5.5"),
+        program: "/engine/program",
+        listener_port: 8099,
+        environment: &BTreeMap::new(),
+        earlier: Some(earlier),
+    };
+    adapter.plan(&input).unwrap();
+    adapter
+}
+
 fn planned() -> (CodexAdapter, LaunchPlan) {
     planned_for(&contract(), BTreeMap::new())
 }
@@ -51,6 +68,7 @@ fn planned_for(contract: &TaskContract, proxy: BTreeMap<String, String>) -> (Cod
         program: "/engine/program",
         listener_port: 8099,
         environment: &environment,
+        earlier: None,
     };
     let plan = adapter.plan(&input).unwrap();
     (adapter, plan)
