@@ -18,6 +18,7 @@ mod learn;
 mod leftovers;
 mod line;
 mod money;
+mod output;
 mod publish;
 pub mod recheck;
 mod recording;

@@ -253,6 +253,7 @@ mod tests {
                 unclaimed: Vec::new(),
                 usage: Usage::default(),
                 spend: Spend::NotSupported,
+                output: None,
                 learning: None,
                 cut_off: None,
             },

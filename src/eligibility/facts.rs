@@ -153,6 +153,9 @@ pub struct EngineFacts {
     pub program: Observed<ProgramFacts>,
     /// The model that would be used, if the engine has models.
     pub model: Option<String>,
+    /// Whether it can be asked for a document of a given form.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub documents: bool,
     /// Whether running it can cost money, and what bounds it.
     pub spend: SpendFacts,
     /// Whether an operator enabled it (gated engines only).

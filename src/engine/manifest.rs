@@ -26,6 +26,8 @@ pub struct EngineManifest {
     pub default_model: Option<String>,
     /// Whether it needs a model.
     pub has_models: bool,
+    /// Whether it can be asked for a document of a given form.
+    pub documents: bool,
     /// Digest of the manifest's bytes together with the adapter's version.
     pub digest: Digest,
 }
@@ -115,6 +117,8 @@ struct Wire {
     gated: bool,
     adapter: AdapterKind,
     spends: bool,
+    #[serde(default)]
+    documents: bool,
     program: ProgramRule,
     models: Option<WireModels>,
 }
@@ -141,6 +145,7 @@ impl EngineManifest {
             adapter: wire.adapter,
             spends: wire.spends,
             program: wire.program,
+            documents: wire.documents,
             has_models: wire.models.is_some(),
             default_model: wire.models.and_then(|models| models.default),
             digest,

@@ -19,6 +19,7 @@ mod manifest;
 mod observed;
 mod program;
 mod raw_log;
+mod replay;
 mod stop;
 
 pub use adapter::{
@@ -34,4 +35,5 @@ pub use manifest::{AdapterKind, Discover, EngineManifest, ManifestError};
 pub use observed::{EngineCounts, EngineObservations, LimitHit};
 pub use program::{ProgramError, ProgramStore, StoredProgram};
 pub use raw_log::{RawLog, RawStream};
+pub use replay::last_words;
 pub use stop::StopSignal;

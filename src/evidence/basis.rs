@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::vocab::Basis;
 
 /// Paths that begin the path of a field. What the harness decided or read in the contract it saw itself.
-const OBSERVED: [&str; 33] = [
+const OBSERVED: [&str; 34] = [
     "report_version",
     "harness",
     "run_id",
@@ -29,6 +29,7 @@ const OBSERVED: [&str; 33] = [
     "sections.findings",
     "sections.learning",
     "sections.limits",
+    "sections.output",
     "sections.patch",
     "sections.processes",
     "sections.sandbox",
@@ -41,12 +42,13 @@ const OBSERVED: [&str; 33] = [
     "sections.verification",
 ];
 /// What the engine, or the package that it came in, says. No verdict rests on one of these alone.
-const CLAIMED: [&str; 7] = [
+const CLAIMED: [&str; 8] = [
     "sections.claims.claim",
     "sections.engine.message",
     "sections.engine.outcome",
     "sections.engine.thread_id",
     "sections.engine.version",
+    "sections.output.document",
     "sections.usage.claimed_input_tokens",
     "sections.usage.claimed_output_tokens",
 ];

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::document::OutputSection;
 use super::work::{PatchSection, VerificationSection};
 use crate::vocab::{
     Basis, Digest, LimitName, MutationMode, Reason, RiskClass, RunId, TaskId, Timestamp, Verdict,
@@ -86,6 +87,9 @@ pub struct Sections {
     pub usage: Usage,
     /// What it cost.
     pub spend: Spend,
+    /// Only of a run that was to hand back a document.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<OutputSection>,
     /// Only of a run that learns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub learning: Option<LearningSection>,

@@ -127,6 +127,7 @@ fn good() -> Sections {
         unclaimed: Vec::new(),
         usage: Usage::default(),
         spend: Spend::NotSupported,
+        output: None,
         learning: None,
         cut_off: None,
     }

@@ -101,6 +101,7 @@ fn facts(
             Err(error) => Observed::Error(error.to_string()),
         },
         model: if manifest.has_models { model } else { None },
+        documents: manifest.documents,
         spend,
         enabled: false,
         stage: Stage::Unproven,

@@ -50,6 +50,7 @@ impl Told {
                 unclaimed: Vec::new(),
                 usage: Usage::default(),
                 spend: Spend::NotSupported,
+                output: None,
                 learning: None,
                 cut_off: None,
             },

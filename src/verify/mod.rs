@@ -11,6 +11,7 @@ mod approvals;
 mod asked;
 mod content;
 mod derive;
+mod document;
 mod event_line;
 mod events;
 mod expect;

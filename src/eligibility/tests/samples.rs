@@ -69,6 +69,7 @@ pub(super) fn contract(gated: bool, mode: Option<MutationMode>, risk: RiskClass)
         network_allow: vec!["a.example:443".to_owned()],
         permissions: BTreeSet::new(),
         script: None,
+        output: None,
         requested_by: None,
     }
 }
@@ -82,6 +83,7 @@ pub(super) fn engine(gated: bool) -> EngineFacts {
         adapter,
         program: Observed::Seen(ProgramFacts { digest: program, version: None }),
         model: Some("m-1".to_owned()),
+        documents: true,
         spend: SpendFacts::UnpricedLoopback,
         enabled: gated,
         stage: if gated { Stage::CandidateDefault } else { Stage::Unproven },

@@ -17,7 +17,7 @@ use crate::engine::adapter::{
 };
 use crate::engine::leave::Wish;
 use crate::event::{Draft, EventKind};
-use crate::evidence::EngineOutcome;
+use crate::evidence::{Document, EngineOutcome};
 use crate::vocab::Digest;
 
 /// Bytes of an id that codex may choose; a longer one is not an id.
@@ -47,6 +47,8 @@ enum End {
 pub struct CodexAdapter {
     phase: Phase,
     task: String,
+    /// The form of the last message, where a document is asked for.
+    form: Option<Value>,
     thread: Option<String>,
     turn: Option<String>,
     /// Words that were put in while the turn went on.
@@ -118,7 +120,7 @@ impl CodexAdapter {
                 };
                 self.phase = Phase::Threaded;
                 self.thread = Some(thread.clone());
-                let turn = protocol::turn_start(&thread, &self.task);
+                let turn = protocol::turn_start(&thread, &self.task, self.form.as_ref());
                 Some(vec![Step::ThreadId(thread), turn])
             }
             (protocol::TURN_START, Phase::Threaded) => {
@@ -274,6 +276,7 @@ impl Adapter for CodexAdapter {
     fn plan(&mut self, input: &PlanInput<'_>) -> Result<LaunchPlan, AdapterError> {
         let model = input.model.ok_or_else(|| AdapterError::NoModel("codex".into()))?;
         self.task = protocol::task_text(input.contract);
+        self.form = input.contract.output.map(|output| Document::form(output.kind));
         let config = config::config_toml(input, model)?;
         Ok(LaunchPlan {
             argv: vec![input.program.to_owned(), "app-server".to_owned(), "--strict-config".to_owned()],
@@ -340,6 +343,7 @@ impl Adapter for CodexAdapter {
             Some(End::Completed) if clean => (EngineOutcome::Completed, self.last_message.clone()),
             Some(End::Completed) | None => (EngineOutcome::Crashed, self.last_message.clone()),
         };
-        AdapterOutcome { outcome, message, claims: self.claims.clone() }
+        let last_words = self.last_message.clone();
+        AdapterOutcome { outcome, message, last_words, claims: self.claims.clone() }
     }
 }
