@@ -17,6 +17,7 @@ mod refuse;
 mod schema;
 mod serve;
 pub mod spend;
+mod stand_in;
 #[cfg(test)]
 mod tests;
 
@@ -24,3 +25,4 @@ pub use egress::{Egress, NotADestination, Resolve, Resolving};
 pub use endpoint::{EndpointError, Upstream, is_loopback};
 pub use key::ModelKey;
 pub use serve::{Broker, BrokerCounts, BrokerError, Notice, Notices, Route, Ways};
+pub use stand_in::StandIn;

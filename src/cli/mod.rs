@@ -12,6 +12,7 @@ mod decide;
 mod diff;
 mod doctor;
 mod engine;
+mod engine_check;
 mod examples;
 mod exit;
 mod front;

@@ -13,7 +13,7 @@ use super::{Exit, bundle_view, summary};
 use crate::event::EventKind;
 use crate::evidence::PATCH;
 use crate::home::Home;
-use crate::run::{Observer, Progress, RunOutcome, Step, run as carry_out};
+use crate::run::{Observer, Progress, RunOutcome, RunRequest, Step, run as carry_out};
 
 /// Runs a contract and shows what came of it.
 pub(super) fn run(args: &RunArgs, output: &mut Output) -> Result<Exit, Problem> {
@@ -22,13 +22,18 @@ pub(super) fn run(args: &RunArgs, output: &mut Output) -> Result<Exit, Problem> 
     request.out.clone_from(&args.out);
     request.wait = args.wait;
     request.learn = args.learn;
+    carry(&request, args.json, output)
+}
+
+/// Carries out `request`, with a live view or with two lines of JSON.
+pub(super) fn carry(request: &RunRequest, json: bool, output: &mut Output) -> Result<Exit, Problem> {
     let home = Home::open()?;
     let outcome = {
-        let mut watching = Watching { view: (!args.json).then(LiveView::new), output };
-        carry_out(&home, &request, &mut watching)?
+        let mut watching = Watching { view: (!json).then(LiveView::new), output };
+        carry_out(&home, request, &mut watching)?
     };
     let exit = exit_of(&outcome);
-    if args.json {
+    if json {
         output.json(&result(&outcome, exit));
     } else {
         let view = bundle_view::BundleView { dir: outcome.bundle.clone(), record: None };

@@ -77,13 +77,18 @@ fn output(q: &Question<'_>) -> Option<GateResult> {
     if q.contract.mutation_mode != Some(MutationMode::None) {
         let mode = q.contract.mutation_mode.map_or("none given", MutationMode::as_str);
         return Some(GateResult::missing(
-            format!("not supported: a document (`output`, `{kind}`) is for mode `none`, and the mode is `{mode}`"),
+            format!(
+                "not supported: a document (`output`, `{kind}`) is for mode `none`, and the mode is `{mode}`"
+            ),
             "write `mutation_mode = \"none\"`, or take `output` out of the contract",
         ));
     }
     (!q.engine.is_some_and(|engine| engine.documents)).then(|| {
         GateResult::missing(
-            format!("not supported: engine `{}` cannot be asked for a document (`output`, `{kind}`)", q.engine_id),
+            format!(
+                "not supported: engine `{}` cannot be asked for a document (`output`, `{kind}`)",
+                q.engine_id
+            ),
             "name an engine that can, or take `output` out of the contract",
         )
     })

@@ -9,6 +9,9 @@ use std::path::{Component, Path, PathBuf};
 use super::adapter::{LaunchPlan, PROGRAM};
 use super::program::StoredProgram;
 
+/// The folder, below that of the run, which is the private home inside.
+pub const ENGINE_HOME: &str = "engine-home";
+
 /// What is to be bound into the sandbox: host path and absolute path inside.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Provision {
@@ -60,7 +63,7 @@ impl LaunchPlan {
             }
         }
         if let Some(home) = &self.home {
-            let root = folder.join("engine-home");
+            let root = folder.join(ENGINE_HOME);
             make_folder(&root, Some(owner))?;
             for name in &home.folders {
                 make_folder(&root.join(plain(name)?), Some(owner))?;

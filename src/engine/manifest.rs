@@ -2,6 +2,8 @@
 //!
 //! A manifest grants nothing. An installed one is always gated, whatever it writes; a gated engine starts `unproven`.
 
+use std::collections::BTreeSet;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -50,7 +52,7 @@ impl AdapterKind {
     pub const fn version(self) -> &'static str {
         match self {
             Self::FixturePlayer => "fixture-player/1",
-            Self::CodexAppServer => "codex-app-server/1",
+            Self::CodexAppServer => "codex-app-server/2",
             Self::None => "none",
         }
     }
@@ -66,6 +68,19 @@ pub struct ProgramRule {
     pub name: String,
     /// What it must be.
     pub form: ProgramForm,
+    /// The programs that this build's own suite covers.
+    #[serde(default)]
+    pub covered: Vec<Covered>,
+}
+
+/// A program that this build's own suite covers.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Covered {
+    /// Its version, for people.
+    pub version: String,
+    /// Its digest.
+    pub digest: Digest,
 }
 
 /// Where to look for a program.
@@ -130,6 +145,13 @@ struct WireModels {
 }
 
 impl EngineManifest {
+    /// The programs that need no check; `None` where the program is built with the harness.
+    #[must_use]
+    pub fn covered(&self) -> Option<BTreeSet<Digest>> {
+        let elsewhere = self.program.discover != Discover::Beside;
+        elsewhere.then(|| self.program.covered.iter().map(|one| one.digest).collect())
+    }
+
     /// Reads a manifest. `folder` is the name of the folder it lies in; `installed` ones are always gated.
     pub fn parse(folder: &str, text: &str, installed: bool) -> Result<Self, ManifestError> {
         let wire: Wire = toml::from_str(text)

@@ -29,7 +29,7 @@ pub use adapter::{
 pub use catalog::{Catalog, CatalogError};
 pub use find::find_program;
 pub use launch::{EngineError, FinishedEngine, RunningEngine, launch};
-pub use lay_out::{LayOutError, Provision};
+pub use lay_out::{ENGINE_HOME, LayOutError, Provision};
 pub use leave::{Leave, Wish};
 pub use manifest::{AdapterKind, Discover, EngineManifest, ManifestError};
 pub use observed::{EngineCounts, EngineObservations, LimitHit};

@@ -12,7 +12,7 @@ use super::judge;
 use super::recording::Recording;
 use super::report::Told;
 use super::stop::Stop;
-use super::{Scene, Step, approve};
+use super::{Scene, Step, approve, conformance};
 use crate::audit::Act;
 use crate::broker::{Egress, ModelKey, Route, Upstream, Ways};
 use crate::eligibility::{ExecutionPermit, Observed, landlock_floor};
@@ -113,7 +113,12 @@ async fn work(
     told.reached(Step::Sandbox);
     recording.begin_step(Step::Sandbox);
     let policy = policy(&permit, tools, &workspace, *uid, adapter.as_mut(), program, recording)?;
-    let ways = Ways { model: route(&permit, tools)?, egress: egress(&permit, tools)? };
+    let stand_in = conformance::stand_in(tools).await?;
+    let model = match &stand_in {
+        Some(scripted) => conformance::route(scripted, tools.scene.model(permit.engine())),
+        None => route(&permit, tools)?,
+    };
+    let ways = Ways { model, egress: egress(&permit, tools)? };
     recording.bundle().write(
         "backend/sandbox-policy.json",
         &serde_json::to_vec_pretty(&policy).map_err(super::recording::RecordError::from)?,
@@ -146,11 +151,14 @@ async fn work(
     let running = engine::launch(permit, sandbox, workspace, adapter, program, ways, leave)
         .map_err(|error| CutOff::at("launch", error, AGAIN))?;
     let (mut events, raw) = recording.sinks();
+    let mut tap = conformance::Tap::over(&mut events, tools.scene.facts.checking);
     let finished = running
-        .drive(&mut events, raw, tools.stop.receiver())
+        .drive(&mut tap, raw, tools.stop.receiver())
         .await
         .map_err(|error| CutOff::at("engine", error, AGAIN))?;
+    let seen = tap.into_seen();
     told.engine(manifest, program, model, &finished.observed);
+    conformance::judge(tools, &finished, &seen, recording, told)?;
     let note = finished.observed.exit.clone();
     recording.end_step_as(note, finished.observed.outcome == crate::evidence::EngineOutcome::Completed)?;
     Ok(finished)

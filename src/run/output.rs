@@ -49,7 +49,8 @@ fn read(output: Output, words: Option<&str>) -> Result<Document, Reason> {
         return Err(Reason::observed("output.missing", sentence, remedy));
     };
     Document::read(kind, words).map_err(|unfit| {
-        let sentence = format!("The engine's last message is not the {} that was asked for: {unfit}.", kind.as_str());
+        let sentence =
+            format!("The engine's last message is not the {} that was asked for: {unfit}.", kind.as_str());
         let remedy = "Run again, or name an engine or model that keeps to the form.";
         Reason::observed("output.invalid", sentence, remedy)
     })

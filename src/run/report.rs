@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Step;
+use super::conformance::Judged;
 use super::cutoff::CutOff;
 use super::recording::RecordError;
 use crate::contract::TaskContract;
@@ -26,6 +27,8 @@ pub(super) struct Told {
     pub(super) sections: Sections,
     /// The change itself, for the branch that may be made of it.
     pub(super) patch: Option<Patch>,
+    /// What the check of an engine came to.
+    pub(super) conformance: Option<Judged>,
 }
 
 impl Told {
@@ -55,6 +58,7 @@ impl Told {
                 cut_off: None,
             },
             patch: None,
+            conformance: None,
         }
     }
 

@@ -1,7 +1,9 @@
 //! Where runs are remembered: one record a run, and what a dead process left is found and removed.
 
+mod conformance;
 mod live;
 mod record;
 
+pub use conformance::{ConformanceError, ConformanceRecord, ConformanceRecords};
 pub use live::LiveFolder;
 pub use record::{Dead, LiveRun, RunRecord, RunState, Store, StoreError};

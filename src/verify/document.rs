@@ -24,18 +24,25 @@ pub(super) fn check(contents: &BundleContents, dir: &Dir) -> Option<Check> {
         );
     }
     let Some(section) = &sections.output else {
-        return asked.is_some_and(|asked| asked.is_some()).then(|| wrong.check(NAME, "the run came to no document"));
+        return asked
+            .is_some_and(|asked| asked.is_some())
+            .then(|| wrong.check(NAME, "the run came to no document"));
     };
     let whole = [section.kind.file(), REVIEW_SARIF, RawStream::Stdout.name()]
         .iter()
         .all(|name| contents.withheld(name).is_none());
     if !whole || contents.report.withheld.iter().any(|one| one.name == crate::evidence::REPORT) {
-        return Some(Check::not_done(NAME, "document, report or engine output is withheld: it was not read again"));
+        return Some(Check::not_done(
+            NAME,
+            "document, report or engine output is withheld: it was not read again",
+        ));
     }
     files(contents, section, &mut wrong);
     match again(contents, section, sections.engine.as_ref(), dir) {
         Ok(holds) => wrong.unless(holds, "the engine's last message gives another document"),
-        Err(why) => return Some(if wrong.is_empty() { Check::not_done(NAME, why) } else { wrong.check(NAME, "") }),
+        Err(why) => {
+            return Some(if wrong.is_empty() { Check::not_done(NAME, why) } else { wrong.check(NAME, "") });
+        }
     }
     Some(wrong.check(NAME, "it is the engine's last message, of the form that was asked for"))
 }

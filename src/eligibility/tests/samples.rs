@@ -86,6 +86,7 @@ pub(super) fn engine(gated: bool) -> EngineFacts {
         documents: true,
         spend: SpendFacts::UnpricedLoopback,
         enabled: gated,
+        covered: (!gated).then(|| [program].into()),
         stage: if gated { Stage::CandidateDefault } else { Stage::Unproven },
         conformance: if gated {
             let (evidence_interface, adapter_contract) = (true, true);
@@ -139,6 +140,7 @@ pub(super) fn facts(gated: bool, contract: &TaskContract) -> Facts {
     let mut facts = Facts {
         named_engine: Some(name.clone()),
         learning: false,
+        checking: false,
         target: Observed::Seen(TargetFacts {
             identity: "/srv/repo".to_owned(),
             commit: GitId::new("1".repeat(40)).unwrap(),

@@ -53,7 +53,10 @@ fn what_is_not_exactly_the_form_is_refused_and_by_the_schema_too() {
     for pointer in ["", "/steps/0"] {
         let mut bad = plan();
         bad.pointer_mut(pointer).unwrap()["verdict"] = json!("pass");
-        assert!(matches!(read(OutputKind::Plan, &bad), Err(Unfit::Form { .. })), "an unknown member: {pointer}");
+        assert!(
+            matches!(read(OutputKind::Plan, &bad), Err(Unfit::Form { .. })),
+            "an unknown member: {pointer}"
+        );
         assert!(!form.is_valid(&bad), "{pointer}");
     }
     let mut bad = review();
@@ -66,7 +69,8 @@ fn what_is_no_single_json_document_is_refused() {
     let good = plan().to_string();
     let twice = good.replacen("\"risks\"", "\"summary\":\"x\",\"risks\"", 1);
     let deep = "[".repeat(100_000);
-    for text in ["", "Here is the plan.", "null", "[]", &good[1..], &format!("```json\n{good}\n```"), &deep, &twice]
+    for text in
+        ["", "Here is the plan.", "null", "[]", &good[1..], &format!("```json\n{good}\n```"), &deep, &twice]
     {
         assert!(matches!(Document::read(OutputKind::Plan, text), Err(Unfit::Form { .. })), "{:.40}", text);
     }
@@ -98,7 +102,9 @@ fn lists_and_texts_are_bounded_and_nothing_is_empty() {
 
 #[test]
 fn a_path_that_leads_out_is_refused_and_the_engines_own_prefix_is_taken_off() {
-    for path in ["../x", "/etc/passwd", "src/../../x", ".git/config", "a//b", "~/x", "", "a\u{0}b", "/workspace/../x"] {
+    for path in
+        ["../x", "/etc/passwd", "src/../../x", ".git/config", "a//b", "~/x", "", "a\u{0}b", "/workspace/../x"]
+    {
         let mut bad = review();
         bad["findings"][0]["path"] = json!(path);
         assert!(matches!(read(OutputKind::Review, &bad), Err(Unfit::Member { .. })), "{path}");
@@ -155,7 +161,8 @@ fn the_form_for_a_model_is_strict_output() {
     fn every_object_is_closed(schema: &Value) {
         if let Some(properties) = schema.get("properties").and_then(Value::as_object) {
             assert_eq!(schema["additionalProperties"], false, "{schema}");
-            let required: Vec<&str> = schema["required"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+            let required: Vec<&str> =
+                schema["required"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
             assert!(properties.keys().all(|name| required.contains(&name.as_str())), "{schema}");
         }
         match schema {

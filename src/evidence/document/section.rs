@@ -65,7 +65,8 @@ impl OutputSection {
     /// Markdown.
     pub(in crate::evidence) fn page(&self) -> (String, Vec<String>) {
         let Some(document) = &self.document else {
-            let why = self.problem.as_ref().map_or("nothing is on record", |problem| problem.sentence.as_str());
+            let why =
+                self.problem.as_ref().map_or("nothing is on record", |problem| problem.sentence.as_str());
             return (format!("There is no document: {}", escaped(why)), Vec::new());
         };
         let told = |text: &str| format!("{} *(by the engine's word)*", escaped(text));
