@@ -13,9 +13,11 @@
 )]
 
 mod bench;
+mod check;
 mod leave;
 #[path = "../support/model_server.rs"]
 mod model_server;
+mod roles;
 
 use bench::{Bench, made_up_key};
 use model_server::{Item, ModelServer, Turn};

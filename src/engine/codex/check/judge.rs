@@ -148,12 +148,24 @@ fn granted(exercise: &Exercise<'_>) -> Result<String, String> {
     if (end["status"].as_str(), end["exit_code"].as_i64()) != (Some("completed"), Some(0)) {
         return Err(format!("it ended as {} with {}", end["status"], end["exit_code"]));
     }
+    if !executed(exercise, "generate-json-schema") {
+        return Err("the kernel saw nothing of it executed".to_owned());
+    }
     Ok("asked for, granted, run to its end".to_owned())
+}
+
+/// Whether the kernel executed something with the argument `word`.
+fn executed(exercise: &Exercise<'_>, word: &str) -> bool {
+    let programs = exercise.observed.processes.programs();
+    programs.iter().any(|program| program.executed.argv.iter().any(|argument| argument == word))
 }
 
 fn declined(exercise: &Exercise<'_>) -> Result<String, String> {
     let digest = asked(exercise, "command", script::DECLINED)?;
     answered(exercise, EventKind::ApprovalDenied, digest)?;
+    if executed(exercise, "push") {
+        return Err("declined, and the kernel saw it executed".to_owned());
+    }
     match ended(exercise, script::DECLINED)?["status"].as_str() {
         Some("declined") => Ok("asked for, declined, not run, and the turn went on".to_owned()),
         status => Err(format!("declined, and it ended as {status:?}")),

@@ -139,7 +139,7 @@ mod tests {
             json!({"definitions": {"ClientRequest": {"$ref": "#/definitions/ClientRequest"}}}),
         ] {
             let (looked, missing) = missing(&schema).unwrap();
-            assert!(looked > 50 && missing.len() == looked, "{looked} {missing:?}");
+            assert!(looked >= 50 && missing.len() == looked, "{looked} {missing:?}");
         }
         let round = json!({"definitions": {"A": {"anyOf": [{"$ref": "#/definitions/A"}, {"$ref": "#/definitions/A"}]}}});
         let a = definition(&round, "A").unwrap();
