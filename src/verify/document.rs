@@ -44,10 +44,13 @@ pub(super) fn check(contents: &BundleContents, dir: &Dir) -> Option<Check> {
             return Some(if wrong.is_empty() { Check::not_done(NAME, why) } else { wrong.check(NAME, "") });
         }
     }
-    Some(wrong.check(NAME, match section.document {
-        Some(_) => "it is the engine's last message, of the form that was asked for",
-        None => "there is none, and the engine's last message gives none",
-    }))
+    Some(wrong.check(
+        NAME,
+        match section.document {
+            Some(_) => "it is the engine's last message, of the form that was asked for",
+            None => "there is none, and the engine's last message gives none",
+        },
+    ))
 }
 
 /// The files are what the section says, byte for byte.

@@ -68,7 +68,11 @@ fn another_program_is_refused_until_it_is_checked_and_a_changed_record_does_not_
         "{said}"
     );
     let run = bench.run(&[]);
-    assert_eq!((run.exit, run.result["reasons"][0]["code"].as_str()), (3, Some("gate.engine.program")), "{run:?}");
+    assert_eq!(
+        (run.exit, run.result["reasons"][0]["code"].as_str()),
+        (3, Some("gate.engine.program")),
+        "{run:?}"
+    );
     assert!(server.seen().is_empty(), "nothing was started");
 
     let run = bench.check();
