@@ -9,6 +9,7 @@ mod approve;
 mod bundles;
 mod cancel;
 mod claims;
+mod conformance;
 mod cutoff;
 mod earlier;
 mod engines;
@@ -20,6 +21,7 @@ mod learn;
 mod leftovers;
 mod line;
 mod money;
+mod output;
 mod people;
 mod publish;
 pub mod recheck;
@@ -77,7 +79,7 @@ fn block_on(told: impl Future<Output = Result<RunOutcome, RunError>>) -> Result<
 pub fn decide_only(home: &Home, request: &RunRequest) -> Result<DecisionDocument, RunError> {
     let probing = Probing::begin(home);
     let settings = Settings::read(home)?;
-    let asked = Asked::seal(request, &settings.ceilings)?;
+    let asked = Asked::seal(home, request, &settings.ceilings)?;
     asked.refuse_secret_names(&Scanner::embedded())?;
     let scene = Scene::look(home, request, settings, asked, RunId::new(), probing)?;
     let audit = Audit::new(home.state(), scene.account());
@@ -166,7 +168,7 @@ async fn tell(
     let stop = Stop::listen().map_err(RecordError::Loop)?;
     let probing = Probing::begin(home);
     let settings = Settings::read(home)?;
-    let asked = Asked::seal(request, &settings.ceilings)?;
+    let asked = Asked::seal(home, request, &settings.ceilings)?;
     let scanner = Arc::new(Scanner::embedded());
     asked.refuse_secret_names(&scanner)?;
     again.as_ref().map_or(Ok(()), |again| again.refuse_other(&asked))?;
@@ -282,6 +284,7 @@ fn conclude(
     let withheld = recording.bundle().withheld(&mut told.sections).map_err(RecordError::from)?;
     told.withheld(&withheld);
     let patch = told.patch.take();
+    let judged = told.conformance.take().filter(|_| stop.said().is_none());
     let report = told.report(recording.run_id().clone(), scene.asked.contract.task(), document);
     let data = json!({"verdict": report.verdict, "reasons": report.reasons.iter().map(|r| &r.code).collect::<Vec<_>>()});
     recording.append(Draft::observed(EventKind::VerdictReached, data)).map_err(RecordError::from)?;
@@ -290,6 +293,7 @@ fn conclude(
         .map_err(RecordError::from)?;
     let pending = recording.pending().filter(|_| !document.eligible());
     let sealed = recording.seal(report, scene.statement(document))?;
+    conformance::keep(home, scene, judged, &sealed)?;
     let published = publish::branch(home, scene, &sealed.report, patch.as_ref());
     Ok(RunOutcome {
         run_id: scene.run_id.clone(),

@@ -25,6 +25,7 @@ mod refuse;
 mod schema;
 mod serve;
 pub mod spend;
+mod stand_in;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
@@ -40,4 +41,5 @@ pub use endpoint::{EndpointError, Peer, Upstream, is_loopback};
 pub use key::ModelKey;
 pub use purse::Purse;
 pub use serve::{Broker, BrokerError, Route, Ways};
+pub use stand_in::StandIn;
 pub use trouble::Trouble;

@@ -1,13 +1,12 @@
 //! `cto engine list`: the registered engines and where their programs are.
 
-use std::path::Path;
-
 use super::Exit;
 use super::args::ListArgs;
+use super::engine_check::{program_of, state};
 use super::output::{Output, Tone};
 use super::problem::Problem;
 use super::table::Table;
-use crate::engine::{Catalog, Discover, find_program};
+use crate::engine::{Catalog, Discover};
 use crate::home::Home;
 
 /// Every registered engine as a table, or one JSON object a line.
@@ -16,19 +15,18 @@ pub(super) fn list(args: &ListArgs, output: &mut Output) -> Result<Exit, Problem
     let home = Home::open()?;
     let config = home.load_config()?;
     let catalog = Catalog::load(Some(&home.engines_dir()))?;
-    let beside = std::env::current_exe().ok().and_then(|path| path.parent().map(Path::to_owned));
-    let (beside, search) = (beside.unwrap_or_default(), std::env::var_os("PATH"));
-    let mut table = Table::new(&["engine", "trust", "stage", "program", "endpoint", "model"]);
+    let mut table = Table::new(&["engine", "trust", "stage", "check", "program", "endpoint", "model"]);
     for manifest in catalog.iter() {
         let own = config.engine(&manifest.id);
-        let found = find_program(manifest, own.program.as_deref(), &beside, search.as_deref());
+        let found = program_of(manifest, &config);
+        let (tone, check, checked_at) = state(&home, manifest, found.as_deref().ok());
         let model = own.model.clone().or_else(|| manifest.default_model.clone());
         if args.json {
             output.json(&serde_json::json!({
                 "engine": manifest.id, "gated": manifest.gated, "adapter": manifest.adapter,
                 "manifest": manifest.digest, "stage": manifest.gated.then_some("unproven"),
                 "program": found.as_ref().ok(), "problem": found.as_ref().err().map(ToString::to_string),
-                "endpoint": own.endpoint, "model": model,
+                "endpoint": own.endpoint, "model": model, "check": check, "checked_at": checked_at,
             }));
             continue;
         }
@@ -49,6 +47,7 @@ pub(super) fn list(args: &ListArgs, output: &mut Output) -> Result<Exit, Problem
             (Tone::Strong, manifest.id.to_string()),
             (trust.0, trust.1.into()),
             (Tone::Plain, stage.into()),
+            (tone, check),
             program,
             (Tone::Plain, own.endpoint.unwrap_or_else(|| "-".into())),
             (Tone::Plain, model.unwrap_or_else(|| "-".into())),

@@ -75,7 +75,14 @@ Examples:
   cto key rotate";
 pub(super) const KEY_SHOW: &str = "Example:\n  cto key show > this-machine.pem";
 pub(super) const KEY_ROTATE: &str = "Example:\n  cto key rotate";
-pub(super) const ENGINE: &str = "Example:\n  cto engine list";
+pub(super) const ENGINE: &str = "\
+Examples:
+  cto engine list
+  cto engine check codex";
+pub(super) const ENGINE_CHECK: &str = "\
+Examples:
+  cto engine check codex                     a scripted turn in the sandbox, against a model that only recites
+  cto engine check codex --json | tail -1";
 pub(super) const ENGINE_LIST: &str = "Example:\n  cto engine list --json";
 pub(super) const DOCTOR: &str = "\
 Examples:

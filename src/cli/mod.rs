@@ -15,6 +15,7 @@ mod decide;
 mod diff;
 mod doctor;
 mod engine;
+mod engine_check;
 mod examples;
 mod exit;
 mod front;

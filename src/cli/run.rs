@@ -13,7 +13,7 @@ use super::{Exit, bundle_view, summary};
 use crate::event::EventKind;
 use crate::evidence::PATCH;
 use crate::home::Home;
-use crate::run::{Observer, Progress, RunError, RunOutcome, Step, run as carry_out};
+use crate::run::{Observer, Progress, RunError, RunOutcome, RunRequest, Step, run as carry_out};
 
 /// Runs a contract and shows what came of it.
 pub(super) fn run(args: &RunArgs, output: &mut Output) -> Result<Exit, Problem> {
@@ -22,8 +22,13 @@ pub(super) fn run(args: &RunArgs, output: &mut Output) -> Result<Exit, Problem> 
     request.out.clone_from(&args.out);
     request.wait = args.wait;
     request.learn = args.learn;
+    carry(&request, args.json, output)
+}
+
+/// Carries out `request`, with a live view or with two lines of JSON.
+pub(super) fn carry(request: &RunRequest, json: bool, output: &mut Output) -> Result<Exit, Problem> {
     let home = Home::open()?;
-    watched(args.json, output, |watching| carry_out(&home, &request, watching))
+    watched(json, output, |watching| carry_out(&home, request, watching))
 }
 
 /// Carries a run out, shows what happens meanwhile and what came of it.

@@ -277,6 +277,7 @@ mod tests {
                 unclaimed: Vec::new(),
                 usage: Usage::default(),
                 spend: Spend::default(),
+                output: None,
                 learning: None,
                 cut_off: None,
             },

@@ -97,6 +97,7 @@ impl Checker<'_> {
             network_allow,
             permissions,
             script,
+            output: wire.output,
             requested_by: wire.requested_by,
         };
         Ok((task, attachments))

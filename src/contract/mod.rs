@@ -21,6 +21,7 @@ mod located;
 #[cfg(test)]
 mod mistakes;
 mod model;
+mod output;
 mod parse;
 mod provisions;
 mod rules;
@@ -40,6 +41,7 @@ pub use model::{
     Authority, AuthorityKind, EngineChoice, Expect, Expectation, FileSource, Input, Permission, TaskContract,
     VerificationCommand, VerificationFile,
 };
+pub use output::{Output, OutputKind, in_a_tree};
 pub use parse::{ContractFiles, MAX_ATTACHMENT_BYTES, NoFiles, parse, parse_within};
 pub use provisions::MAX_VERIFICATION_FILES;
 pub use schema::{schema_of, wire_schema};

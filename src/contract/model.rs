@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::output::Output;
 use crate::vocab::{ActionId, Digest, EngineId, Limits, MutationMode, RiskClass, SpendCaps, TaskId};
 
 /// Everything that was asked. Field order is the order in `contract.json`, and thereby part of the digest.
@@ -70,6 +71,9 @@ pub struct TaskContract {
     pub permissions: BTreeSet<Permission>,
     /// Digest of the fixture engine's script.
     pub script: Option<Digest>,
+    /// The document that the run hands back. Absent in contracts of harnesses that knew none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<Output>,
     /// A note only.
     pub requested_by: Option<String>,
 }

@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::alternatives::{Amount, EngineText, ExpectationText, Instructions, Run, SourceText};
 use super::model::{AuthorityKind, Expect, Permission};
+use super::output::Output;
 use crate::vocab::{ActionId, MutationMode, RiskClass, TaskId};
 
 /// A task contract as it is written, in JSON or TOML.
@@ -65,6 +66,8 @@ pub(super) struct TaskContractWire {
     pub(super) permissions: Option<Vec<Permission>>,
     /// A file beside the contract, for the engine `fixture` only.
     pub(super) script: Option<String>,
+    /// The document that a run in mode `none` hands back; none when not given.
+    pub(super) output: Option<Output>,
     /// A note only.
     pub(super) requested_by: Option<String>,
 }

@@ -1,8 +1,8 @@
 //! The gates over the engine: known, its program there, and, where it must prove itself, proven.
 
 use super::gate::{GateResult, Question};
-use super::{ConformanceFacts, EngineFacts, Observed, ProgramFacts};
-use crate::vocab::EngineId;
+use super::{ConformanceFacts, EngineFacts, Observed, ProgramFacts, SpendFacts};
+use crate::vocab::{EngineId, MutationMode, RiskClass};
 
 fn known<'a>(q: &Question<'a>) -> Result<&'a EngineFacts, GateResult> {
     q.engine.ok_or_else(|| {
@@ -65,7 +65,7 @@ pub(super) fn program(q: &Question<'_>) -> GateResult {
         Err(result) => return result,
     };
     if !engine.gated {
-        return GateResult::passed(format!("recorded as {}", program.digest));
+        return built_in(q, engine, program);
     }
     match &engine.admission {
         Observed::Seen(admission) if admission.program == program.digest => {
@@ -83,6 +83,67 @@ pub(super) fn program(q: &Question<'_>) -> GateResult {
             format!("the admission could not be read: {how}"),
             "mend the admission record",
         ),
+    }
+}
+
+/// A program of a built-in engine: built with the harness, covered by its suite, or checked on this machine. A check
+/// may start what nothing is known of; it is closed, and this is where that is made sure of.
+fn built_in(q: &Question<'_>, engine: &EngineFacts, program: &ProgramFacts) -> GateResult {
+    let Some(covered) = &engine.covered else {
+        return GateResult::passed(format!("recorded as {}", program.digest));
+    };
+    if q.facts.checking {
+        return checked_now(q, program);
+    }
+    let remedy = format!("let it show that the adapter understands it: `cto engine check {}`", q.engine_id);
+    match &engine.conformance {
+        Observed::Seen(record) if record.adapter != engine.adapter || record.program != program.digest => {
+            GateResult::missing("the check on record is of another adapter or program", remedy)
+        }
+        Observed::Seen(record) if !(record.evidence_interface && record.adapter_contract) => {
+            GateResult::failed(
+                format!("the check on record of {} failed", program.digest),
+                format!(
+                    "see `conformance.json` in its bundle; then check again: `cto engine check {}`",
+                    q.engine_id
+                ),
+            )
+        }
+        Observed::Seen(record) => GateResult::passed(format!(
+            "{} passed the check that is recorded in {}",
+            program.digest, record.record
+        )),
+        Observed::Error(how) => {
+            GateResult::errored(format!("the conformance record could not be read: {how}"), remedy)
+        }
+        Observed::Absent(_) if covered.contains(&program.digest) => {
+            GateResult::passed(format!("{} is covered by this build's own suite", program.digest))
+        }
+        Observed::Absent(_) => {
+            GateResult::missing(format!("{} is not a program that was checked", program.digest), remedy)
+        }
+    }
+}
+
+/// Nothing of anybody's is within reach of a check.
+fn checked_now(q: &Question<'_>, program: &ProgramFacts) -> GateResult {
+    let contract = q.contract;
+    let closed = contract.mutation_mode == Some(MutationMode::None)
+        && contract.risk_class == RiskClass::Safe
+        && matches!(&q.facts.target, Observed::Seen(target) if target.is_fixture)
+        && q.engine.is_some_and(|engine| engine.spend == SpendFacts::Free)
+        && contract.network_allow.is_empty()
+        && contract.permissions.is_empty()
+        && contract.toolchains.is_empty()
+        && contract.inputs.is_empty()
+        && contract.verification_commands.is_empty();
+    if closed {
+        GateResult::passed(format!(
+            "{} is about to be checked, where nothing is within its reach",
+            program.digest
+        ))
+    } else {
+        GateResult::failed("a check reaches nothing but its own tree and its scripted model", "use `cto run`")
     }
 }
 

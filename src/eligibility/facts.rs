@@ -34,6 +34,9 @@ pub struct Facts {
     /// Whether the caller asks to learn what the run needs: its sandboxes then tell more, and allow the same.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub learning: bool,
+    /// Whether this is the harness's own check of an engine: its contract, a scripted model, no key.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub checking: bool,
     /// The target repository.
     pub target: Observed<TargetFacts>,
     /// What to do about a target that was not seen; empty for one that was.
@@ -153,13 +156,20 @@ pub struct EngineFacts {
     pub program: Observed<ProgramFacts>,
     /// The model that would be used, if the engine has models.
     pub model: Option<String>,
+    /// Whether it can be asked for a document of a given form.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub documents: bool,
     /// Whether running it can cost money, and what bounds it.
     pub spend: SpendFacts,
     /// Whether an operator enabled it (gated engines only).
     pub enabled: bool,
     /// What it has earned (gated engines only).
     pub stage: Stage,
-    /// Conformance record (gated engines only).
+    /// The programs that this build's own suite covers; every other one has to be checked first. `None` for an engine
+    /// whose program is built with the harness.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub covered: Option<BTreeSet<Digest>>,
+    /// What the last check of exactly this program by this adapter showed.
     pub conformance: Observed<ConformanceFacts>,
     /// Admission record (gated engines only).
     pub admission: Observed<AdmissionFacts>,

@@ -39,6 +39,9 @@ pub(super) fn digest(
         bound.observed(name, provision, |bound, digest| bound.add("digest", &digest.to_string()));
     }
     bound.limits(&contract.limits);
+    if facts.checking {
+        bound.add("checking", "yes");
+    }
     if facts.learning {
         bound.add("learning", "yes");
     }

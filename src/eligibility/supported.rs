@@ -63,6 +63,9 @@ pub(super) fn supported(q: &Question<'_>) -> GateResult {
             format!("name an engine that asks ({}), or forbid the actions instead", ASKS.join(", ")),
         );
     }
+    if let Some(refused) = output(q) {
+        return refused;
+    }
     let unsupported = unsupported(q);
     if !unsupported.is_empty() {
         let list = unsupported.into_iter().collect::<Vec<_>>().join(", ");
@@ -78,6 +81,29 @@ pub(super) fn supported(q: &Question<'_>) -> GateResult {
         );
     }
     provisions(q).unwrap_or_else(|| GateResult::passed("this version carries out everything that is asked"))
+}
+
+/// A document is all that leaves a run which can change nothing, by an engine that can be asked for one.
+fn output(q: &Question<'_>) -> Option<GateResult> {
+    let kind = q.contract.output?.kind.as_str();
+    if q.contract.mutation_mode != Some(MutationMode::None) {
+        let mode = q.contract.mutation_mode.map_or("none given", MutationMode::as_str);
+        return Some(GateResult::missing(
+            format!(
+                "not supported: a document (`output`, `{kind}`) is for mode `none`, and the mode is `{mode}`"
+            ),
+            "write `mutation_mode = \"none\"`, or take `output` out of the contract",
+        ));
+    }
+    (!q.engine.is_some_and(|engine| engine.documents)).then(|| {
+        GateResult::missing(
+            format!(
+                "not supported: engine `{}` cannot be asked for a document (`output`, `{kind}`)",
+                q.engine_id
+            ),
+            "name an engine that can, or take `output` out of the contract",
+        )
+    })
 }
 
 fn unsupported(q: &Question<'_>) -> BTreeSet<String> {

@@ -153,6 +153,8 @@ pub struct AdapterOutcome {
     pub outcome: EngineOutcome,
     /// The engine's own words for a failure, or its last message.
     pub message: Option<String>,
+    /// Its last message, whole and as it came: the document, where one was asked for.
+    pub last_words: Option<String>,
     /// What it says it did.
     pub claims: Claims,
 }

@@ -348,6 +348,7 @@ impl<'a> Drive<'a> {
             outcome,
             thread_id: self.thread_id,
             message,
+            last_words: read.last_words,
             processes: self.processes,
             limits: self.limits,
             stopped_by: self.stopped_by,

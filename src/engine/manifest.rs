@@ -2,6 +2,8 @@
 //!
 //! A manifest grants nothing. An installed one is always gated, whatever it writes; a gated engine starts `unproven`.
 
+use std::collections::BTreeSet;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +31,8 @@ pub struct EngineManifest {
     pub has_models: bool,
     /// How it speaks to its model.
     pub dialect: Dialect,
+    /// Whether it can be asked for a document of a given form.
+    pub documents: bool,
     /// Digest of the manifest's bytes together with the adapter's version.
     pub digest: Digest,
 }
@@ -67,6 +71,19 @@ pub struct ProgramRule {
     pub name: String,
     /// What it must be.
     pub form: ProgramForm,
+    /// The programs that this build's own suite covers.
+    #[serde(default)]
+    pub covered: Vec<Covered>,
+}
+
+/// A program that this build's own suite covers.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Covered {
+    /// Its version, for people.
+    pub version: String,
+    /// Its digest.
+    pub digest: Digest,
 }
 
 /// Where to look for a program.
@@ -118,6 +135,8 @@ struct Wire {
     gated: bool,
     adapter: AdapterKind,
     spends: bool,
+    #[serde(default)]
+    documents: bool,
     program: ProgramRule,
     models: Option<WireModels>,
 }
@@ -130,6 +149,13 @@ struct WireModels {
 }
 
 impl EngineManifest {
+    /// The programs that need no check; `None` where the program is built with the harness.
+    #[must_use]
+    pub fn covered(&self) -> Option<BTreeSet<Digest>> {
+        let elsewhere = self.program.discover != Discover::Beside;
+        elsewhere.then(|| self.program.covered.iter().map(|one| one.digest).collect())
+    }
+
     /// Reads a manifest. `folder` is the name of the folder it lies in; `installed` ones are always gated.
     pub fn parse(folder: &str, text: &str, installed: bool) -> Result<Self, ManifestError> {
         let wire: Wire = toml::from_str(text)
@@ -145,6 +171,7 @@ impl EngineManifest {
             adapter: wire.adapter,
             spends: wire.spends,
             program: wire.program,
+            documents: wire.documents,
             has_models: wire.models.is_some(),
             dialect: wire.models.as_ref().map(|models| models.dialect).unwrap_or_default(),
             default_model: wire.models.and_then(|models| models.default),

@@ -20,6 +20,7 @@ mod observed;
 mod people;
 mod program;
 mod raw_log;
+mod replay;
 mod stop;
 
 pub use adapter::{
@@ -36,4 +37,5 @@ pub use observed::{EngineCounts, EngineObservations, LimitHit, Yes};
 pub use people::{Asked, People, Question, Said};
 pub use program::{ProgramError, ProgramStore, StoredProgram};
 pub use raw_log::{RawLog, RawStream};
+pub use replay::last_words;
 pub use stop::StopSignal;

@@ -18,6 +18,8 @@ pub struct EngineObservations {
     pub thread_id: Option<String>,
     /// Its last words, made visible and cut (claimed).
     pub message: Option<String>,
+    /// Its last message, whole and as it came (claimed).
+    pub last_words: Option<String>,
     /// What the kernel executed (observed).
     pub processes: ProcessTree,
     /// Limits that were reached, in order (observed).

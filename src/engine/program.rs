@@ -168,6 +168,14 @@ impl ProgramStore {
         Ok(StoredProgram { digest, path, source, version })
     }
 
+    /// The digest of `source`, where it was admitted before and has not moved since.
+    #[must_use]
+    pub fn known(&self, source: &Path) -> Option<Digest> {
+        let source = std::fs::canonicalize(source).ok()?;
+        let found = std::fs::metadata(&source).ok()?;
+        self.remembered(&source, &Identity::of(&found)).map(|(digest, _)| digest)
+    }
+
     fn record(&self, source: &Path) -> PathBuf {
         use std::os::unix::ffi::OsStrExt as _;
         self.dir.join("seen").join(Digest::of(source.as_os_str().as_bytes()).hex())

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::vocab::Basis;
 
 /// Paths that begin the path of a field. What the harness decided or read in the contract it saw itself.
-const OBSERVED: [&str; 37] = [
+const OBSERVED: [&str; 38] = [
     "report_version",
     "harness",
     "run_id",
@@ -30,6 +30,7 @@ const OBSERVED: [&str; 37] = [
     "sections.findings",
     "sections.learning",
     "sections.limits",
+    "sections.output",
     "sections.patch",
     "sections.processes",
     "sections.sandbox",
@@ -45,12 +46,13 @@ const OBSERVED: [&str; 37] = [
     "sections.verification",
 ];
 /// What the engine, or the package that it came in, says. No verdict rests on one of these alone.
-const CLAIMED: [&str; 7] = [
+const CLAIMED: [&str; 8] = [
     "sections.claims.claim",
     "sections.engine.message",
     "sections.engine.outcome",
     "sections.engine.thread_id",
     "sections.engine.version",
+    "sections.output.document",
     "sections.usage.claimed_input_tokens",
     "sections.usage.claimed_output_tokens",
 ];

@@ -12,6 +12,7 @@ mod basis;
 mod bundle;
 mod chain;
 mod ctrf;
+mod document;
 mod dsse;
 mod folder;
 mod money;
@@ -35,6 +36,10 @@ pub use bundle::{
 };
 pub use chain::{Chain, EVENTS_PER_CHECKPOINT, MAX_EVENT_LINE};
 pub use ctrf::ctrf;
+pub use document::{
+    Document, OutputSection, PlanDocument, PlanStep, REVIEW_SARIF, ReviewDocument, ReviewFinding, SetAside,
+    Severity, Unfit, review_sarif,
+};
 pub use dsse::{
     Envelope, EnvelopeError, EventsRoot, PAYLOAD_TYPE, PREDICATE_TYPE, RootPredicate, RootStatement,
     STATEMENT_TYPE, Subject, SubjectDigest, pae,

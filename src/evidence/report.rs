@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::action_rows::ActionRow;
+use super::document::OutputSection;
 use super::money::{Spend, Usage};
 use super::times::Times;
 use super::work::{PatchSection, VerificationSection};
@@ -92,6 +93,9 @@ pub struct Sections {
     pub usage: Usage,
     /// What it cost.
     pub spend: Spend,
+    /// Only of a run that was to hand back a document.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<OutputSection>,
     /// Only of a run that learns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub learning: Option<LearningSection>,

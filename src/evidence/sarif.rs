@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::report::{Finding, Report};
 use crate::vocab::{Verdict, path_of};
 
-const SCHEMA: &str = "https://json.schemastore.org/sarif-2.1.0.json";
+pub(super) const SCHEMA: &str = "https://json.schemastore.org/sarif-2.1.0.json";
 
 /// The file's bytes. `harness` is the version that the root names.
 #[must_use]
@@ -53,7 +53,7 @@ fn result(finding: &Finding) -> Value {
 
 /// A relative URI reference (RFC 3986) of the path's own bytes: everything but unreserved characters and `/` is
 /// percent-encoded.
-fn uri(path: &str) -> String {
+pub(super) fn uri(path: &str) -> String {
     path_of(path).into_iter().fold(String::with_capacity(path.len()), |mut out, byte| {
         if byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte) {
             out.push(char::from(byte));

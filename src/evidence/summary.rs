@@ -23,6 +23,7 @@ pub fn summary(report: &Report) -> String {
     let mut page = Page(String::new());
     head(report, &mut page);
     change(report, &mut page);
+    output(report, &mut page);
     verification(report, &mut page);
     findings(report, &mut page);
     boundaries(report, &mut page);
@@ -93,6 +94,18 @@ fn change(report: &Report, page: &mut Page) {
     page.line(&format!("{}, +{added} -{removed} lines; `patch.diff`.", counted(files, "file")));
     page.line("");
     page.bullets(&patch.files, changed);
+}
+
+/// The document that was handed back, where one was to be.
+fn output(report: &Report, page: &mut Page) {
+    let Some(section) = &report.sections.output else { return };
+    page.section(section.title());
+    let (opening, items) = section.page();
+    page.line(&opening);
+    if !items.is_empty() {
+        page.line("");
+        page.bullets(&items, Clone::clone);
+    }
 }
 
 fn changed(file: &ChangedFile) -> String {
@@ -321,7 +334,7 @@ fn identity(report: &Report, page: &mut Page) {
 }
 
 /// Text without power over the page.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for letter in text.chars() {
         match letter {

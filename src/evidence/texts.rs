@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::action_rows::ActionRow;
+use super::document::OutputSection;
 use super::report::{
     CheckChange, ClaimRow, EngineSection, ExpectationRow, Finding, LimitRow, ProcessRow, ProcessSection,
     SandboxSection, Sections,
@@ -49,6 +50,7 @@ fn texts(sections: &mut Sections) -> Vec<&mut String> {
         unclaimed,
         usage: _,
         spend: _,
+        output,
         learning: _,
         cut_off,
     } = sections;
@@ -91,6 +93,7 @@ fn texts(sections: &mut Sections) -> Vec<&mut String> {
     all.extend(expectations.iter_mut().map(|ExpectationRow { expectation, met: _ }| expectation));
     all.extend(claims.iter_mut().flat_map(|ClaimRow { claim, observation }| [claim, observation]));
     all.extend(unclaimed);
+    all.extend(output.iter_mut().flat_map(OutputSection::texts));
     all
 }
 

@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 
 use crate::evidence::{
-    CommandOutcome, CommandRow, EngineOutcome, EngineSection, Finding, LayerRow, Sections, Spend,
+    CommandOutcome, CommandRow, EngineOutcome, EngineSection, Finding, LayerRow, OutputSection, Sections,
+    Spend,
 };
 use crate::vocab::{Basis, MicroUsd, Reason, Verdict, shown};
 
@@ -73,6 +74,7 @@ pub fn conclude(sections: &Sections) -> Conclusion {
             "See the patch and the verification results for what is missing.",
         );
     }
+    output(sections, &mut found);
     missing(sections, &mut found);
 
     found.0.sort_by_key(|(weight, _)| std::cmp::Reverse(*weight));
@@ -310,6 +312,19 @@ fn checks(sections: &Sections, found: &mut Weighed) {
             format!("`{}` decides about checks (pattern `{}`) and was changed.", change.path, change.pattern),
             "Name it in `may_change_checks`, if the task is to change it.",
         );
+    }
+}
+
+/// A document that was to be handed back and was not. What one says decides nothing.
+fn output(sections: &Sections, found: &mut Weighed) {
+    match &sections.output {
+        None | Some(OutputSection { problem: None, file: Some(_), .. }) => {}
+        Some(OutputSection { problem: Some(problem), .. }) => found.0.push((Verdict::Fail, problem.clone())),
+        Some(OutputSection { problem: None, file: None, .. }) => found.blocked(
+            "evidence.output-missing",
+            "Neither a document nor what is wrong with it is on record.",
+            "Run again; if it happens again, the evidence folder tells how far the run came.",
+        ),
     }
 }
 

@@ -128,6 +128,7 @@ fn good() -> Sections {
         unclaimed: Vec::new(),
         usage: Usage::default(),
         spend: Spend::default(),
+        output: None,
         learning: None,
         cut_off: None,
     }

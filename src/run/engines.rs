@@ -6,13 +6,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::gather::Settings;
+use super::input::Asked;
 use super::money::priced;
 use super::recording::RecordError;
 use crate::broker::{Upstream, is_loopback};
-use crate::contract::TaskContract;
-use crate::eligibility::{EngineFacts, Observed, ProgramFacts, SpendFacts};
+use crate::eligibility::{ConformanceFacts, EngineFacts, Observed, ProgramFacts, SpendFacts};
 use crate::engine::{Catalog, EngineManifest, ProgramError, ProgramStore, StoredProgram, find_program};
 use crate::home::{Config, Home};
+use crate::store::ConformanceRecords;
 use crate::vocab::{EngineId, Stage};
 
 /// The engines that were looked at.
@@ -27,7 +28,7 @@ impl Engines {
     pub(super) fn look(
         home: &Home,
         settings: &Settings,
-        contract: &TaskContract,
+        asked: &Asked,
         beside: &Path,
     ) -> Result<Self, RecordError> {
         let catalog = Catalog::load(Some(&home.engines_dir()));
@@ -43,7 +44,7 @@ impl Engines {
                 return Err(RecordError::Program(error.to_string()));
             }
             let stored = program.as_ref().ok().cloned();
-            rows.insert(manifest.id.clone(), (facts(home, manifest, settings, contract, program), stored));
+            rows.insert(manifest.id.clone(), (facts(home, manifest, settings, asked, program), stored));
         }
         Ok(Self { catalog, rows })
     }
@@ -74,21 +75,28 @@ fn facts(
     home: &Home,
     manifest: &EngineManifest,
     settings: &Settings,
-    contract: &TaskContract,
+    asked: &Asked,
     program: Result<StoredProgram, ProgramError>,
 ) -> EngineFacts {
     let configured = settings.config.engine(&manifest.id);
-    let asked = contract.engine.as_ref().filter(|choice| choice.id == manifest.id);
-    let model = asked.and_then(|choice| choice.model.clone());
-    let model = model.or_else(|| configured.model.clone()).or_else(|| manifest.default_model.clone());
+    let checking = asked.checking;
+    let named = asked.contract.task().engine.as_ref().filter(|choice| choice.id == manifest.id);
+    let model = named.and_then(|choice| choice.model.clone());
+    // Whatever an operator's endpoint offers, the scripted model of a check is asked by a name that every program knows.
+    let model = model.or_else(|| configured.model.clone().filter(|_| !checking));
+    let model = model.or_else(|| manifest.default_model.clone());
     let spend = match &configured.endpoint {
-        _ if !manifest.spends => SpendFacts::Free,
+        _ if !manifest.spends || checking => SpendFacts::Free,
         None => SpendFacts::NoEndpoint,
         Some(endpoint) if Upstream::parse(endpoint).is_err() => SpendFacts::Unbounded,
         Some(endpoint) if configured.unpriced && is_loopback(endpoint) => SpendFacts::UnpricedLoopback,
         Some(_) => SpendFacts::Priced(priced(home, settings, &configured, model.as_deref())),
     };
     let none = |what: &str| format!("no {what} for `{}` is on record", manifest.id);
+    let conformance = match &program {
+        Ok(stored) => conformance(home, manifest, stored),
+        Err(_) => Observed::Absent(none("conformance")),
+    };
     EngineFacts {
         gated: manifest.gated,
         adapter: manifest.digest,
@@ -100,11 +108,30 @@ fn facts(
             Err(error) => Observed::Error(error.to_string()),
         },
         model: if manifest.has_models { model } else { None },
+        documents: manifest.documents,
         spend,
         enabled: false,
         stage: Stage::Unproven,
-        conformance: Observed::Absent(none("conformance")),
+        covered: manifest.covered(),
+        conformance,
         admission: Observed::Absent(none("admission")),
         licence: Observed::Absent(none("licence")),
+    }
+}
+
+/// What the last check of exactly this program by exactly this adapter showed.
+fn conformance(home: &Home, manifest: &EngineManifest, stored: &StoredProgram) -> Observed<ConformanceFacts> {
+    let records = ConformanceRecords::of(home.state());
+    let key = || home.sealing_key().map_err(|error| error.to_string());
+    match records.find(&manifest.id, stored.digest, manifest.digest, key) {
+        Ok(Some((digest, record))) => Observed::Seen(ConformanceFacts {
+            record: digest,
+            adapter: record.adapter,
+            program: record.program,
+            evidence_interface: record.passed,
+            adapter_contract: record.passed,
+        }),
+        Ok(None) => Observed::Absent(format!("no check of {} is on record", stored.digest)),
+        Err(error) => Observed::Error(error.to_string()),
     }
 }

@@ -14,9 +14,9 @@ use super::money::purse;
 use super::recording::Recording;
 use super::report::Told;
 use super::stop::Stop;
-use super::{Scene, Step, approve, people, resume, threads};
+use super::{Scene, Step, approve, conformance, people, resume, threads};
 use crate::audit::Act;
-use crate::broker::{Dial, Dialect, Egress, ModelKey, Purse, Route, Upstream, Ways};
+use crate::broker::{Dial, Dialect, Egress, ModelKey, Purse, Route, StandIn, Upstream, Ways};
 use crate::eligibility::{ExecutionPermit, Observed, landlock_floor};
 use crate::engine::{self, Adapter, FinishedEngine, PROGRAM, PlanInput, RawStream, StoredProgram};
 use crate::event::{Draft, EventKind, EventSink as _};
@@ -133,10 +133,8 @@ async fn work(
     told.reached(Step::Sandbox);
     recording.begin_step(Step::Sandbox);
     let policy = policy(&permit, tools, &workspace, *uid, adapter.as_mut(), program, recording)?;
-    let ways = Ways {
-        model: route(&permit, tools, manifest.dialect)?.map(Arc::new),
-        egress: egress(&permit, tools)?,
-    };
+    let stand_in = conformance::stand_in(tools).await?;
+    let ways = ways(&permit, tools, manifest.dialect, stand_in.as_ref())?;
     let purse = ways.model.as_ref().and_then(|route| route.purse.clone());
     recording.bundle().write(
         "backend/sandbox-policy.json",
@@ -172,7 +170,9 @@ async fn work(
     let running = running.after(tools.earlier.before());
     recording.holds(uid.own.then_some(uid.host_uid), running.init())?;
     let (mut events, raw) = recording.sinks();
-    let finished = running.drive(&mut events, raw, tools.stop.receiver()).await;
+    let mut tap = conformance::Tap::over(&mut events, tools.scene.facts.checking);
+    let finished = running.drive(&mut tap, raw, tools.stop.receiver()).await;
+    let seen = tap.into_seen();
     answers.recall(tools)?;
     answers.attach(recording)?;
     if let Some(Purse { ledger, run, .. }) = &purse {
@@ -187,6 +187,7 @@ async fn work(
     told.sections.findings.extend(tools.earlier.join(&mut finished.observed));
     told.engine(manifest, program, model, &finished.observed);
     told.calls(purse.as_ref(), &finished.observed);
+    conformance::judge(tools, &finished, &seen, recording, told)?;
     let note = finished.observed.exit.clone();
     recording.end_step_as(note, finished.observed.outcome == crate::evidence::EngineOutcome::Completed)?;
     Ok(finished)
@@ -241,6 +242,20 @@ fn policy(
     policy.group = Grouping::for_risk(permit.risk());
     policy.learning = tools.scene.facts.learning;
     Ok(policy)
+}
+
+/// Every way out. That of a check leads to its scripted model and nowhere else.
+fn ways(
+    permit: &ExecutionPermit,
+    tools: &Tools<'_>,
+    dialect: Dialect,
+    stand_in: Option<&StandIn>,
+) -> Result<Ways, CutOff> {
+    let model = match stand_in {
+        Some(scripted) => conformance::route(scripted, dialect, tools.scene.model(permit.engine()))?,
+        None => route(permit, tools, dialect)?,
+    };
+    Ok(Ways { model: model.map(Arc::new), egress: egress(permit, tools)? })
 }
 
 /// Where model requests go; `None` for engines that have no model. The key is read here and nowhere else.

@@ -111,6 +111,7 @@ pub(super) fn facts(
     Ok(Facts {
         named_engine: request.engine.clone(),
         learning: request.learn,
+        checking: asked.checking,
         target: seen.source.facts(),
         target_remedy: seen.source.remedy().to_owned(),
         registry: registry(settings, seen.source.identity()),
@@ -195,7 +196,7 @@ impl Seen {
             &kept_out,
         );
         let source = Source::look(home, &settings.registry, asked, bundles);
-        let engines = Engines::look(home, settings, contract, beside)?;
+        let engines = Engines::look(home, settings, asked, beside)?;
         let host = probing.answer();
         sandbox::expect_another();
         Ok(Self { source, engines, provisions, described, kept_out, host })

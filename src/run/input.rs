@@ -5,12 +5,13 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{ContractInput, RunError, RunRequest};
+use super::{ContractInput, RunError, RunRequest, conformance};
 use crate::beneath::{BeneathError, Dir};
 use crate::contract::{
     Ceilings, ContractFiles, FileProblem, Format, MAX_CONTRACT_BYTES, NoFiles, SealedContract, WireSource,
     parse_within,
 };
+use crate::home::Home;
 use crate::inspection::secrets::Scanner;
 
 /// What was asked, and where.
@@ -22,18 +23,24 @@ pub(super) struct Asked {
     pub(super) folder: Option<PathBuf>,
     /// The contract's file, absolute; `None` from standard input.
     pub(super) file: Option<PathBuf>,
+    /// Whether it is the harness's own check of an engine.
+    pub(super) checking: bool,
 }
 
 impl Asked {
     /// Reads and seals what `request` names.
-    pub(super) fn seal(request: &RunRequest, ceilings: &Ceilings) -> Result<Self, RunError> {
+    pub(super) fn seal(home: &Home, request: &RunRequest, ceilings: &Ceilings) -> Result<Self, RunError> {
         match &request.input {
             ContractInput::Stdin(text) => {
                 let source = WireSource { name: None, format: Format::Json, text: text.clone() };
                 let contract = parse_within(&source, Some(&request.cwd), &NoFiles, ceilings)?;
-                Ok(Self { contract, folder: None, file: None })
+                Ok(Self { contract, folder: None, file: None, checking: false })
             }
             ContractInput::Path(path) => Self::seal_file(&request.cwd.join(path), ceilings),
+            ContractInput::Conformance(engine) => {
+                let asked = Self::seal_file(&conformance::fixture(home, engine)?, ceilings)?;
+                Ok(Self { checking: true, ..asked })
+            }
         }
     }
 
@@ -61,7 +68,7 @@ impl Asked {
         })?);
         let contract = parse_within(&source, Some(&folder), &files, ceilings)?;
         let file = file.file_name().map(|name| folder.join(name));
-        Ok(Self { contract, folder: Some(folder), file })
+        Ok(Self { contract, folder: Some(folder), file, checking: false })
     }
 
     /// Id and title of a task are kept as they are, in this machine's state too: they must not hold a secret.

@@ -9,6 +9,7 @@ use super::claims;
 use super::cutoff::CutOff;
 use super::execute::Tools;
 use super::learn;
+use super::output;
 use super::recording::{RecordError, Recording};
 use super::report::Told;
 use crate::audit::Act;
@@ -96,6 +97,7 @@ pub(super) async fn verify_and_inspect(
     told.sections.verification = Some(verified.section);
     // Before it is asked what the bundle holds.
     learn::write(tools, finished, patch, observed, verified.witnessed, recording, told)?;
+    output::write(tools, finished, recording, told)?;
     let names = artifact_names(recording.bundle().files().keys());
     told.expectations(contract, &names);
     let findings = &told.sections.findings;

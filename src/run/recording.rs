@@ -21,7 +21,7 @@ use crate::evidence::{
 };
 use crate::home::{Home, HomeError};
 use crate::process::ProcessIdentity;
-use crate::store::{LiveRun, RunState, Store, StoreError};
+use crate::store::{ConformanceError, LiveRun, RunState, Store, StoreError};
 use crate::vocab::{Digest, RunId, shown};
 
 /// Why a run could not be recorded (exit 4).
@@ -37,6 +37,8 @@ pub(super) enum RecordError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Home(#[from] HomeError),
+    #[error(transparent)]
+    Conformance(#[from] ConformanceError),
     #[error("the folder {} could not be made or written: {source}", path.display())]
     Folder { path: PathBuf, source: std::io::Error },
     #[error("approvals: {0}")]

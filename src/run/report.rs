@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Step;
+use super::conformance::Judged;
 use super::cutoff::CutOff;
 use super::recording::RecordError;
 use crate::broker::{Purse, Trouble};
@@ -27,6 +28,8 @@ pub(super) struct Told {
     pub(super) sections: Sections,
     /// The change itself, for the branch that may be made of it.
     pub(super) patch: Option<Patch>,
+    /// What the check of an engine came to.
+    pub(super) conformance: Option<Judged>,
 }
 
 impl Told {
@@ -52,10 +55,12 @@ impl Told {
                 unclaimed: Vec::new(),
                 usage: Usage::default(),
                 spend: Spend::default(),
+                output: None,
                 learning: None,
                 cut_off: None,
             },
             patch: None,
+            conformance: None,
         }
     }
 

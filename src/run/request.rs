@@ -14,6 +14,8 @@ pub enum ContractInput {
     Path(PathBuf),
     /// JSON text from standard input; relative paths start at the caller's folder.
     Stdin(String),
+    /// The harness's own contract that checks an engine; nothing of the caller's is in it.
+    Conformance(EngineId),
 }
 
 /// One request to run, or only to decide.

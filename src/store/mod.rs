@@ -1,11 +1,13 @@
 //! Where runs are remembered: one record a run, and what a dead process left is found and removed.
 
 mod again;
+mod conformance;
 mod live;
 mod record;
 mod request;
 
 pub use again::Held;
+pub use conformance::{ConformanceError, ConformanceRecord, ConformanceRecords};
 pub use live::LiveFolder;
 pub use record::{Dead, LiveRun, RunRecord, RunState, Store, StoreError};
 pub use request::{KeptInput, KeptRequest};

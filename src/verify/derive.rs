@@ -25,6 +25,10 @@ impl Wrong {
         }
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(super) fn check(self, name: &'static str, fine: &str) -> Check {
         if self.0.is_empty() { Check::ok(name, fine) } else { Check::failed(name, self.0.join("; ")) }
     }

@@ -12,6 +12,7 @@ mod asked;
 mod attempts;
 mod content;
 mod derive;
+mod document;
 mod event_line;
 mod events;
 mod expect;

@@ -193,6 +193,39 @@ impl Bench {
         self.command(&["verify", run.bundle.to_str().unwrap()]).output().unwrap().status.code().unwrap()
     }
 
+    /// Takes a fixture of the repository in place of the crate, for this engine.
+    pub fn takes(&self, fixture: &str) {
+        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(fixture);
+        std::fs::remove_dir_all(self.at("fixture/repo")).unwrap();
+        let copied =
+            Command::new("cp").arg("-r").arg(from.join("repo")).arg(self.at("fixture/repo")).status();
+        assert!(copied.unwrap().success());
+        let contract = std::fs::read_to_string(from.join("contract.toml")).unwrap();
+        let contract = contract.replace("\"fixture\"\nscript = \"script.toml\"\n", "\"codex\"\n");
+        std::fs::write(self.at("fixture/contract.toml"), contract).unwrap();
+    }
+
+    /// `cto` with these words to its end: exit code, standard output, standard error.
+    pub fn call(&self, arguments: &[&str]) -> (i32, String, String) {
+        self.share_the_store();
+        let output = self.command(arguments).output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
+    }
+
+    /// `cto engine check codex` to its end.
+    pub fn check(&self) -> Run {
+        self.share_the_store();
+        let out = self.at("out");
+        let words = ["engine", "check", "codex", "--json", "--out", out.to_str().unwrap()];
+        Self::end(self.command(&words).spawn().unwrap())
+    }
+
+    /// A path below the bench.
+    pub fn path(&self, path: &str) -> PathBuf {
+        self.at(path)
+    }
+
     /// The first bench admits the program for all of them.
     pub fn share_the_store(&self) {
         let store = self.at("home/state/programs");

@@ -14,12 +14,14 @@
 
 mod bench;
 mod canary;
+mod check;
 mod leave;
 #[path = "../support/model_server.rs"]
 mod model_server;
 mod money;
 mod people;
 mod resume;
+mod roles;
 
 use bench::{Bench, made_up_key};
 use model_server::{Item, ModelServer, Turn};

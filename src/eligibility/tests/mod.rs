@@ -1,5 +1,6 @@
 //! The decision from every side: the rule over all vectors, each gate over its facts, the digests, the permit.
 
+mod checked;
 mod gates;
 mod permit;
 mod request;

@@ -71,6 +71,7 @@ pub(super) fn contract(gated: bool, mode: Option<MutationMode>, risk: RiskClass)
         network_allow: vec!["a.example:443".to_owned()],
         permissions: BTreeSet::new(),
         script: None,
+        output: None,
         requested_by: None,
     }
 }
@@ -84,8 +85,10 @@ pub(super) fn engine(gated: bool) -> EngineFacts {
         adapter,
         program: Observed::Seen(ProgramFacts { digest: program, version: None }),
         model: Some("m-1".to_owned()),
+        documents: true,
         spend: SpendFacts::UnpricedLoopback,
         enabled: gated,
+        covered: (!gated).then(|| [program].into()),
         stage: if gated { Stage::CandidateDefault } else { Stage::Unproven },
         conformance: if gated {
             let (evidence_interface, adapter_contract) = (true, true);
@@ -139,6 +142,7 @@ pub(super) fn facts(gated: bool, contract: &TaskContract) -> Facts {
     let mut facts = Facts {
         named_engine: Some(name.clone()),
         learning: false,
+        checking: false,
         target: Observed::Seen(TargetFacts {
             identity: "/srv/repo".to_owned(),
             commit: GitId::new("1".repeat(40)).unwrap(),

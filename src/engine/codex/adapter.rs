@@ -19,7 +19,7 @@ use crate::engine::adapter::{
 };
 use crate::engine::leave::Wish;
 use crate::event::{Draft, EventKind};
-use crate::evidence::EngineOutcome;
+use crate::evidence::{Document, EngineOutcome};
 
 /// Bytes of an id that codex may choose; a longer one is not an id.
 const ID_BYTES: usize = 128;
@@ -49,6 +49,8 @@ pub struct CodexAdapter {
     phase: Phase,
     task: String,
     resume: Resume,
+    /// The form of the last message, where a document is asked for.
+    form: Option<Value>,
     thread: Option<String>,
     turn: Option<String>,
     /// Words that were put in while the turn went on.
@@ -130,7 +132,8 @@ impl CodexAdapter {
                 }
                 self.phase = Phase::Threaded;
                 self.thread = Some(thread.clone());
-                let turn = protocol::turn_start(&thread, &self.resume.turn_text(&self.task));
+                let text = self.resume.turn_text(&self.task);
+                let turn = protocol::turn_start(&thread, &text, self.form.as_ref());
                 Some(vec![Step::ThreadId(thread), turn])
             }
             (protocol::TURN_START, Phase::Threaded) => {
@@ -294,6 +297,7 @@ impl Adapter for CodexAdapter {
         let model = input.model.ok_or_else(|| AdapterError::NoModel("codex".into()))?;
         self.task = protocol::task_text(input.contract);
         self.resume = Resume::of(input.earlier);
+        self.form = input.contract.output.map(|output| Document::form(output.kind));
         let config = config::config_toml(input, model)?;
         Ok(LaunchPlan {
             argv: vec![input.program.to_owned(), "app-server".to_owned(), "--strict-config".to_owned()],
@@ -361,6 +365,7 @@ impl Adapter for CodexAdapter {
             Some(End::Completed) if clean => (EngineOutcome::Completed, self.last_message.clone()),
             Some(End::Completed) | None => (EngineOutcome::Crashed, self.last_message.clone()),
         };
-        AdapterOutcome { outcome, message, claims: self.claims.clone() }
+        let last_words = self.last_message.clone();
+        AdapterOutcome { outcome, message, last_words, claims: self.claims.clone() }
     }
 }

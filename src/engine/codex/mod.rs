@@ -4,6 +4,7 @@
 //! it; its home is private to the run, and its only way out is the broker's listener, which holds the key.
 
 mod adapter;
+pub mod check;
 mod config;
 mod items;
 mod protocol;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::contract::TaskContract;
+use crate::contract::{OutputKind, TaskContract};
 use crate::engine::adapter::{Step, WORKSPACE};
 
 /// Request ids of ours, one for each kind that is sent once.
@@ -49,9 +49,13 @@ pub(super) fn thread_resume(thread: &str) -> Step {
     )
 }
 
-pub(super) fn turn_start(thread: &str, text: &str) -> Step {
-    send(&json!({"id": TURN_START, "method": "turn/start", "params": {"threadId": thread,
-        "input": [{"type": "text", "text": text}]}}))
+/// `form` is the JSON Schema of the last message, where it has to be a document.
+pub(super) fn turn_start(thread: &str, text: &str, form: Option<&Value>) -> Step {
+    let mut params = json!({"threadId": thread, "input": [{"type": "text", "text": text}]});
+    if let (Some(form), Some(params)) = (form, params.as_object_mut()) {
+        params.insert("outputSchema".to_owned(), form.clone());
+    }
+    send(&json!({"id": TURN_START, "method": "turn/start", "params": params}))
 }
 
 pub(super) fn interrupt(thread: &str, turn: &str) -> Step {
@@ -99,9 +103,17 @@ pub(super) fn task_text(contract: &TaskContract) -> String {
         [] => "- there is no network\n".to_owned(),
         some => format_list(NETWORK, some.iter()),
     });
-    text.push_str("- do not commit; leave the change in the work tree\n");
+    text.push_str(match contract.output.map(|output| output.kind) {
+        None => "- do not commit; leave the change in the work tree\n",
+        Some(OutputKind::Plan) => PLAN,
+        Some(OutputKind::Review) => REVIEW,
+    });
     text
 }
+
+const PLAN: &str = "- change nothing; your last message is the plan, one JSON document of the given schema\n";
+const REVIEW: &str = "- change nothing; your last message is the review, one JSON document of the given schema; \
+    a finding names a file of this tree (relative to its top) and lines that are in it\n";
 
 const NETWORK: &str = "- the only network is HTTPS, by the proxy in HTTPS_PROXY, to these";
 

@@ -1,0 +1,110 @@
+//! A model that only recites: answers the n-th request with the n-th answer of a script, on loopback.
+//!
+//! It is for the check of an engine, whose every word has to be known before. It keeps nothing of what it is asked,
+//! answers as many requests as its script has answers, and refuses every further one.
+
+use std::convert::Infallible;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode, header};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use super::endpoint::Upstream;
+
+/// Bytes of a request; what the broker lets through is not larger.
+const REQUEST_BYTES: usize = 16 * 1024 * 1024;
+
+/// A scripted model at work; dropped, it is gone.
+#[derive(Debug)]
+pub struct StandIn {
+    upstream: Upstream,
+    serving: JoinHandle<()>,
+}
+
+#[derive(Debug)]
+struct Script {
+    answers: Vec<Vec<Value>>,
+    tokens: (u64, u64),
+    next: AtomicUsize,
+}
+
+impl StandIn {
+    /// Begins to answer with `answers` (output items each); each names `tokens` (input, output). Needs a tokio runtime.
+    pub async fn serve(answers: Vec<Vec<Value>>, tokens: (u64, u64)) -> std::io::Result<Self> {
+        let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
+        let address = listener.local_addr()?;
+        let upstream = Upstream::parse(&format!("http://{address}/v1")).map_err(std::io::Error::other)?;
+        let script = Arc::new(Script { answers, tokens, next: AtomicUsize::new(0) });
+        let serving = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let script = Arc::clone(&script);
+                let service = service_fn(move |request| answer(Arc::clone(&script), request));
+                // One at a time: whoever asks is the broker, and waits for the answer.
+                let mut server = hyper::server::conn::http1::Builder::new();
+                server.keep_alive(false).serve_connection(TokioIo::new(stream), service).await.ok();
+            }
+        });
+        Ok(Self { upstream, serving })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub const fn upstream(&self) -> &Upstream {
+        &self.upstream
+    }
+}
+
+impl Drop for StandIn {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+async fn answer(
+    script: Arc<Script>,
+    request: Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    let read = Limited::new(request.into_body(), REQUEST_BYTES).collect().await;
+    let number = script.next.fetch_add(1, Ordering::Relaxed);
+    let (status, kind, body) = match (read, script.answers.get(number)) {
+        (Ok(_), Some(items)) => (StatusCode::OK, "text/event-stream", stream(number, items, script.tokens)),
+        _ => {
+            let body = json!({"error": {"message": "the script is over", "type": "invalid_request_error"}});
+            (StatusCode::BAD_REQUEST, "application/json", body.to_string())
+        }
+    };
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(kind));
+    Ok(response)
+}
+
+/// One answer as a stream of events: created, its items, completed with the usage.
+fn stream(number: usize, items: &[Value], (input, output): (u64, u64)) -> String {
+    let response = |status: &str, output: &[Value], usage: Value| {
+        json!({"id": format!("resp_{number}"), "object": "response", "created_at": 0, "model": "scripted",
+            "status": status, "output": output, "usage": usage})
+    };
+    let event = |kind: &str, mut data: Value| {
+        if let Some(fields) = data.as_object_mut() {
+            fields.insert("type".to_owned(), kind.into());
+        }
+        format!("event: {kind}\ndata: {data}\n\n")
+    };
+    let mut text = event("response.created", json!({"response": response("in_progress", &[], Value::Null)}));
+    for (index, item) in items.iter().enumerate() {
+        text += &event("response.output_item.done", json!({"output_index": index, "item": item}));
+    }
+    let usage = json!({"input_tokens": input, "input_tokens_details": {"cached_tokens": 0}, "output_tokens": output,
+        "output_tokens_details": {"reasoning_tokens": 0}, "total_tokens": input.saturating_add(output)});
+    text += &event("response.completed", json!({"response": response("completed", items, usage)}));
+    text
+}
