@@ -74,12 +74,11 @@ async fn answer(
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let read = Limited::new(request.into_body(), REQUEST_BYTES).collect().await;
     let number = script.next.fetch_add(1, Ordering::Relaxed);
-    let (status, kind, body) = match (read, script.answers.get(number)) {
-        (Ok(_), Some(items)) => (StatusCode::OK, "text/event-stream", stream(number, items, script.tokens)),
-        _ => {
-            let body = json!({"error": {"message": "the script is over", "type": "invalid_request_error"}});
-            (StatusCode::BAD_REQUEST, "application/json", body.to_string())
-        }
+    let (status, kind, body) = if let (Ok(_), Some(items)) = (read, script.answers.get(number)) {
+        (StatusCode::OK, "text/event-stream", stream(number, items, script.tokens))
+    } else {
+        let body = json!({"error": {"message": "the script is over", "type": "invalid_request_error"}});
+        (StatusCode::BAD_REQUEST, "application/json", body.to_string())
     };
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = status;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::args::CheckArgs;
+use super::args_engine::CheckArgs;
 use super::output::{Output, Tone};
 use super::problem::Problem;
 use super::{Exit, run};

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use clap::error::ErrorKind;
 
-use super::args::{Cli, EngineVerb, KeyVerb, PrincipalVerb, RepoVerb, Verb};
+use super::args::{Cli, KeyVerb, PrincipalVerb, RepoVerb, Verb};
+use super::args_engine::EngineVerb;
 use super::output::{Line, Output, Tone, lines_of};
 use super::problem::Problem;
 use crate::home::Home;

@@ -8,6 +8,7 @@ mod act_view;
 mod answer;
 mod args;
 mod args_again;
+mod args_engine;
 mod audited;
 mod bundle_view;
 mod cancel;

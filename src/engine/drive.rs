@@ -4,6 +4,7 @@
 //! is recorded before it is sent, a request before it leaves.
 
 mod asking;
+mod ending;
 
 use std::time::Duration;
 
@@ -197,37 +198,6 @@ impl<'a> Drive<'a> {
             self.sink.append(draft)?;
         }
         Ok(())
-    }
-
-    /// Somebody said stop.
-    async fn stop(&mut self, signal: &'static str) -> Result<(), EngineError> {
-        self.stopped_by = Some(signal);
-        let seconds = self.grace.as_secs();
-        let data = json!({"phase": "stopping", "message": format!("stopping ({signal}), up to {seconds} s")});
-        self.sink.append(Draft::observed(EventKind::PhaseStarted, data))?;
-        self.wind_down().await
-    }
-
-    /// The engine is asked to end, in its own words or by SIGINT, and killed when its time is over.
-    async fn wind_down(&mut self) -> Result<(), EngineError> {
-        self.ended_by_us = true;
-        let steps = self.adapter.interrupt();
-        if steps.is_empty() {
-            self.payload.interrupt()?;
-        }
-        self.take(steps).await?;
-        self.deadline.get_or_insert(Instant::now() + self.grace);
-        Ok(())
-    }
-
-    /// Its time is over: it is asked in its own words, or by SIGTERM where it has none. What is left after the grace
-    /// period is killed by the payload's own clock.
-    async fn ask_to_end(&mut self) -> Result<(), EngineError> {
-        let steps = self.adapter.interrupt();
-        if steps.is_empty() {
-            self.payload.terminate()?;
-        }
-        self.take(steps).await
     }
 
     async fn line(&mut self, stream: process::Stream, bytes: &[u8]) -> Result<(), EngineError> {

@@ -12,6 +12,10 @@ use crate::vocab::{Digest, EngineId};
 
 /// A registered engine, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one line of the manifest, and no two exclude each other"
+)]
 pub struct EngineManifest {
     /// Its id.
     pub id: EngineId,

@@ -97,14 +97,13 @@ impl Earlier {
     /// As it stands in the log: what was made visible there is another text, and a yes to it covers nothing.
     fn asked_for(&mut self, event: &Event) {
         let text = |pointer: &str| event.data.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-        let wish = match text("/asked/what") {
-            "command" => Wish::Command(text("/asked/command").to_owned()),
-            _ => {
-                let paths = event.data.pointer("/asked/paths").and_then(Value::as_array);
-                let names =
-                    |paths: &Vec<Value>| paths.iter().filter_map(Value::as_str).map(str::to_owned).collect();
-                Wish::Change(paths.map(names))
-            }
+        let wish = if text("/asked/what") == "command" {
+            Wish::Command(text("/asked/command").to_owned())
+        } else {
+            let paths = event.data.pointer("/asked/paths").and_then(Value::as_array);
+            let names =
+                |paths: &Vec<Value>| paths.iter().filter_map(Value::as_str).map(str::to_owned).collect();
+            Wish::Change(paths.map(names))
         };
         self.asked.insert(text("/digest").to_owned(), (wish, text("/asked/cwd").to_owned()));
     }

@@ -151,7 +151,7 @@ impl<'o> Recording<'o> {
         let (run_id, path) = (live.record.run_id.clone(), live.record.bundle.clone());
         audit.act(Act::OpenRun, Some(&run_id), path.display().to_string())?;
         let (bundle, cut) = BundleWriter::reopen(&path, run_id.clone(), redact.clone(), key, &mut |event| {
-            earlier.see(event)
+            earlier.see(event);
         })?;
         live.go_on()?;
         observer.progress(Progress::Launched { run_id, bundle: path });

@@ -38,7 +38,7 @@ impl Asking {
 
     /// The next request that the run says it waits for.
     fn id(&self) -> String {
-        let deadline = Instant::now() + Duration::from_secs(120);
+        let deadline = Instant::now() + Duration::from_mins(2);
         let mut all = Vec::new();
         while let Ok(line) = self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
             let told: Value = serde_json::from_str(&line).unwrap_or(Value::Null);

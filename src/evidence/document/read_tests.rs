@@ -72,7 +72,7 @@ fn what_is_no_single_json_document_is_refused() {
     for text in
         ["", "Here is the plan.", "null", "[]", &good[1..], &format!("```json\n{good}\n```"), &deep, &twice]
     {
-        assert!(matches!(Document::read(OutputKind::Plan, text), Err(Unfit::Form { .. })), "{:.40}", text);
+        assert!(matches!(Document::read(OutputKind::Plan, text), Err(Unfit::Form { .. })), "{text:.40}");
     }
     assert!(Document::read(OutputKind::Plan, &format!("{good} {good}")).is_err());
     assert!(Document::read(OutputKind::Review, &good).is_err(), "another form");

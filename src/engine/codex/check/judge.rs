@@ -39,10 +39,13 @@ pub struct StepRow {
     pub detail: String,
 }
 
+/// What a step shows, or what is wrong with it.
+type Look = fn(&Exercise<'_>) -> Result<String, String>;
+
 /// Every step of the check, in order. All of them have to be well.
 #[must_use]
 pub fn judge(exercise: &Exercise<'_>) -> Vec<StepRow> {
-    let steps: [(&str, fn(&Exercise<'_>) -> Result<String, String>); 9] = [
+    let steps: [(&str, Look); 9] = [
         ("schema", schema),
         ("handshake", handshake),
         ("thread", thread),
@@ -53,7 +56,7 @@ pub fn judge(exercise: &Exercise<'_>) -> Vec<StepRow> {
         ("usage", usage),
         ("turn", turn),
     ];
-    let row = |(step, look): (&str, fn(&Exercise<'_>) -> Result<String, String>)| {
+    let row = |(step, look): (&str, Look)| {
         let answer = look(exercise);
         let ok = answer.is_ok();
         StepRow { step: step.to_owned(), ok, detail: shown(&answer.unwrap_or_else(|wrong| wrong)) }
@@ -79,8 +82,8 @@ fn schema(exercise: &Exercise<'_>) -> Result<String, String> {
 }
 
 fn handshake(exercise: &Exercise<'_>) -> Result<String, String> {
-    let notices = of(exercise, EventKind::Message).filter(|data| data["role"] == "notice");
-    let agent = notices.filter_map(|data| data["text"].as_str()?.strip_prefix("cto_harness/")).next();
+    let mut notices = of(exercise, EventKind::Message).filter(|data| data["role"] == "notice");
+    let agent = notices.find_map(|data| data["text"].as_str()?.strip_prefix("cto_harness/"));
     let agent = agent.ok_or("`initialize` was not answered with a user agent")?;
     let greeted = agent.split(' ').next().unwrap_or("");
     let printed = exercise.version.map_err(|why| format!("`--version` printed nothing: {why}"))?;
@@ -117,7 +120,8 @@ fn of<'a>(exercise: &'a Exercise<'_>, kind: EventKind) -> impl Iterator<Item = &
 /// The digest of what was asked for, where exactly one thing was that is `what` and says `words`.
 fn asked<'a>(exercise: &'a Exercise<'_>, what: &str, words: &str) -> Result<&'a Value, String> {
     let mut asked = of(exercise, EventKind::ApprovalRequested)
-        .filter(|data| data["asked"]["what"] == what && data["asked"].to_string().contains(words));
+        .filter(|data| data.pointer("/asked/what").is_some_and(|asked| asked == what))
+        .filter(|data| data["asked"].to_string().contains(words));
     match (asked.next(), asked.next()) {
         (Some(one), None) => Ok(&one["digest"]),
         (None, _) => Err(format!("it did not ask for leave for the {what}")),

@@ -9,10 +9,4 @@ mod protocol;
 mod script;
 
 pub use judge::{Exercise, StepRow, judge};
-pub use script::{FOLDER, SCHEMA_FILE, TOKENS, VERSION_FILE, turns};
-
-/// The contract of the check.
-pub const CONTRACT: &str = include_str!("../../../../engines/codex/check/contract.toml");
-/// The one file of its repository: path and text.
-pub const REPOSITORY: (&str, &str) =
-    ("README.md", include_str!("../../../../engines/codex/check/repo/README.md"));
+pub use script::{CONTRACT, FOLDER, REPOSITORY, SCHEMA_FILE, TOKENS, VERSION_FILE, turns};

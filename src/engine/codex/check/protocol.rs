@@ -48,10 +48,10 @@ pub(super) fn missing(schema: &Value) -> Result<(usize, Vec<String>), String> {
             missing.push(what);
         }
     };
-    for Message { r#in, method, members } in &list.message {
-        let union = definition(schema, r#in);
+    for Message { r#in: place, method, members } in &list.message {
+        let union = definition(schema, place);
         let message = union.and_then(|union| variant(schema, union, "method", method));
-        note(message.is_some(), format!("{in} `{method}`", in = r#in));
+        note(message.is_some(), format!("{place} `{method}`"));
         for member in message.iter().flat_map(|_| members) {
             let path = format!("params.{member}");
             let there = message.is_some_and(|message| has(schema, message, &path, DEPTH));
@@ -71,11 +71,11 @@ pub(super) fn missing(schema: &Value) -> Result<(usize, Vec<String>), String> {
             note(there, format!("`{member}` of {shown}"));
         }
     }
-    for Words { r#in, words } in &list.words {
-        let found = definition(schema, r#in);
+    for Words { r#in: place, words } in &list.words {
+        let found = definition(schema, place);
         for word in words {
             let there = found.is_some_and(|found| says(schema, found, word, DEPTH));
-            note(there, format!("the word `{word}` of {in}", in = r#in));
+            note(there, format!("the word `{word}` of {place}"));
         }
     }
     Ok((looked, missing))

@@ -2,6 +2,12 @@
 
 use serde_json::{Value, json};
 
+/// The contract of the check.
+pub const CONTRACT: &str = include_str!("../../../../engines/codex/check/contract.toml");
+/// The one file of its repository: path and text.
+pub const REPOSITORY: (&str, &str) =
+    ("README.md", include_str!("../../../../engines/codex/check/repo/README.md"));
+
 /// Folder in the private home that the first command fills.
 pub const FOLDER: &str = "check";
 /// What `--version` printed, below [`FOLDER`].
