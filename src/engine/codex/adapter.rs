@@ -219,7 +219,7 @@ impl CodexAdapter {
 
     /// Of a thread that was resumed, its totals tell what was used.
     fn grown(&mut self, params: &Value) -> Option<Draft> {
-        let draft = self.resume.usage(params, self.phase >= Phase::Threaded)?;
+        let draft = self.resume.usage(params, self.turn.as_deref() == Some(text(params, "/turnId")))?;
         let count = |name: &str| draft.data.get(name).and_then(Value::as_u64);
         self.claims.tokens(count("input_tokens"), count("output_tokens"));
         Some(draft)

@@ -58,7 +58,7 @@ impl Resume {
         }
     }
 
-    /// What the thread's totals grew by; `in_turn` once this attempt's turn was asked for.
+    /// What the thread's totals grew by; `in_turn` where they are of this attempt's turn.
     pub(super) fn usage(&mut self, params: &Value, in_turn: bool) -> Option<Draft> {
         self.thread.as_ref()?;
         let count = |name: &str| {

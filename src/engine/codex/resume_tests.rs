@@ -41,15 +41,15 @@ fn thread(id: u64, thread: &str) -> Value {
     json!({"id": id, "result": {"thread": {"id": thread}}})
 }
 
-fn totals(input: u64, output: u64) -> Value {
-    json!({"method": "thread/tokenUsage/updated", "params": {"threadId": "th-1", "turnId": "t", "tokenUsage":
+fn totals(turn: &str, input: u64, output: u64) -> Value {
+    json!({"method": "thread/tokenUsage/updated", "params": {"threadId": "th-1", "turnId": turn, "tokenUsage":
         {"total": {"inputTokens": input, "outputTokens": output}, "last": {"inputTokens": 7, "outputTokens": 7}}}})
 }
 
 #[test]
 fn the_thread_is_asked_for_with_its_settings_and_its_tokens_are_what_it_grew_by() {
     let turn = json!({"id": 2, "result": {"turn": {"id": "t"}}});
-    let lines = [thread(4, "th-1"), totals(100, 10), turn, totals(250, 25), totals(250, 25)];
+    let lines = [thread(4, "th-1"), totals("old", 100, 10), turn, totals("t", 250, 25), totals("t", 250, 25)];
     let (sent, steps, outcome) = play(asked(), &lines);
     let resume = sent.iter().find(|message| message["method"] == "thread/resume").unwrap();
     let expected = json!({"threadId": "th-1", "excludeTurns": true, "cwd": "/workspace",
@@ -97,7 +97,7 @@ fn without_a_rollout_it_begins_anew_and_says_so_and_another_error_is_one() {
 
 #[test]
 fn without_an_earlier_thread_one_is_begun_as_ever() {
-    let (sent, _, _) = play(EarlierAttempt::default(), &[thread(1, "th-1"), totals(100, 10)]);
+    let (sent, _, _) = play(EarlierAttempt::default(), &[thread(1, "th-1"), totals("old", 100, 10)]);
     assert!(sent.iter().any(|message| message["method"] == "thread/start"));
     let text = sent.last().unwrap()["params"]["input"][0]["text"].to_string();
     assert!(text.contains("Bounds") && !text.contains("earlier attempt"), "{text}");
