@@ -61,13 +61,13 @@ fn a_yes_to_a_patch_covers_the_paths_that_it_names() {
     let mark = ActionId::parse("path:src/").unwrap();
     let contract = TaskContract { ask_first: vec![mark], ..contract() };
     let patch = super::super::verdict_tests::patch();
-    let path = patch.files[0].path.clone();
+    let changed = patch.files[0].path.clone();
     let row = |paths: Option<Vec<String>>| {
         let yes: Vec<Yes> = paths.into_iter().map(|paths| yes(Wish::Change(Some(paths)))).collect();
         let observed = AskedObservations { executed: &[], all_seen: true, patch: &patch, yes: &yes };
         asked_first(&contract, &observed).remove(0)
     };
-    assert_eq!(row(None).attempts, [path.clone()]);
+    assert_eq!(row(None).attempts, std::slice::from_ref(&changed));
     assert_eq!(row(Some(vec!["src/another".to_owned()])).result, ActionResult::Attempted);
-    assert_eq!(row(Some(vec![path])).result, ActionResult::NoneSeen);
+    assert_eq!(row(Some(vec![changed])).result, ActionResult::NoneSeen);
 }

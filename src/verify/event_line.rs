@@ -53,7 +53,7 @@ impl<'de> Deserialize<'de> for Picked {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Picked, A::Error> {
                 let mut picked = Map::new();
                 while let Some(key) = map.next_key::<Cow<'de, str>>()? {
-                    let kept = [&[VERDICT, LAYERS][..], &granted::KEYS, &TRACE_KEYS];
+                    let kept = [&[VERDICT, LAYERS][..], &granted::KEYS, TRACE_KEYS];
                     if !kept.iter().any(|keys| keys.contains(&key.as_ref())) {
                         map.next_value::<IgnoredAny>()?;
                     } else if picked.insert(key.into_owned(), map.next_value()?).is_some() {

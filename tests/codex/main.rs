@@ -19,6 +19,9 @@ mod leave;
 mod model_server;
 mod people;
 
+#[path = "../support/reseal.rs"]
+mod reseal;
+
 use bench::{Bench, made_up_key};
 use model_server::{Item, ModelServer, Turn};
 use serde_json::Value;

@@ -80,7 +80,7 @@ mod tests {
                 assert_eq!(scanner.scan(text.as_bytes()).len(), 1, "{before:?} {text}");
             }
         }
-        let hex: String = key.bytes().map(|byte| format!("{byte:02x}")).collect();
+        let hex = key.bytes().fold(String::new(), |all, byte| all + &format!("{byte:02x}"));
         for text in [hex.clone(), hex.to_uppercase(), "sk-x%2FZq8%3FLm2%2BXv7~Rt4Bn9".to_owned(), key.clone()]
         {
             let line = format!("x{text}y");
