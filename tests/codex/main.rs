@@ -23,6 +23,9 @@ mod people;
 mod resume;
 mod roles;
 
+#[path = "../support/reseal.rs"]
+mod reseal;
+
 use bench::{Bench, made_up_key};
 use model_server::{Item, ModelServer, Turn};
 use serde_json::Value;

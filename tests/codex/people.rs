@@ -153,6 +153,28 @@ fn a_marked_command_waits_for_a_yes_and_goes_on_with_it() {
     assert_eq!(bench.verify(&run), 0);
     let (code, said) = bench.answers("deny", &id, &["--as", "ann", "--key", key.to_str().unwrap()]);
     assert!(code == 2 && said.contains("was used"), "{said}");
+    only_what_was_signed_holds(&bench, &run);
+}
+
+/// A seal that holds does not cover up an answer that is for something else, or was altered.
+fn only_what_was_signed_holds(bench: &Bench, run: &Run) {
+    let bundle = PathBuf::from(run.result["bundle"].as_str().unwrap());
+    let pem = std::fs::read_to_string(bench.at("home/state/sealing-key.pem")).unwrap();
+    let answer = std::fs::read_dir(bundle.join("approvals")).unwrap().next().unwrap().unwrap().path();
+    let signed: Value = serde_json::from_slice(&std::fs::read(&answer).unwrap()).unwrap();
+    let other = cto_harness::vocab::Digest::of(b"another act").to_string();
+    for (field, value, says) in [
+        ("request_digest", json!(other), "is not in the bundle"),
+        ("by", json!("bob"), "is not in the bundle"),
+        ("risk", json!("SAFE"), "does not hold"),
+    ] {
+        let mut altered = signed.clone();
+        altered[field] = value;
+        std::fs::write(&answer, serde_json::to_vec(&altered).unwrap()).unwrap();
+        crate::reseal::reseal(&bundle, &SealingKey::from_pem(&pem).unwrap(), |_| {});
+        let (code, said) = bench.answers("verify", bundle.to_str().unwrap(), &[]);
+        assert!(code == 1 && said.contains("granted") && said.contains(says), "{field}: {code} {said}");
+    }
 }
 
 #[test]
