@@ -1,12 +1,12 @@
-//! A model that only recites: answers the n-th request with the n-th answer of a script, on loopback.
+//! A model that only recites, on loopback: after n results of tools it gives answer n of a script.
 //!
-//! It is for the check of an engine, whose every word has to be known before. It keeps nothing of what it is asked,
-//! answers as many requests as its script has answers, and refuses every further one.
+//! It is for the check of an engine, whose every word has to be known before. It keeps nothing of what it is asked, and
+//! refuses what its script has no answer to. It goes by what was said and not by how often it was asked: an engine whose
+//! turn is steered while an answer comes in drops that answer, and asks again.
 
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::{Bytes, Incoming};
@@ -33,7 +33,6 @@ pub struct StandIn {
 struct Script {
     answers: Vec<Vec<Value>>,
     tokens: (u64, u64),
-    next: AtomicUsize,
 }
 
 impl StandIn {
@@ -42,7 +41,7 @@ impl StandIn {
         let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
         let address = listener.local_addr()?;
         let upstream = Upstream::parse(&format!("http://{address}/v1")).map_err(std::io::Error::other)?;
-        let script = Arc::new(Script { answers, tokens, next: AtomicUsize::new(0) });
+        let script = Arc::new(Script { answers, tokens });
         let serving = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let script = Arc::clone(&script);
@@ -68,13 +67,21 @@ impl Drop for StandIn {
     }
 }
 
+/// How many results of tools a request holds; one that cannot be read holds more than any script.
+fn results(body: &[u8]) -> usize {
+    let Ok(body) = serde_json::from_slice::<Value>(body) else { return usize::MAX };
+    let kind = |item: &Value| item.get("type").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let items = body.get("input").and_then(Value::as_array).into_iter().flatten();
+    items.filter(|item| kind(item).ends_with("_call_output")).count()
+}
+
 async fn answer(
     script: Arc<Script>,
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let read = Limited::new(request.into_body(), REQUEST_BYTES).collect().await;
-    let number = script.next.fetch_add(1, Ordering::Relaxed);
-    let (status, kind, body) = if let (Ok(_), Some(items)) = (read, script.answers.get(number)) {
+    let number = read.map_or(usize::MAX, |body| results(&body.to_bytes()));
+    let (status, kind, body) = if let Some(items) = script.answers.get(number) {
         (StatusCode::OK, "text/event-stream", stream(number, items, script.tokens))
     } else {
         let body = json!({"error": {"message": "the script is over", "type": "invalid_request_error"}});

@@ -360,7 +360,8 @@ mod tests {
         assert!(parse(&["run", "-", "--json", "--wait"]).is_ok());
         assert!(parse(&["verify", "--print-script"]).is_ok());
         assert!(parse(&["verify"]).is_err());
-        assert!(parse(&["approve", "apr-1"]).is_err());
+        assert!(parse(&["approve"]).is_err() && parse(&["approve", "apr-1", "--key", "k"]).is_err());
+        assert!(parse(&["approve", "apr-1"]).is_ok(), "without a key it only shows");
         assert!(parse(&["sandbox", "--", "/bin/sh", "-c", "exit 3"]).is_ok());
         assert!(parse(&["sandbox", "--patch", "p", "--", "/bin/true"]).is_err());
         assert!(parse(&["proof", "open", "--anything"]).is_ok());

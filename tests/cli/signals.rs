@@ -189,6 +189,6 @@ fn a_killed_run_is_incomplete_and_the_next_call_cleans_up() {
     bench.fixture("does-nothing");
     bench.call(&["run", "does-nothing"]).ends(0);
     let runs = bench.call(&["runs"]).ends(0).out;
-    assert!(runs.contains("incomplete"), "{runs}");
+    assert!(runs.contains("resumable"), "{runs}");
     bench.call(&["verify", &bundle]).ends(1);
 }

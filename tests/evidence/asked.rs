@@ -57,7 +57,7 @@ fn rows_that_the_contract_asks_for_and_that_are_gone() {
     says(|report| report.sections.limits[0].enforced = None, "a limit was not enforced as it was requested");
     says(
         |report| report.sections.actions[0].observable = "not observable here".to_owned(),
-        "the result of a forbidden action",
+        "the result of an action",
     );
     says(
         |report| report.sections.learning = Some(LearningSection::default()),

@@ -40,8 +40,10 @@ fn a_sealed_bundle_is_verified_and_says_what_was_left() {
         "programs",
         "money",
         "layers",
+        "attempts",
         "derived",
         "approvals",
+        "granted",
     ];
     assert_eq!(done, expected);
     let contents = report.contents.unwrap();
