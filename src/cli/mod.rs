@@ -15,6 +15,7 @@ mod cancel;
 mod decide;
 mod diff;
 mod doctor;
+mod document_view;
 mod engine;
 mod engine_check;
 mod examples;

@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::document_view;
 use super::live::seconds;
 use super::output::{Line, Output, Tone};
 use super::patch_view;
@@ -60,7 +61,9 @@ pub(super) fn lines(report: &Report, bundle: &Path, patch: Option<&[u8]>) -> Vec
             );
         }
     }
-    out.extend(sections.engine.iter().map(engine));
+    let documents: Vec<Line> = sections.output.iter().flat_map(document_view::lines).collect();
+    out.extend(sections.engine.iter().map(|section| engine(section, documents.is_empty())));
+    out.extend(documents);
     out.extend(spent(&sections.spend));
     let place = from_here(bundle).display().to_string();
     out.push(named("evidence").add(Tone::Accent, &place));
@@ -83,7 +86,7 @@ fn from_here(path: &Path) -> &Path {
     here.and_then(|here| path.strip_prefix(here).ok()).unwrap_or(path)
 }
 
-fn named(name: &str) -> Line {
+pub(super) fn named(name: &str) -> Line {
     Line::of(" ").add(Tone::Quiet, name).pad_to(VALUES)
 }
 
@@ -192,7 +195,8 @@ fn spent(spend: &Spend) -> Option<Line> {
     })
 }
 
-fn engine(section: &EngineSection) -> Line {
+/// `words`: its last ones are shown, because nothing else shows them.
+fn engine(section: &EngineSection, words: bool) -> Line {
     let outcome = serde_json::to_value(section.outcome).ok();
     let word = outcome.as_ref().and_then(|value| value.as_str()).unwrap_or("unknown");
     let mut line = named("engine").plain(&section.id);
@@ -203,7 +207,7 @@ fn engine(section: &EngineSection) -> Line {
     if let Some(exit) = &section.exit {
         line = line.add(Tone::Quiet, format!(", {exit}"));
     }
-    match &section.message {
+    match section.message.as_ref().filter(|_| words) {
         Some(message) => line.plain(format!("  “{}”", message.lines().next().unwrap_or(""))).cut(160),
         None => line,
     }

@@ -9,7 +9,7 @@ use super::scan::Scanner;
 const STANDARD: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 impl Scanner {
-    /// Remembers a key in use: plainly, and in every encoding of [`encodings`].
+    /// Remembers a key in use: plainly, and in every encoding that is known here.
     pub fn learn_key(&self, key: &[u8]) {
         self.learn(key);
         let texts = encodings(key);
