@@ -123,7 +123,7 @@ impl Call {
         // Whoever hung up meanwhile hears nothing, and the answer is read all the same where money is at stake.
         drop(asker.send(Ok(response)));
         let reader = Reader::new(self.route.dialect, form);
-        let filter = KeyFilter::new(self.route.key.clone());
+        let filter = KeyFilter::new(self.route.key.as_ref());
         let carried = Carrier { frames: Some(frames), filter, reader, bytes: 0 };
         let dial = self.route.dial.clone();
         if self.carry(carried, body, parts.status).await {

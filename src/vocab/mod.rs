@@ -6,6 +6,7 @@
 
 mod destination;
 mod digest;
+mod encodings;
 mod ids;
 mod json;
 mod limits;
@@ -18,6 +19,7 @@ mod time;
 
 pub use destination::{Destination, DestinationError, Host};
 pub use digest::{Digest, DigestError, GitId, Hasher};
+pub use encodings::encodings;
 pub use ids::{ActionId, ApprovalId, EngineId, IdError, PrincipalName, RunId, TaskId, ThreadId};
 pub use json::strict_json;
 pub use limits::{LimitName, Limits};
