@@ -114,3 +114,40 @@ fn stream(number: usize, items: &[Value], (input, output): (u64, u64)) -> String
     text += &event("response.completed", json!({"response": response("completed", items, usage)}));
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpStream;
+
+    use super::super::endpoint::Peer;
+    use super::*;
+
+    async fn asked(model: &StandIn, body: &str) -> String {
+        let Peer::Loopback(address) = model.upstream().peer else { panic!("it is on loopback") };
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let head =
+            format!("POST /v1/responses HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", body.len());
+        stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn it_answers_by_what_was_said_and_refuses_beyond_its_script() {
+        let item = |text: &str| vec![json!({"type": "message", "text": text})];
+        let model = StandIn::serve(vec![item("first"), item("second")], (1, 2)).await.unwrap();
+        let result = r#"{"type":"function_call_output","output":"x"}"#;
+        for _ in 0..2 {
+            let first = asked(&model, r#"{"input":[{"type":"message"}]}"#).await;
+            assert!(first.starts_with("HTTP/1.1 200") && first.contains("first"), "{first}");
+        }
+        let second = asked(&model, &format!(r#"{{"input":[{result}]}}"#)).await;
+        assert!(second.contains("second") && second.contains("\"total_tokens\":3"), "{second}");
+        for beyond in [format!(r#"{{"input":[{result},{result}]}}"#), "no JSON".to_owned()] {
+            let refused = asked(&model, &beyond).await;
+            assert!(refused.starts_with("HTTP/1.1 400") && refused.contains("script is over"), "{refused}");
+        }
+    }
+}

@@ -25,7 +25,10 @@ struct Asking {
 
 impl Asking {
     fn start(bench: &Bench) -> Self {
-        let mut child = bench.start(&[]);
+        Self::of(bench.start(&[]))
+    }
+
+    fn of(mut child: Child) -> Self {
         let stderr = std::io::BufReader::new(child.stderr.take().unwrap());
         let (send, lines) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
@@ -313,4 +316,77 @@ fn where_people_are_asked_nothing_that_runs_can_be_fed_commands() {
     assert!(seen[3].body.to_string().contains("stdin is closed"), "{}", seen[3].body);
     assert_eq!(executed(&run.events(), "touch"), None);
     assert_eq!(run.exit, 0, "{run:?}");
+}
+
+/// Which answer comes next, by what the thread holds: what was cut off is asked for once more.
+fn by_thread(_: usize, body: &Value) -> usize {
+    let outputs = body["input"].as_array().unwrap().iter().filter(|item| {
+        item["type"].as_str().is_some_and(|kind| kind.ends_with("_call_output"))
+            && !item["output"].to_string().contains("aborted")
+    });
+    outputs.count()
+}
+
+/// Kills the run as soon as `ready` finds its event log so; the run's id.
+fn killed(bench: &Bench, mut run: Asking, ready: impl Fn(&str) -> bool) -> String {
+    let folders = std::fs::read_dir(bench.at("out")).unwrap().map(|entry| entry.unwrap().path());
+    let bundle = folders.filter(|path| path.is_dir()).max().unwrap();
+    let told = || std::fs::read_to_string(bundle.join("events.normalized.jsonl")).unwrap_or_default();
+    let deadline = Instant::now() + Duration::from_mins(1);
+    while !ready(&told()) && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    run.child.kill().unwrap();
+    run.child.wait().unwrap();
+    assert!(ready(&told()) && !told().contains("run.finished"), "{}", told());
+    bundle.file_name().unwrap().to_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_question_outlives_a_crash_under_its_id_and_a_spent_yes_does_not() {
+    let act = "touch src/asked.rs && sleep 4 && echo made";
+    let server = ModelServer::choosing(vec![exec(act), patches(REPAIR), says("Done.")], by_thread);
+    let bench = Bench::new(&server);
+    bench.ask(MARK);
+    let key = bench.principal("ann", None);
+    let answer = |verb: &str, id: &str| {
+        let (code, said) = bench.answers(verb, id, &["--as", "ann", "--key", key.to_str().unwrap()]);
+        assert_eq!(code, 0, "{said}");
+    };
+    let resume = |run: &str| bench.command(&["resume", run, "--json"]).spawn().unwrap();
+    // What the killed attempt executed last may be unseen, so a rule on commands is not judged: never a pass.
+    let blocked = |run: &Run| {
+        let reasons = run.result["reasons"].as_array().unwrap().iter().map(|reason| reason["code"].clone());
+        assert_eq!((run.exit, reasons.collect()), (3, vec![json!("observation.incomplete")]), "{run:?}");
+    };
+    let granted = |run: &Run| -> Vec<Value> {
+        let events = run.events();
+        let all = of(&events, "approval.granted").into_iter().filter(|(_, data)| data["by"] == "human");
+        all.map(|(_, data)| data["approval"].clone()).collect()
+    };
+
+    let asking = Asking::start(&bench);
+    let id = asking.id();
+    let run = killed(&bench, asking, |log| log.contains("approval.requested"));
+    answer("approve", &id);
+    let run = Bench::end(resume(&run));
+    blocked(&run);
+    assert_eq!(granted(&run), [json!(id)], "the question that was open, answered in between");
+    assert_eq!(bench.verify(&run), 3, "an approver whom nobody trusts");
+    bench.trusts("ann");
+    assert_eq!(bench.verify(&run), 0);
+
+    let asking = Asking::start(&bench);
+    let spent = asking.id();
+    assert_ne!(spent, id, "another run asks for itself");
+    answer("approve", &spent);
+    let run = killed(&bench, asking, |log| log.contains("\"touch\""));
+    let asking = Asking::of(resume(&run));
+    let again = asking.id();
+    assert_ne!(again, spent, "what was done once is asked again");
+    answer("approve", &again);
+    let run = asking.end();
+    blocked(&run);
+    assert_eq!(granted(&run), [json!(spent), json!(again)]);
+    assert_eq!(bench.verify(&run), 0);
 }

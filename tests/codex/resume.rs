@@ -276,3 +276,44 @@ fn what_does_not_fit_is_not_gone_on_with() {
     assert_eq!(bench.verify(&run), 0);
     refused("it is over");
 }
+
+#[test]
+fn silence_ends_by_its_limit_and_the_turn_is_interrupted_first() {
+    let server = ModelServer::start(vec![exec("cat src/lib.rs"), Turn::Hang]);
+    let bench = bench(&server);
+    let contract = bench.at("fixture/contract.toml");
+    let text = std::fs::read_to_string(&contract).unwrap() + "limits = { idle_seconds = 4 }\n";
+    std::fs::write(contract, text).unwrap();
+    let run = bench.run(&[]);
+    assert_eq!(run.exit, 1, "{run:?}");
+    let codes: Vec<_> = run.result["reasons"].as_array().unwrap().iter().map(|r| r["code"].clone()).collect();
+    assert!(codes.contains(&Value::from("limit.idle-seconds")), "{codes:?}");
+    assert!(run.file("backend/stdin.log").contains("turn/interrupt"), "it is asked in its own words");
+    assert_eq!(run.report()["sections"]["engine"]["exit"], "exited:0");
+    assert_eq!(bench.verify(&run), 0);
+}
+
+#[test]
+fn all_that_can_be_gone_on_with_is_the_oldest_first() {
+    let server = ModelServer::choosing(turns(), by_thread);
+    let bench = bench(&server);
+    for runs in 1..=2 {
+        // Both are cut off with an event log that has begun.
+        let begun = |path: &PathBuf| std::fs::metadata(path).is_ok_and(|log| log.len() > 1_000);
+        let logs = || std::fs::read_dir(bench.at("out")).into_iter().flatten().flatten();
+        let logs = || logs().map(|entry| entry.path().join("events.normalized.jsonl"));
+        assert!(killed_when(&bench, || logs().filter(begun).count() == runs));
+    }
+    let ids = |lines: &str| -> Vec<String> {
+        let all = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        all.filter_map(|line| Some(line["launch"]["run_id"].as_str()?.to_owned())).collect()
+    };
+    let output = bench.command(&["resume", "--all", "--json"]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let (resumed, mut in_order) = (ids(&text), ids(&text));
+    in_order.sort();
+    assert_eq!((resumed.len(), &resumed), (2, &in_order), "{text}");
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    let left = bench.command(&["resume", "--json"]).output().unwrap();
+    assert_eq!((left.status.code(), left.stdout.len()), (Some(0), 0), "nothing is left to go on with");
+}
