@@ -1,7 +1,7 @@
 //! Where a measurement happens: repositories, `CTO_HOME` and bundles in one folder below `target/`, so that every
 //! contender works on the same file system; all gone afterwards.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
@@ -12,23 +12,33 @@ use std::time::Duration;
 pub(crate) struct Place {
     dir: tempfile::TempDir,
     calls: Cell<usize>,
+    installed: OnceCell<()>,
 }
 
 impl Place {
     pub(crate) fn new() -> Self {
         let dir =
             tempfile::Builder::new().prefix("compare-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-        let place = Self { dir, calls: Cell::new(0) };
-        std::fs::create_dir(place.path("bin")).unwrap();
+        Self { dir, calls: Cell::new(0), installed: OnceCell::new() }
+    }
+
+    /// Builds what is measured, for the first row that needs it.
+    fn install(&self) {
+        std::fs::create_dir(self.path("bin")).unwrap();
         let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/measured");
         eprintln!("building what is measured …");
         let mut build = Command::new(env!("CARGO"));
         build.args(["build", "--release", "--locked", "--bins", "--target-dir"]).arg(&target);
         must(build.current_dir(env!("CARGO_MANIFEST_DIR")));
         for program in ["cto", "cto-stub", "cto-player"] {
-            std::fs::copy(target.join("release").join(program), place.path("bin").join(program)).unwrap();
+            std::fs::copy(target.join("release").join(program), self.path("bin").join(program)).unwrap();
         }
-        place
+    }
+
+    /// One of the installed programs.
+    pub(crate) fn program(&self, name: &str) -> PathBuf {
+        self.installed.get_or_init(|| self.install());
+        self.path("bin").join(name)
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -50,7 +60,7 @@ impl Place {
 
     /// A call of `cto`, not started yet.
     pub(crate) fn cto(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(self.path("bin/cto"));
+        let mut command = Command::new(self.program("cto"));
         command
             .args(args)
             .current_dir(self.dir.path())

@@ -45,7 +45,7 @@ pub(crate) fn tree(place: &Place, files: usize, rounds: usize) -> Vec<Row> {
     must(&mut place.cto(&["repo", "add", &target, "--ownership", "sandbox", "--owner", "bench"]));
     // The player is looked for beside the running program, which is this bench.
     let beside = std::env::current_exe().unwrap().with_file_name("cto-player");
-    std::fs::copy(place.path("bin/cto-player"), beside).unwrap();
+    std::fs::copy(place.program("cto-player"), beside).unwrap();
     std::fs::write(place.path("one-file.toml"), SCRIPT).unwrap();
     let path = place.path(&format!("tree-{files}.toml"));
     std::fs::write(&path, format!("{}script = \"one-file.toml\"\n", contract(&target, "sandbox-repo")))
