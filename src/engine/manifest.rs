@@ -59,7 +59,7 @@ impl AdapterKind {
     pub const fn version(self) -> &'static str {
         match self {
             Self::FixturePlayer => "fixture-player/1",
-            Self::CodexAppServer => "codex-app-server/2",
+            Self::CodexAppServer => "codex-app-server/3",
             Self::None => "none",
         }
     }

@@ -125,15 +125,19 @@ fn commands_environment<'a>(input: &PlanInput<'a>) -> BTreeMap<&'a str, &'a str>
 /// Where programs are found when no toolchain says otherwise.
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
+/// Where codex itself looks for programs: nowhere. What it would start unasked (`lsb_release` twice, `git` a dozen times, to
+/// tell the system and the repository to its provider) takes a fifth of a short run, and stands between what the model asked
+/// for in the evidence. Its commands have a PATH of their own, and shells are found without one.
+const NO_PROGRAMS: &str = "/nonexistent";
+
 /// The environment of codex itself.
 pub(super) fn environment(input: &PlanInput<'_>) -> BTreeMap<String, String> {
-    let path = input.environment.get("PATH").map_or(PATH, String::as_str);
     let own = [
         ("CODEX_HOME", HOME),
         ("HOME", "/codex-home/home"),
         ("LANG", "C.UTF-8"),
         ("NO_COLOR", "1"),
-        ("PATH", path),
+        ("PATH", NO_PROGRAMS),
         ("TMPDIR", TMP),
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()));
