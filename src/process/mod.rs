@@ -42,7 +42,6 @@ pub use tree::WatchedTree;
 pub use unread::Unread;
 
 pub(crate) use control::{Down, Up, frame, receive, send};
+pub(crate) use unread::told;
 pub(crate) use watch::end_and_wait;
-pub(crate) use watchdog::in_sight;
-#[cfg(test)]
-pub(crate) use watchdog::pid_of;
+pub(crate) use watchdog::{in_sight, pid_of};

@@ -3,8 +3,8 @@
 //! A file of a process that is gone says that it is gone, which is an answer. A file that is hidden, is missing, or
 //! holds nonsense is none.
 
-use std::fs;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::Path;
 
 /// Why a limit is not held.
@@ -34,16 +34,46 @@ pub(super) fn is_gone(error: &io::Error) -> bool {
 
 /// The text of a file of a process; `None` when the process is gone.
 pub(super) fn of_process(path: &str) -> Result<Option<String>, Unread> {
-    match fs::read_to_string(path) {
+    match told(path) {
         Ok(text) => Ok(Some(text)),
         Err(error) if is_gone(&error) => Ok(None),
         Err(error) => Err(Unread::new(path, &error)),
     }
 }
 
+/// Bytes of a file in `/proc` that are asked for at once; most answers fit.
+const TOLD_BYTES: usize = 8 * 1024;
+
+/// What the kernel says in a file of `/proc`, which never tells its length before.
+pub(crate) fn told(path: &str) -> io::Result<String> {
+    let (mut file, mut bytes, mut length) = (File::open(path)?, vec![0; TOLD_BYTES], 0_usize);
+    loop {
+        match file.read(bytes.get_mut(length..).unwrap_or_default())? {
+            0 if length < bytes.len() => break,
+            more => length = length.saturating_add(more),
+        }
+        if length == bytes.len() {
+            bytes.resize(length.saturating_mul(2), 0);
+        }
+    }
+    bytes.truncate(length);
+    String::from_utf8(bytes).map_err(io::Error::other)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_that_tells_no_length_is_read_to_its_end() {
+        let folder = tempfile::tempdir().unwrap();
+        for length in [0, 1, TOLD_BYTES - 1, TOLD_BYTES, TOLD_BYTES + 1, 5 * TOLD_BYTES] {
+            let path = folder.path().join(length.to_string());
+            std::fs::write(&path, "x".repeat(length)).unwrap();
+            assert_eq!(told(path.to_str().unwrap()).unwrap().len(), length);
+        }
+        assert!(told("/proc/self/status").unwrap().contains("\nSeccomp:"));
+    }
 
     #[test]
     fn who_is_gone_is_an_answer_and_what_is_hidden_is_none() {

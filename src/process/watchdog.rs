@@ -154,11 +154,11 @@ fn used_up(micros: u64, seconds: u64) -> bool {
     Duration::from_micros(micros) >= Duration::from_secs(seconds)
 }
 
-/// The pid of PID 1, by its pid descriptor, if `/proc` shows what the watchdog will have to see of it.
-pub(crate) fn in_sight(init: &OwnedFd) -> Result<u32, Unread> {
-    let pid = pid_of(init)?;
+/// Whether `/proc` shows of PID 1 what the watchdog will have to see of it. It does so surely only once PID 1 has the
+/// payload's identity.
+pub(crate) fn in_sight(pid: u32) -> Result<(), Unread> {
     match Stat::look(pid)? {
-        Some(_) => Ok(pid),
+        Some(_) => Ok(()),
         None => Err(Unread::new(format!("/proc/{pid}/stat"), "PID 1 is not shown there")),
     }
 }

@@ -137,7 +137,8 @@ impl Sandbox {
         let mut launched = stub.start()?;
         let order = Order::Establish { parent, policy: Box::new(policy.clone()), clone_into };
         let standing = converse(&launched.control, &order, given)
-            .and_then(|(init, listener, layers)| Ok((grouped::in_sight(&init)?, init, listener, layers)));
+            .and_then(|stands| Ok((stands.pid?, stands.init, stands.listener, stands.layers)))
+            .and_then(|stands| grouped::in_sight(stands.0).map(|()| stands));
         match standing {
             Ok((pid, init, listener, mut layers)) => {
                 layers.extend(grouped::rows(group.as_ref(), pid));
@@ -322,13 +323,21 @@ impl Streams {
     }
 }
 
-pub(super) type Standing = (OwnedFd, Option<TcpListener>, Vec<LayerRow>);
+/// What a stub hands out when its sandbox stands.
+pub(super) struct Stands {
+    /// Pid descriptor of PID 1.
+    pub(super) init: OwnedFd,
+    /// Its pid, as `/proc` counts.
+    pub(super) pid: Result<u32, SandboxError>,
+    pub(super) listener: Option<TcpListener>,
+    pub(super) layers: Vec<LayerRow>,
+}
 
 pub(super) fn converse(
     control: &UnixStream,
     order: &Order,
     given: Vec<OwnedFd>,
-) -> Result<Standing, SandboxError> {
+) -> Result<Stands, SandboxError> {
     let act = |act| move |source| SandboxError::Control { act, source };
     control.set_read_timeout(Some(PATIENCE)).map_err(act("set a timeout"))?;
     let want_listener = matches!(order, Order::Establish { policy, .. } if policy.listener);
@@ -341,6 +350,8 @@ pub(super) fn converse(
         (Answer::Refused(refusal), _) => return Err(refusal.into()),
         _ => return Err(SandboxError::Protocol),
     };
+    // While PID 1 confines itself. What it says of itself comes first, should it have failed.
+    let pid = grouped::pid(&init);
     match hear(control)? {
         (Answer::Established { mut layers }, mut fds) => {
             layers.extend(outside);
@@ -349,7 +360,7 @@ pub(super) fn converse(
                 return Err(SandboxError::Protocol);
             }
             control.set_read_timeout(None).map_err(act("clear a timeout"))?;
-            Ok((init, listener, layers))
+            Ok(Stands { init, pid, listener, layers })
         }
         (Answer::Refused(refusal), _) => Err(refusal.into()),
         _ => Err(SandboxError::Protocol),

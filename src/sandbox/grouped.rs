@@ -40,13 +40,22 @@ pub(super) fn entrances(group: Option<&Group>) -> Result<(Vec<OwnedFd>, bool), S
     Ok((fds, group.version() == Version::V2))
 }
 
-/// The pid of PID 1, if the watchdog can see what becomes of it; else what it alone holds would not be held.
-pub(super) fn in_sight(init: &OwnedFd) -> Result<u32, SandboxError> {
-    process::in_sight(init).map_err(|unread| SandboxError::Refused {
+/// The pid of PID 1.
+pub(super) fn pid(init: &OwnedFd) -> Result<u32, SandboxError> {
+    process::pid_of(init).map_err(out_of_sight)
+}
+
+/// Whether the watchdog can see what becomes of PID 1; else what it alone holds would not be held.
+pub(super) fn in_sight(pid: u32) -> Result<(), SandboxError> {
+    process::in_sight(pid).map_err(out_of_sight)
+}
+
+fn out_of_sight(unread: process::Unread) -> SandboxError {
+    SandboxError::Refused {
         layer: WATCHDOG.to_owned(),
         act: "watch PID 1".to_owned(),
         source: io::Error::other(unread),
-    })
+    }
 }
 
 /// What the kernel says of the group of PID 1.
@@ -134,7 +143,7 @@ pub fn holds(name: LimitName, group: Option<Version>) -> Hold {
 mod tests {
     use std::path::Path;
 
-    use super::super::establish::{StubProgram, converse};
+    use super::super::establish::{Stands, StubProgram, converse};
     use super::super::order::Order;
     use super::super::policy::Purpose;
     use super::*;
@@ -159,7 +168,7 @@ mod tests {
         let parent = i32::try_from(std::process::id()).unwrap();
         let order = Order::Establish { parent, policy: Box::new(policy), clone_into: true };
         let folder = OwnedFd::from(std::fs::File::open(&dir).unwrap());
-        let (init, _, layers) = converse(&launched.control, &order, vec![folder]).unwrap();
+        let Stands { init, layers, .. } = converse(&launched.control, &order, vec![folder]).unwrap();
         let pid = pid_of(&init).unwrap();
         let members = std::fs::read_to_string(dir.join("cgroup.procs")).unwrap();
         let shown = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();

@@ -16,7 +16,7 @@ use nix::unistd::{Gid, Uid, setresgid, setresuid};
 
 use super::calls;
 use super::entrances::Entrances;
-use super::layers;
+use super::layers::{self, Network};
 use super::order::{Answer, Refusal, refused};
 use super::policy::{LISTENER_PORT, SandboxPolicy};
 use super::rights;
@@ -33,13 +33,21 @@ pub(super) fn namespace_ids() -> io::Result<Vec<String>> {
     NAMESPACES.iter().map(|name| link(name).map(|id| id.display().to_string())).collect()
 }
 
+/// What the stub has seen before it made PID 1.
+pub(super) struct SeenBefore {
+    /// Identities of the namespaces that it came from.
+    pub(super) ids: Vec<String>,
+    /// What the network namespace has that PID 1 inherits.
+    pub(super) network: Network,
+}
+
 /// The life of PID 1. Never returns.
 pub(super) fn run(
     control: &UnixStream,
     gate: &PipeReader,
     sources: Sources,
     policy: &SandboxPolicy,
-    before: &[String],
+    before: &SeenBefore,
     watcher: Option<UnixStream>,
     entrances: Entrances,
 ) -> ! {
@@ -60,10 +68,12 @@ fn confine(
     gate: &PipeReader,
     sources: Sources,
     policy: &SandboxPolicy,
-    before: &[String],
+    before: &SeenBefore,
     watcher: Option<UnixStream>,
 ) -> Result<(), Refusal> {
-    // In the time that the stub needs for the maps. If it fails, it fails again where it is told.
+    // In the time that the stub needs for the maps. If it fails, it fails again where it is told. The namespaces stay the
+    // same from here on: the filter knows no call that would change them.
+    let ids = namespace_ids().map_err(refused("namespaces", "read /proc/self/ns"))?;
     calls::prepare(calls::Watch::of(policy)).ok();
     wait_for_the_maps(gate)?;
     become_the_payload(policy)?;
@@ -76,7 +86,7 @@ fn confine(
     nix::unistd::sethostname("sandbox").map_err(refused("namespaces", "set the host name"))?;
     let listener = listener(policy)?;
     let open = root::enter(sources, policy)?;
-    let mut rows = namespaces(before)?;
+    let mut rows = namespaces(&before.ids, &ids);
     rows.push(layers::root_row(policy, open));
     rows.push(layers::identity_row(policy));
     nix::unistd::setsid().map_err(refused("control", "setsid"))?;
@@ -87,6 +97,7 @@ fn confine(
     rows.push(layers::filter_calls(watcher.as_ref(), calls::Watch::of(policy))?);
     drop(watcher);
     rows.extend(layers::read_back(policy)?);
+    rows.push(before.network.row(policy, &ids));
     let fds: Vec<BorrowedFd<'_>> = listener.iter().map(|listener| listener.as_fd()).collect();
     send(control, &Answer::Established { layers: rows }, &fds).map_err(refused("control", "report"))
 }
@@ -119,13 +130,12 @@ fn listener(policy: &SandboxPolicy) -> Result<Option<TcpListener>, Refusal> {
 }
 
 /// One row a namespace: a different identity than the stub's is the proof.
-fn namespaces(before: &[String]) -> Result<Vec<LayerRow>, Refusal> {
-    let now = namespace_ids().map_err(refused("namespaces", "read /proc/self/ns"))?;
+fn namespaces(before: &[String], now: &[String]) -> Vec<LayerRow> {
     let rows = NAMESPACES.iter().zip(before).zip(now).map(|(((name, _), before), now)| LayerRow {
         layer: format!("namespace.{name}"),
         requested: "its own".to_owned(),
-        ok: *before != now,
-        enforced: if *before == now { "the caller's".to_owned() } else { now },
+        ok: before != now,
+        enforced: if before == now { "the caller's".to_owned() } else { now.clone() },
     });
-    Ok(rows.collect())
+    rows.collect()
 }

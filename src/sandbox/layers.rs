@@ -1,9 +1,10 @@
 //! The layers that a process puts on itself, and what the kernel says of them afterwards.
 
-use rustix::thread::{CapabilitiesSecureBits, CapabilitySet, CapabilitySets};
 use std::io;
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
+
+use rustix::thread::{CapabilitiesSecureBits, CapabilitySet, CapabilitySets};
 
 use super::calls::{self, FilterError, Watch};
 use super::order::{Refusal, refused};
@@ -11,7 +12,7 @@ use super::policy::SandboxPolicy;
 use super::run::limits;
 use super::sys;
 use crate::evidence::LayerRow;
-use crate::process::send;
+use crate::process::{send, told};
 
 pub(super) fn row(
     layer: &str,
@@ -25,7 +26,8 @@ pub(super) fn row(
 /// What can be reached, in words; that it stands is shown by the pivot having succeeded. `open` read-only folders are
 /// not behind an overlay.
 pub(super) fn root_row(policy: &SandboxPolicy, open: usize) -> LayerRow {
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo").map(|text| text.lines().count());
+    let listed = || told("/proc/self/mountinfo").map(|text| text.lines().count());
+    let mounts = sys::count_mounts().map_or_else(listed, Ok);
     let requested = format!("a tmpfs with the system read-only, work tree {}", policy.tree_form());
     let sockets = match open {
         0 => String::new(),
@@ -39,9 +41,7 @@ pub(super) fn root_row(policy: &SandboxPolicy, open: usize) -> LayerRow {
 
 /// Who the payload is.
 pub(super) fn identity_row(policy: &SandboxPolicy) -> LayerRow {
-    let map = |name: &str| {
-        std::fs::read_to_string(format!("/proc/self/{name}")).unwrap_or_else(|error| error.to_string())
-    };
+    let map = |name: &str| told(&format!("/proc/self/{name}")).unwrap_or_else(|error| error.to_string());
     let words = |text: String| text.split_whitespace().collect::<Vec<_>>().join(" ");
     let (uid, gid) = (words(map("uid_map")), words(map("gid_map")));
     let inside = policy.uid.inside;
@@ -114,8 +114,7 @@ pub(super) fn filter_calls(watcher: Option<&UnixStream>, watch: Watch) -> Result
 
 /// What `/proc/self/status` and the kernel's getters say of this process, which the payload inherits.
 pub(super) fn read_back(policy: &SandboxPolicy) -> Result<Vec<LayerRow>, Refusal> {
-    let status =
-        std::fs::read_to_string("/proc/self/status").map_err(refused("status", "read /proc/self/status"))?;
+    let status = told("/proc/self/status").map_err(refused("status", "read /proc/self/status"))?;
     let field = |name: &str| -> String {
         let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
         line.map_or_else(|| "not told".to_owned(), |value| value.trim().to_owned())
@@ -133,7 +132,6 @@ pub(super) fn read_back(policy: &SandboxPolicy) -> Result<Vec<LayerRow>, Refusal
         ),
         row("no_new_privs", "1", nnp.clone(), nnp == "1"),
         row("seccomp.mode", "2", format!("{seccomp}, {filters} filters"), seccomp == "2"),
-        network_row(policy)?,
     ];
     let bound = limits(policy).iter().any(|(name, _)| *name == nix::sys::resource::Resource::RLIMIT_NPROC);
     let processes = if bound { "" } else { "; processes not bound (the uid is the caller's)" };
@@ -149,18 +147,41 @@ pub(super) fn read_back(policy: &SandboxPolicy) -> Result<Vec<LayerRow>, Refusal
     Ok(rows)
 }
 
-/// The interfaces that exist, as the kernel lists them.
-fn network_row(policy: &SandboxPolicy) -> Result<LayerRow, Refusal> {
-    let read = |name| std::fs::read_to_string(format!("/proc/self/net/{name}"));
-    let devices = read("dev").map_err(refused("network", "read /proc/self/net/dev"))?;
-    let names: Vec<&str> =
-        devices.lines().skip(2).filter_map(|line| line.split(':').next()).map(str::trim).collect();
-    let routes =
-        read("route").map(|text| text.lines().skip(1).count()).map_err(refused("network", "read routes"))?;
-    let door = if policy.listener { ", one listener handed out" } else { "" };
-    let ok = routes == 0 && names.contains(&"lo");
-    let enforced = format!("interfaces {}, {routes} routes{door}", names.join(" "));
-    Ok(row("network", format!("loopback only{door}"), enforced, ok))
+/// What a network namespace has, as the kernel lists it. Read by the stub, which is in the namespace that PID 1
+/// inherits, while nobody waits.
+#[derive(Debug)]
+pub(super) struct Network {
+    /// Identity of the namespace.
+    id: String,
+    interfaces: Vec<String>,
+    routes: usize,
+}
+
+impl Network {
+    /// Of the calling process's namespace.
+    pub(super) fn read() -> Result<Self, Refusal> {
+        let id =
+            std::fs::read_link("/proc/self/ns/net").map_err(refused("network", "read /proc/self/ns/net"))?;
+        let devices = told("/proc/self/net/dev").map_err(refused("network", "read /proc/self/net/dev"))?;
+        let names = devices.lines().skip(2).filter_map(|line| line.split(':').next());
+        let routes = told("/proc/self/net/route").map_err(refused("network", "read routes"))?;
+        Ok(Self {
+            id: id.display().to_string(),
+            interfaces: names.map(|name| name.trim().to_owned()).collect(),
+            routes: routes.lines().skip(1).count(),
+        })
+    }
+
+    /// The row of a process that is in the namespaces `now`.
+    pub(super) fn row(&self, policy: &SandboxPolicy, now: &[String]) -> LayerRow {
+        let door = if policy.listener { ", one listener handed out" } else { "" };
+        let here = now.contains(&self.id);
+        let ok = here && self.routes == 0 && self.interfaces.iter().any(|name| name == "lo");
+        let elsewhere = if here { "" } else { ", of another namespace" };
+        let names = self.interfaces.join(" ");
+        let enforced = format!("interfaces {names}, {} routes{elsewhere}{door}", self.routes);
+        row("network", format!("loopback only{door}"), enforced, ok)
+    }
 }
 
 impl From<FilterError> for io::Error {

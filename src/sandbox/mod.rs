@@ -11,6 +11,7 @@ mod calls;
 mod entrances;
 mod establish;
 mod grouped;
+mod holder;
 mod init;
 mod layers;
 mod observe;

@@ -54,10 +54,6 @@ const GOING: u8 = b'!';
 
 /// Forks the payload, which waits for the word to go by itself, and waits until it was executed.
 fn begin(control: &UnixStream, policy: &SandboxPolicy) -> Result<Begun, Failed> {
-    let failed = |act: &str| {
-        let act = act.to_owned();
-        move |errno| (act, errno)
-    };
     let mut children = SigSet::empty();
     children.add(Signal::SIGCHLD);
     children.thread_block().map_err(failed("block SIGCHLD"))?;
@@ -88,38 +84,35 @@ fn begin(control: &UnixStream, policy: &SandboxPolicy) -> Result<Begun, Failed> 
     }
 }
 
-/// In the payload's process: the word to go, the last preparations, then execve. It is made before the word comes, so
-/// that nobody waits for the fork; whoever does not get the word ends without one.
+/// In the payload's process: preparations, the word to go, then execve. It is made before the word comes, so that nobody
+/// waits for the fork; whoever does not get the word ends without one.
 fn become_payload(control: &UnixStream, policy: &SandboxPolicy, mut report: PipeWriter) -> ! {
+    let prepared = prepare(policy);
     let Ok(Some((Down::Go, stdio))) = receive::<Down>(control) else { std::process::exit(127) };
     let going = report.write_all(&[GOING]).map_err(|_| ("report".to_owned(), Errno::EPIPE));
-    let Err((act, errno)) = going.and_then(|()| prepare_and_execute(&stdio, policy));
+    let Err((act, errno)) = going.and(prepared).and_then(|call| call.execute(&stdio, policy));
     // PID 1 waits for this text or for the end of the pipe; both tell it.
     report.write_all(format!("{} {act}", errno as i32).as_bytes()).ok();
     std::process::exit(127)
 }
 
-fn prepare_and_execute(stdio: &[OwnedFd], policy: &SandboxPolicy) -> Result<Infallible, Failed> {
-    let failed = |act: &str| {
-        let act = act.to_owned();
-        move |errno| (act, errno)
-    };
-    let [input, output, errors] = stdio else {
-        return Err(("take the standard descriptors".to_owned(), Errno::EBADF));
-    };
+/// Everything that needs no standard streams.
+fn prepare(policy: &SandboxPolicy) -> Result<Call, Failed> {
     nix::unistd::setsid().map_err(failed("setsid"))?;
-    nix::unistd::dup2_stdin(input).map_err(failed("take standard input"))?;
-    nix::unistd::dup2_stdout(output).map_err(failed("take standard output"))?;
-    nix::unistd::dup2_stderr(errors).map_err(failed("take standard error"))?;
-    sys::close_from(3, true).map_err(|_| ("close other descriptors".to_owned(), Errno::last()))?;
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
     sys::default_signals().map_err(failed("reset signals"))?;
     SigSet::empty().thread_set_mask().map_err(failed("unblock signals"))?;
     nix::unistd::chdir(&policy.cwd).map_err(failed(&format!("enter {}", policy.cwd.display())))?;
-    for (resource, value) in limits(policy) {
+    // Until the streams are there, descriptors are not bound.
+    for (resource, value) in limits(policy).into_iter().filter(|(name, _)| *name != Resource::RLIMIT_NOFILE) {
         lower(resource, value).map_err(failed(&format!("limit {resource:?}")))?;
     }
-    execute(policy)
+    Call::of(policy)
+}
+
+fn failed(act: &str) -> impl FnOnce(Errno) -> Failed {
+    let act = act.to_owned();
+    move |errno| (act, errno)
 }
 
 /// Resource limits of every process inside.
@@ -144,28 +137,50 @@ fn lower(resource: Resource, value: u64) -> nix::Result<()> {
     setrlimit(resource, value.min(hard), last.min(hard))
 }
 
-fn execute(policy: &SandboxPolicy) -> Result<Infallible, Failed> {
-    let text = |text: &str| CString::new(text).map_err(|_| ("pass arguments".to_owned(), Errno::EINVAL));
-    let argv = policy.argv.iter().map(|arg| text(arg)).collect::<Result<Vec<_>, _>>()?;
-    let env = policy.env.iter().map(|(name, value)| text(&format!("{name}={value}")));
-    let env = env.collect::<Result<Vec<_>, _>>()?;
-    let name = policy.argv.first().map_or("", String::as_str);
-    let path = policy.env.get("PATH").map_or(INSIDE_PATH, String::as_str);
-    let tries: Vec<String> = if name.contains('/') {
-        vec![name.to_owned()]
-    } else {
-        path.split(':').filter(|dir| dir.starts_with('/')).map(|dir| format!("{dir}/{name}")).collect()
-    };
-    let mut worst = Errno::ENOENT;
-    for program in tries {
-        let Err(errno) = execve(&text(&program)?, &argv, &env);
-        match errno {
-            Errno::ENOENT | Errno::ENOTDIR => {}
-            Errno::EACCES => worst = errno,
-            _ => return Err((format!("execute {program}"), errno)),
-        }
+/// What execve is called with.
+struct Call {
+    argv: Vec<CString>,
+    env: Vec<CString>,
+    /// Where the program is looked for, in this order.
+    tries: Vec<(String, CString)>,
+}
+
+impl Call {
+    fn of(policy: &SandboxPolicy) -> Result<Self, Failed> {
+        let text = |text: &str| CString::new(text).map_err(|_| ("pass arguments".to_owned(), Errno::EINVAL));
+        let argv = policy.argv.iter().map(|arg| text(arg)).collect::<Result<_, _>>()?;
+        let env = policy.env.iter().map(|(name, value)| text(&format!("{name}={value}")));
+        let name = policy.argv.first().map_or("", String::as_str);
+        let path = policy.env.get("PATH").map_or(INSIDE_PATH, String::as_str);
+        let folders = path.split(':').filter(|dir| dir.starts_with('/') && !name.contains('/'));
+        let named = Some(name.to_owned()).filter(|name| name.contains('/'));
+        let tries = named.into_iter().chain(folders.map(|dir| format!("{dir}/{name}")));
+        let tries = tries.map(|program| text(&program).map(|path| (program, path)));
+        Ok(Self { argv, env: env.collect::<Result<_, _>>()?, tries: tries.collect::<Result<_, _>>()? })
     }
-    Err((format!("execute {name}"), worst))
+
+    /// Takes the streams, closes everything else, and executes.
+    fn execute(self, stdio: &[OwnedFd], policy: &SandboxPolicy) -> Result<Infallible, Failed> {
+        let [input, output, errors] = stdio else {
+            return Err(("take the standard descriptors".to_owned(), Errno::EBADF));
+        };
+        nix::unistd::dup2_stdin(input).map_err(failed("take standard input"))?;
+        nix::unistd::dup2_stdout(output).map_err(failed("take standard output"))?;
+        nix::unistd::dup2_stderr(errors).map_err(failed("take standard error"))?;
+        sys::close_from(3, true).map_err(|_| ("close other descriptors".to_owned(), Errno::last()))?;
+        lower(Resource::RLIMIT_NOFILE, policy.limits.open_files).map_err(failed("limit RLIMIT_NOFILE"))?;
+        let mut worst = Errno::ENOENT;
+        for (program, path) in &self.tries {
+            let Err(errno) = execve(path, &self.argv, &self.env);
+            match errno {
+                Errno::ENOENT | Errno::ENOTDIR => {}
+                Errno::EACCES => worst = errno,
+                _ => return Err((format!("execute {program}"), errno)),
+            }
+        }
+        let name = policy.argv.first().map_or("", String::as_str);
+        Err((format!("execute {name}"), worst))
+    }
 }
 
 /// Reaps until the payload ends; passes signals on; ends at once when harness or stub is gone.

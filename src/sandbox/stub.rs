@@ -3,10 +3,10 @@
 //! It is started by the harness with an empty environment and one descriptor. It opens everything that only
 //! the caller's identity can reach, makes the namespaces, writes the id maps, and then waits: it ends when, and
 //! only when, PID 1 and everything inside is dead. If the harness dies, the kernel kills it, and through it all. Only
-//! the holder of the mount namespace (`keep`) outlives it, by the time that the mounts take to go; it can reach none.
+//! the holder of the mount namespace outlives it, by the time that the mounts take to go; it can reach none.
 
 use std::fs::File;
-use std::io::{PipeWriter, Read as _, Write as _};
+use std::io::{PipeWriter, Write as _};
 use std::net::Ipv4Addr;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -16,7 +16,9 @@ use nix::sys::signal::Signal;
 use nix::unistd::{Pid, Uid, getegid, geteuid, getppid};
 
 use super::entrances::Entrances;
+use super::holder::Holder;
 use super::init;
+use super::layers::Network;
 use super::observe;
 use super::order::{Answer, Order, Refusal, refused};
 use super::policy::SandboxPolicy;
@@ -61,7 +63,7 @@ pub fn main() -> std::process::ExitCode {
 pub(super) fn serve(control: &UnixStream, wanted: Wanted) -> bool {
     // What needs no policy is done while the harness still finds out which one it will be.
     let settled = settle();
-    let early = Uid::effective().is_root().then(Early::make);
+    let early = Uid::effective().is_root().then(|| Early::make(wanted == Wanted::Later));
     if wanted == Wanted::Later {
         Order::rehearse();
     }
@@ -102,6 +104,10 @@ struct Early {
     standing: Standing,
     /// Where that was put together.
     built_in: File,
+    /// What the network namespace has.
+    network: Network,
+    /// Made early where nobody waits for it.
+    holder: Option<Holder>,
 }
 
 impl Early {
@@ -109,15 +115,17 @@ impl Early {
     /// make. It belongs to the caller's user namespace: nobody inside could ever configure it, but where that is the
     /// host's own, the kernel sends its device events here, too, and only the filter (no netlink but routes) keeps
     /// them from a payload.
-    fn make() -> Result<Self, Refusal> {
+    fn make(nobody_waits: bool) -> Result<Self, Refusal> {
         let before = init::namespace_ids().map_err(refused("namespaces", "read /proc/self/ns"))?;
         nix::sched::unshare(CloneFlags::CLONE_NEWNET)
             .map_err(refused("namespaces", "unshare the network namespace"))?;
         let socket = std::net::UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0));
         let socket = socket.map_err(refused("network", "make a socket"))?;
         sys::loopback_up(socket.as_fd()).map_err(refused("network", "bring up loopback"))?;
+        let network = Network::read()?;
         let (standing, built_in) = Standing::build()?;
-        Ok(Self { before, standing, built_in })
+        let holder = nobody_waits.then(Holder::make).flatten();
+        Ok(Self { before, standing, built_in, network, holder })
     }
 }
 
@@ -140,7 +148,7 @@ fn establish(
         become_root_of_a_namespace()?;
     }
     // In a namespace of his own, the caller makes everything anew: there it is his to clone.
-    let early = early.filter(|_| policy.uid.own).unwrap_or_else(Early::make)?;
+    let early = early.filter(|_| policy.uid.own).unwrap_or_else(|| Early::make(false))?;
     if policy.observed != told.is_some() {
         return Err(Refusal::new("observation", "find whom to tell what is seen"));
     }
@@ -153,8 +161,9 @@ fn establish(
         .map_err(refused("namespaces", "clone into new namespaces"))?
     {
         Made::Child => {
-            drop((release, told, filter, early.built_in));
-            init::run(control, &gate, sources, policy, &early.before, watcher, entrances)
+            drop((release, told, filter, early.built_in, early.holder));
+            let seen = init::SeenBefore { ids: early.before, network: early.network };
+            init::run(control, &gate, sources, policy, &seen, watcher, entrances)
         }
         Made::Parent(pid, pidfd) => {
             let mapped =
@@ -171,7 +180,11 @@ fn establish(
             });
             // Only now: PID 1 was waiting.
             drop((gate, sources, entrances, watcher));
-            let finished = finish(pid, &pidfd, released, release, mounts, told.zip(filter), policy);
+            let holder = early.holder.or_else(|| mounts.as_ref().and_then(|_| Holder::make()));
+            if let Some((holder, mounts)) = holder.as_ref().zip(mounts) {
+                holder.hold(mounts);
+            }
+            let finished = finish(pid, &pidfd, released, release, told.zip(filter), policy);
             // Not before: nobody waits any more.
             drop(early.built_in);
             finished
@@ -185,16 +198,12 @@ fn finish(
     pidfd: &OwnedFd,
     released: Result<(), Refusal>,
     release: PipeWriter,
-    mounts: Option<File>,
     observed: Option<(PipeWriter, UnixStream)>,
     policy: &SandboxPolicy,
 ) -> Result<(), Refusal> {
     if released.is_err() {
         rustix::process::pidfd_send_signal(pidfd, rustix::process::Signal::KILL).ok();
     }
-    // Its end of this pipe is closed by the end of this process, however that comes. From here on the other process is
-    // the only one that has `mounts` open, or this one would pay for them after all.
-    let _kept = mounts.and_then(|mounts| keep(&mounts));
     if let Some((told, filter)) = observed {
         observe::follow(pid, told, filter, policy);
     }
@@ -202,25 +211,6 @@ fn finish(
     while nix::sys::wait::waitpid(pid, None) == Err(nix::errno::Errno::EINTR) {}
     drop(release);
     released
-}
-
-/// Leaves a process that holds the mount namespace until this one has ended. Taking three dozen mounts down makes the
-/// kernel wait for all processors; the last holder pays for that, and nobody waits for this one. It holds nothing
-/// else. Best effort: without it, PID 1's end takes longer.
-fn keep(mounts: &File) -> Option<PipeWriter> {
-    let (until, alive) = std::io::pipe().ok()?;
-    if let Ok(None) = sys::fork() {
-        drop(alive);
-        let held = nix::unistd::dup2_stdin(&until)
-            .and_then(|()| nix::unistd::dup2_stdout(mounts))
-            .and_then(|()| nix::unistd::dup2_stderr(mounts));
-        // INVARIANT: not the control channel either: its end says that stub and PID 1 are gone.
-        if held.is_ok() && sys::close_from(3, false).is_ok() {
-            std::io::stdin().read_exact(&mut [0]).ok();
-        }
-        std::process::exit(0)
-    }
-    Some(alive)
 }
 
 /// An ordinary user (or a root with no second uid) first becomes root of a namespace of his own: there he may

@@ -190,7 +190,7 @@ fn what_stands_beside_a_sandbox_goes_with_it() {
         let holders = holders();
         assert_eq!(holders.len(), 1, "one holds the mounts, and nothing else: {holders:?}");
         let [until, one, other] = holders[0].as_slice() else { panic!("it holds more: {holders:?}") };
-        assert!(until.starts_with("pipe:") && is_mounts(one) && is_mounts(other), "{holders:?}");
+        assert!(until.starts_with("socket:") && is_mounts(one) && is_mounts(other), "{holders:?}");
         soon(|| stubs.iter().filter(|pid| opened(**pid).contains(one)).count() == 1);
         let with_it = stubs.iter().filter(|pid| opened(**pid).contains(one)).count();
         assert_eq!(with_it, 1, "the stub has let go of them");
