@@ -15,7 +15,9 @@ use crate::eligibility::GROUPS_REMEDY;
 use crate::home::Home;
 use crate::process::{self, PayloadEvent, ProcessTree};
 use crate::run::{evidence_places, own_places};
-use crate::sandbox::{Bind, Grouping, Purpose, Sandbox, SandboxError, SandboxPolicy, Stdio, probe};
+use crate::sandbox::{
+    Bind, Grouping, Purpose, Sandbox, SandboxError, SandboxPolicy, Stdio, expect_as, probe,
+};
 use crate::store::LiveFolder;
 use crate::verification::keep_out;
 use crate::vocab::Limits;
@@ -25,6 +27,7 @@ use crate::workspace::{FolderView, Patch, Placement, RunUid};
 pub(super) fn sandbox(args: &SandboxArgs, output: &mut Output) -> Result<Exit, Problem> {
     let home = Home::open()?;
     let lease = RunUid::claim(home.state())?;
+    expect_as(lease.uid());
     let mut policy = policy(args, &home, lease.uid())?;
     let patch = args.patch.as_deref();
     let patch = patch.map(|file| OutFile::open("--patch", file, &policy, Already::Replace)).transpose()?;

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 /// Largest frame, bytes. A policy is a few kilobytes; arguments may be long.
 const FRAME_MAX: usize = 4 * 1024 * 1024;
 /// Most descriptors in one frame.
-const FDS_MAX: usize = 4;
+pub(crate) const FDS_MAX: usize = 64;
 
 /// What the harness tells PID 1 once the sandbox stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

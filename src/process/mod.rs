@@ -41,7 +41,7 @@ pub use programs::{ProcessTree, Program, ROW_TEXT_MAX, ROWS_MAX};
 pub use tree::WatchedTree;
 pub use unread::Unread;
 
-pub(crate) use control::{Down, Up, frame, receive, send};
+pub(crate) use control::{Down, FDS_MAX, Up, frame, receive, send};
 pub(crate) use unread::told;
 pub(crate) use watch::end_and_wait;
 pub(crate) use watchdog::{in_sight, pid_of};

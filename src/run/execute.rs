@@ -23,7 +23,7 @@ use crate::event::{Draft, EventKind, EventSink as _};
 use crate::evidence::{LearningSection, MAX_FILE};
 use crate::home::Home;
 use crate::inspection::secrets::Scanner;
-use crate::sandbox::{Bind, Grouping, LISTENER_PORT, Sandbox, SandboxPolicy};
+use crate::sandbox::{Bind, Grouping, LISTENER_PORT, Sandbox, SandboxPolicy, expect_as};
 use crate::vocab::{LimitName, Reason, Timestamp, counted};
 use crate::workspace::{Base, Patch, Placement, RunUid, RunUidLease, Workspace, WorkspaceError};
 
@@ -68,6 +68,7 @@ pub(super) async fn execute(
         Some(lease) => lease,
         None => lease.insert(resume::free_uid(tools.home)?),
     };
+    expect_as(lease.uid());
     told.limits(permit.limits());
     tools.earlier.tell_limits(told);
     let base =

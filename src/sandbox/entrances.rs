@@ -11,8 +11,10 @@ use super::order::{Refusal, refused};
 /// What the order brought along; nothing where there is no group.
 #[derive(Debug)]
 pub(super) enum Entrances {
-    /// Version 2: PID 1 is born in it.
+    /// Version 2: PID 1 is cloned into it.
     Folder(OwnedFd),
+    /// Version 2, in PID 1: it was.
+    Born,
     /// Version 1: one file a hierarchy, which PID 1 writes itself into.
     Files(Vec<OwnedFd>),
 }
@@ -33,16 +35,19 @@ impl Entrances {
     pub(super) fn folder(&self) -> Option<BorrowedFd<'_>> {
         match self {
             Self::Folder(folder) => Some(folder.as_fd()),
-            Self::Files(_) => None,
+            Self::Files(_) | Self::Born => None,
         }
     }
 
-    /// In PID 1, first of all: from here on it is counted, with everything that it starts. The stub, the harness and
+    /// Whether there is a group.
+    pub(super) fn is_none(&self) -> bool {
+        matches!(self, Self::Files(files) if files.is_empty())
+    }
+
+    /// In PID 1, before anything of the policy: from here on it is counted, with everything that it starts. The stub, the harness and
     /// the holder of the mounts are not in the group, so that it is empty when PID 1 is dead.
     pub(super) fn enter(self) -> Result<(), Refusal> {
-        if let Self::Files(files) = &self
-            && files.is_empty()
-        {
+        if self.is_none() {
             return Ok(());
         }
         if let Self::Files(files) = self {

@@ -1,11 +1,11 @@
 //! PID 1: confines itself layer by layer, shows what is in force, then owns the payload until its end.
 //!
-//! Order matters and is the order of [`confine`]: identity before anything is made, mounts and network while
+//! Order matters and is the order of [`settle`] and [`confine`]: identity before anything is made, mounts and network while
 //! there are capabilities, then no capabilities, no new privileges, Landlock, and the system-call filter last.
 //! The payload is a child of this process and inherits every layer; when it ends, PID 1 ends, and the kernel
 //! kills whatever else is inside.
 
-use std::io::{self, PipeReader};
+use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::net::UnixStream;
@@ -14,15 +14,16 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use nix::unistd::{Gid, Uid, setresgid, setresuid};
 
+use super::birth::Expected;
 use super::calls;
-use super::entrances::Entrances;
+use super::handed::Handed;
 use super::layers::{self, Network};
 use super::order::{Answer, Refusal, refused};
 use super::policy::{LISTENER_PORT, SandboxPolicy};
 use super::rights;
-use super::root;
+use super::root::{self, Begun};
 use super::run;
-use super::sources::Sources;
+use super::standing::Standing;
 use super::stub::NAMESPACES;
 use crate::evidence::LayerRow;
 use crate::process::send;
@@ -41,19 +42,25 @@ pub(super) struct SeenBefore {
     pub(super) network: Network,
 }
 
+/// What the stub says when the id maps are written.
+pub(super) const MAPPED: &[u8] = b"!";
+
 /// The life of PID 1. Never returns.
 pub(super) fn run(
     control: &UnixStream,
-    gate: &PipeReader,
-    sources: Sources,
-    policy: &SandboxPolicy,
+    gate: &UnixStream,
+    expected: &Expected<'_>,
+    standing: Standing,
     before: &SeenBefore,
-    watcher: Option<UnixStream>,
-    entrances: Entrances,
 ) -> ! {
-    let entered = entrances.enter();
-    let code = match entered.and_then(|()| confine(control, gate, sources, policy, before, watcher)) {
-        Ok(()) => run::payload(control, gate, policy),
+    let confined = settle(gate, expected, standing).and_then(|settled| match Handed::receive(gate)? {
+        Some(handed) => confine(control, settled, handed, before).map(Some),
+        None => Ok(None),
+    });
+    let code = match confined {
+        Ok(Some(policy)) => run::payload(control, gate, &policy),
+        // Nobody is there, or nobody wanted it.
+        Ok(None) => 1,
         Err(refusal) => {
             // If even this cannot be said, the closed channel says it.
             send(control, &Answer::Refused(refusal), &[]).ok();
@@ -63,20 +70,20 @@ pub(super) fn run(
     std::process::exit(code)
 }
 
-fn confine(
-    control: &UnixStream,
-    gate: &PipeReader,
-    sources: Sources,
-    policy: &SandboxPolicy,
-    before: &SeenBefore,
-    watcher: Option<UnixStream>,
-) -> Result<(), Refusal> {
-    // In the time that the stub needs for the maps. If it fails, it fails again where it is told. The namespaces stay the
-    // same from here on: the filter knows no call that would change them.
+/// What stands before the policy is known.
+struct Settled {
+    /// Identities of this process's namespaces.
+    ids: Vec<String>,
+    root: Begun,
+}
+
+/// Everything that needs no policy.
+fn settle(gate: &UnixStream, expected: &Expected<'_>, standing: Standing) -> Result<Settled, Refusal> {
+    // In the time that the stub needs for the maps. What fails of the filters, fails again where it is told.
     let ids = namespace_ids().map_err(refused("namespaces", "read /proc/self/ns"))?;
-    calls::prepare(calls::Watch::of(policy)).ok();
+    expected.filters.iter().for_each(|filter| drop(calls::prepare(*filter)));
     wait_for_the_maps(gate)?;
-    become_the_payload(policy)?;
+    become_the_payload(expected.uid.inside)?;
     // Changing identity has cleared it; a stub that died in between has closed its end of the gate.
     nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)
         .map_err(refused("control", "set the parent-death signal"))?;
@@ -84,34 +91,52 @@ fn confine(
         return Err(Refusal::new("control", "the stub is gone"));
     }
     nix::unistd::sethostname("sandbox").map_err(refused("namespaces", "set the host name"))?;
-    let listener = listener(policy)?;
-    let open = root::enter(sources, policy)?;
-    let mut rows = namespaces(&before.ids, &ids);
-    rows.push(layers::root_row(policy, open));
-    rows.push(layers::identity_row(policy));
     nix::unistd::setsid().map_err(refused("control", "setsid"))?;
+    layers::empty_the_bounding_set()?;
+    Ok(Settled { ids, root: root::begin(standing)? })
+}
+
+fn confine(
+    control: &UnixStream,
+    settled: Settled,
+    handed: Handed,
+    before: &SeenBefore,
+) -> Result<Box<SandboxPolicy>, Refusal> {
+    let Settled { mut ids, root } = settled;
+    let Handed { policy, watcher, entrances, sources } = handed;
+    if !entrances.is_none() {
+        entrances.enter()?;
+        // One of them is another now.
+        ids = namespace_ids().map_err(refused("namespaces", "read /proc/self/ns"))?;
+    }
+    let listener = listener(&policy)?;
+    let open = root::enter(root, sources, &policy)?;
+    let mut rows = namespaces(&before.ids, &ids);
+    rows.push(layers::root_row(&policy, open));
+    rows.push(layers::identity_row(&policy));
     layers::drop_capabilities()?;
     nix::sys::prctl::set_dumpable(false).map_err(refused("control", "become undumpable"))?;
     nix::sys::prctl::set_no_new_privs().map_err(refused("no_new_privs", "set no_new_privs"))?;
-    rows.extend(rights::landlock(policy)?);
-    rows.push(layers::filter_calls(watcher.as_ref(), calls::Watch::of(policy))?);
+    rows.extend(rights::landlock(&policy)?);
+    rows.push(layers::filter_calls(watcher.as_ref(), calls::Watch::of(&policy))?);
     drop(watcher);
-    rows.extend(layers::read_back(policy)?);
-    rows.push(before.network.row(policy, &ids));
+    rows.extend(layers::read_back(&policy)?);
+    rows.push(before.network.row(&policy, &ids));
     let fds: Vec<BorrowedFd<'_>> = listener.iter().map(|listener| listener.as_fd()).collect();
-    send(control, &Answer::Established { layers: rows }, &fds).map_err(refused("control", "report"))
+    send(control, &Answer::Established { layers: rows }, &fds).map_err(refused("control", "report"))?;
+    Ok(policy)
 }
 
-fn wait_for_the_maps(gate: &PipeReader) -> Result<(), Refusal> {
+fn wait_for_the_maps(gate: &UnixStream) -> Result<(), Refusal> {
     use std::io::Read as _;
     let mut gate = gate;
-    gate.read_exact(&mut [0_u8; 1]).map_err(refused("identity", "wait for the id maps"))
+    gate.read_exact(&mut [0_u8; MAPPED.len()]).map_err(refused("identity", "wait for the id maps"))
 }
 
 /// From the caller's identity to the payload's. As root, the caller's is not mapped here, and what it makes
 /// would belong to nobody; so this comes before anything is made.
-fn become_the_payload(policy: &SandboxPolicy) -> Result<(), Refusal> {
-    let (uid, gid) = (Uid::from_raw(policy.uid.inside), Gid::from_raw(policy.uid.inside));
+fn become_the_payload(inside: u32) -> Result<(), Refusal> {
+    let (uid, gid) = (Uid::from_raw(inside), Gid::from_raw(inside));
     setresgid(gid, gid, gid).map_err(refused("identity", "become the payload's gid"))?;
     setresuid(uid, uid, uid).map_err(refused("identity", "become the payload's uid"))
 }

@@ -59,14 +59,19 @@ pub(super) fn identity_row(policy: &SandboxPolicy) -> LayerRow {
     )
 }
 
-/// Gives up every capability, and the ways to have any again.
-pub(super) fn drop_capabilities() -> Result<(), Refusal> {
-    let fail = |act: &'static str| refused("capabilities", act);
+/// No execve gives a capability any more. What this process has stays until [`drop_capabilities`].
+pub(super) fn empty_the_bounding_set() -> Result<(), Refusal> {
     for capability in 0_u32..64 {
         if !sys::drop_bounding(capability).map_err(refused("capabilities", "empty the bounding set"))? {
             break;
         }
     }
+    Ok(())
+}
+
+/// Gives up every capability, and the ways to have any again.
+pub(super) fn drop_capabilities() -> Result<(), Refusal> {
+    let fail = |act: &'static str| refused("capabilities", act);
     let bits = CapabilitiesSecureBits::NO_ROOT
         | CapabilitiesSecureBits::NO_ROOT_LOCKED
         | CapabilitiesSecureBits::NO_SETUID_FIXUP

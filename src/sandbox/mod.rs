@@ -6,11 +6,13 @@
 //! program. What this does not do: judge what the payload wrote (workspace, inspection), or observe
 //! what the payload executes.
 
+mod birth;
 mod call_lists;
 mod calls;
 mod entrances;
 mod establish;
 mod grouped;
+mod handed;
 mod holder;
 mod init;
 mod layers;
@@ -35,4 +37,4 @@ pub use establish::{Sandbox, SandboxError, Stdio, StubProgram};
 pub use grouped::{Hold, holds};
 pub use policy::{Bind, Grouping, INSIDE_HOME, INSIDE_PATH, LISTENER_PORT, Purpose, SandboxPolicy};
 pub use probe::{DoctorRow, ProbeError, doctor, probe, probe_with};
-pub use zygote::{Expected, expect_another, prepare as prepare_zygote};
+pub use zygote::{Expected, expect_another, expect_as, prepare as prepare_zygote};

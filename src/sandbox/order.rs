@@ -7,7 +7,7 @@ use crate::contract::limits::defaults;
 use crate::evidence::LayerRow;
 use crate::workspace::RunUid;
 
-/// The first frame, from the harness.
+/// The first frames, from the harness.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Order {
@@ -19,6 +19,13 @@ pub(super) enum Order {
         policy: Box<SandboxPolicy>,
         /// Whether they are folders to be cloned into (version 2), and not files to write to.
         clone_into: bool,
+    },
+    /// A sandbox for this uid will be wanted soon: what needs no policy can be done. Said before the first, or not at all.
+    Expect {
+        /// As above.
+        parent: i32,
+        /// Who its payload will be.
+        uid: RunUid,
     },
     /// Try each namespace on its own and say which can be entered.
     TryNamespaces,

@@ -17,26 +17,38 @@ use super::order::{Refusal, refused};
 use super::places::{attach, attach_at, beneath, copy, dir, inner, place, tmpfs};
 use super::policy::SandboxPolicy;
 use super::sources::{NODEV, NOEXEC, NOSUID, Piece, RDONLY, Sources, TreeSource, filesystem};
-use super::standing::{Covers, ROOT_BYTES};
+use super::standing::{Covers, ROOT_BYTES, Standing};
 use super::sys;
 use crate::workspace::{TreeForm, Upper};
 
 /// Files and directories on the private `/tmp`, for each 4 KiB of its size, within bounds.
 const INODES: std::ops::RangeInclusive<u64> = 1024..=1_048_576;
 
-/// Builds the new root and makes it `/`; returns when nothing of the old one is left. The value is how many read-only
-/// folders could not be laid behind an overlay, so that sockets in them can be reached.
-pub(super) fn enter(sources: Sources, policy: &SandboxPolicy) -> Result<usize, Refusal> {
+/// A new root on its way: what every sandbox has stands, and `/proc`.
+pub(super) struct Begun {
+    /// Where layers of the work tree are attached; it goes away with the old root.
+    scratch: OwnedFd,
+    root: OwnedFd,
+}
+
+/// Begins with what needs no policy.
+pub(super) fn begin(standing: Standing) -> Result<Begun, Refusal> {
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
         .map_err(refused("root", "make mounts private"))?;
-    // Layers of the work tree are attached on the scratch, which goes away with the old root.
     let scratch = tmpfs(ROOT_BYTES, "4096", "0700").map_err(refused("root", "make a tmpfs"))?;
     attach(&scratch, CWD, "/tmp").map_err(refused("root", "attach a tmpfs on /tmp"))?;
     dir(&scratch, "root")?;
-    let Sources { standing, tree, writable, mut read_only, files } = sources;
     let root = standing.root;
     attach(&root, &scratch, "root").map_err(refused("root", "attach the new root"))?;
     proc_fs(&root, &standing.covers)?;
+    Ok(Begun { scratch, root })
+}
+
+/// Adds what the policy names and makes the new root `/`; returns when nothing of the old one is left. The value is how
+/// many read-only folders could not be laid behind an overlay, so that sockets in them can be reached.
+pub(super) fn enter(begun: Begun, sources: Sources, policy: &SandboxPolicy) -> Result<usize, Refusal> {
+    let Begun { scratch, root } = begun;
+    let Sources { tree, writable, mut read_only, files } = sources;
     private_space(&root, policy)?;
     if let Some(source) = tree {
         let pieces = writable.iter().chain(&read_only).chain(&files);

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::ffi::CString;
-use std::io::{PipeReader, PipeWriter, Read as _, Write as _};
+use std::io::{PipeWriter, Read as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::Instant;
@@ -26,7 +26,7 @@ use crate::process::{Down, Up, receive, send};
 const EVERYBODY: Pid = Pid::from_raw(-1);
 
 /// Runs the payload to its end; the value is PID 1's exit code, which nobody reads.
-pub(super) fn payload(control: &UnixStream, gate: &PipeReader, policy: &SandboxPolicy) -> i32 {
+pub(super) fn payload(control: &UnixStream, gate: &UnixStream, policy: &SandboxPolicy) -> i32 {
     let begun = begin(control, policy);
     let said = match &begun {
         Ok(_) => send(control, &Up::Started, &[]),
@@ -184,7 +184,7 @@ impl Call {
 }
 
 /// Reaps until the payload ends; passes signals on; ends at once when harness or stub is gone.
-fn supervise(control: &UnixStream, gate: &PipeReader, begun: &Begun) -> i32 {
+fn supervise(control: &UnixStream, gate: &UnixStream, begun: &Begun) -> i32 {
     let Begun { pid, signals, started } = begun;
     loop {
         let mut fds = [

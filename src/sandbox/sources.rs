@@ -14,10 +14,10 @@ use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_flag,
     fsconfig_set_string, fsmount, fsopen, open_tree,
 };
+use serde::{Deserialize, Serialize};
 
 use super::order::{Refusal, refused};
 use super::policy::{Bind, SandboxPolicy};
-use super::standing::Standing;
 use super::sys;
 use crate::workspace::{TreeForm, Upper};
 
@@ -45,11 +45,24 @@ pub(super) enum TreeSource {
     Plain(OwnedFd),
 }
 
-/// Everything, in the order in which it is laid.
+/// What tells the descriptors of sources apart, where they travel.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Shape {
+    tree: Option<TreeShape>,
+    /// For each bind of the policy, in its order, whether it is a directory.
+    directories: Vec<bool>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+enum TreeShape {
+    Overlay { lowers: usize, upper: bool },
+    Layers(usize),
+    Plain,
+}
+
+/// Everything that a policy names, in the order in which it is laid.
 #[derive(Debug)]
 pub(super) struct Sources {
-    /// What every sandbox has.
-    pub(super) standing: Standing,
     /// The work tree.
     pub(super) tree: Option<TreeSource>,
     /// Writable binds by policy.
@@ -61,18 +74,74 @@ pub(super) struct Sources {
 }
 
 impl Sources {
-    /// Opens everything that `policy` names, beside what every sandbox has.
-    pub(super) fn open(policy: &SandboxPolicy, standing: Standing) -> Result<Self, Refusal> {
+    /// Opens everything that `policy` names.
+    pub(super) fn open(policy: &SandboxPolicy) -> Result<Self, Refusal> {
         let open = |list: &[Bind], flags| -> Result<Vec<Piece>, Refusal> {
             list.iter().map(|bind| piece(&bind.from, &bind.to, flags)).collect()
         };
         let writable = open(&policy.writable, NOSUID | NODEV)?;
         let read_only = open(&policy.read_only, RDONLY | NOSUID | NODEV)?;
         let files = open(&policy.files, RDONLY | NOSUID | NODEV)?;
-        if policy.uid.own {
-            standing.give(policy.uid)?;
-        }
-        Ok(Self { standing, tree: tree(policy)?, writable, read_only, files })
+        Ok(Self { tree: tree(policy)?, writable, read_only, files })
+    }
+
+    /// As descriptors, and what tells them apart.
+    pub(super) fn into_parts(self) -> (Shape, Vec<OwnedFd>) {
+        let mut fds = Vec::new();
+        let tree = self.tree.map(|tree| match tree {
+            TreeSource::Overlay { lowers, upper } => {
+                let shape = TreeShape::Overlay { lowers: lowers.len(), upper: upper.is_some() };
+                fds.extend(lowers.into_iter().chain(upper));
+                shape
+            }
+            TreeSource::Layers(layers) => {
+                let shape = TreeShape::Layers(layers.len());
+                fds.extend(layers);
+                shape
+            }
+            TreeSource::Plain(mount) => {
+                fds.push(mount);
+                TreeShape::Plain
+            }
+        });
+        let pieces = self.writable.into_iter().chain(self.read_only).chain(self.files);
+        let (directories, mounts): (Vec<bool>, Vec<OwnedFd>) =
+            pieces.map(|piece| (piece.is_dir, piece.mount)).unzip();
+        fds.extend(mounts);
+        (Shape { tree, directories }, fds)
+    }
+
+    /// What [`Sources::into_parts`] took apart; `None` where the descriptors are not those of `policy`.
+    pub(super) fn from_parts(
+        policy: &SandboxPolicy,
+        shape: &Shape,
+        mut fds: impl Iterator<Item = OwnedFd>,
+    ) -> Option<Self> {
+        let mut some = |count: usize| -> Option<Vec<OwnedFd>> {
+            let taken: Vec<OwnedFd> = fds.by_ref().take(count).collect();
+            Some(taken).filter(|taken| taken.len() == count)
+        };
+        let tree = match &shape.tree {
+            None => None,
+            Some(TreeShape::Overlay { lowers, upper }) => Some(TreeSource::Overlay {
+                lowers: some(*lowers)?,
+                upper: if *upper { Some(some(1)?.pop()?) } else { None },
+            }),
+            Some(TreeShape::Layers(count)) => Some(TreeSource::Layers(some(*count)?)),
+            Some(TreeShape::Plain) => Some(TreeSource::Plain(some(1)?.pop()?)),
+        };
+        let mut directories = shape.directories.iter();
+        let mut pieces = |binds: &[Bind]| -> Option<Vec<Piece>> {
+            let mounts = some(binds.len())?.into_iter().zip(binds);
+            let piece = |(mount, bind): (OwnedFd, &Bind)| {
+                Some(Piece { mount, to: bind.to.clone(), is_dir: *directories.next()? })
+            };
+            mounts.map(piece).collect()
+        };
+        let writable = pieces(&policy.writable)?;
+        let read_only = pieces(&policy.read_only)?;
+        let files = pieces(&policy.files)?;
+        fds.next().is_none().then_some(Self { tree, writable, read_only, files })
     }
 }
 

@@ -5,25 +5,22 @@
 //! only when, PID 1 and everything inside is dead. If the harness dies, the kernel kills it, and through it all. Only
 //! the holder of the mount namespace outlives it, by the time that the mounts take to go; it can reach none.
 
-use std::fs::File;
-use std::io::{PipeWriter, Write as _};
-use std::net::Ipv4Addr;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::io::PipeWriter;
+use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
 
 use nix::sched::CloneFlags;
 use nix::sys::signal::Signal;
 use nix::unistd::{Pid, Uid, getegid, geteuid, getppid};
 
+use super::birth::{Born, Early, Expected, write_maps};
+use super::calls::Watch;
 use super::entrances::Entrances;
-use super::holder::Holder;
-use super::init;
-use super::layers::Network;
+use super::handed::hand_over;
 use super::observe;
 use super::order::{Answer, Order, Refusal, refused};
 use super::policy::SandboxPolicy;
 use super::sources::Sources;
-use super::standing::Standing;
 use super::sys::{self, Made};
 use super::zygote::Wanted;
 use crate::process::{receive, send};
@@ -67,16 +64,21 @@ pub(super) fn serve(control: &UnixStream, wanted: Wanted) -> bool {
     if wanted == Wanted::Later {
         Order::rehearse();
     }
-    let done = match receive::<Order>(control) {
-        Ok(Some((Order::Establish { parent, policy, clone_into }, mut fds))) => {
-            let told = (policy.observed && !fds.is_empty()).then(|| PipeWriter::from(fds.remove(0)));
-            let entrances = Entrances::of(fds, clone_into);
-            settled.and_then(|()| establish(control, parent, &policy, early, told, entrances))
+    let mut ready = Ready { early, born: None };
+    let done = loop {
+        match receive::<Order>(control) {
+            Ok(Some((Order::Expect { parent, uid }, _))) => ready.expect(control, parent, uid),
+            Ok(Some((Order::Establish { parent, policy, clone_into }, mut fds))) => {
+                let told = (policy.observed && !fds.is_empty()).then(|| PipeWriter::from(fds.remove(0)));
+                let entrances = Entrances::of(fds, clone_into);
+                break settled.and_then(|()| establish(control, parent, &policy, ready, told, entrances));
+            }
+            Ok(Some((Order::TryNamespaces, _))) => {
+                break send(control, &Answer::Namespaces(try_namespaces()), &[])
+                    .map_err(refused("control", "answer"));
+            }
+            Ok(None) | Err(_) => return false,
         }
-        Ok(Some((Order::TryNamespaces, _))) => {
-            send(control, &Answer::Namespaces(try_namespaces()), &[]).map_err(refused("control", "answer"))
-        }
-        Ok(None) | Err(_) => return false,
     };
     if let Err(refusal) = done {
         // If even this cannot be said, the closed channel says it.
@@ -97,120 +99,90 @@ fn settle() -> Result<(), Refusal> {
     Ok(())
 }
 
-/// What a stub has before it knows its policy.
-struct Early {
-    /// Identities of the namespaces that it came from.
-    before: Vec<String>,
-    standing: Standing,
-    /// Where that was put together.
-    built_in: File,
-    /// What the network namespace has.
-    network: Network,
-    /// Made early where nobody waits for it.
-    holder: Option<Holder>,
+/// What a stub has made ready before its order came.
+struct Ready {
+    early: Option<Result<Early, Refusal>>,
+    born: Option<Born>,
 }
 
-impl Early {
-    /// Puts together what every sandbox has, and enters the network namespace that PID 1 will inherit: the dearest of all to
-    /// make. It belongs to the caller's user namespace: nobody inside could ever configure it, but where that is the
-    /// host's own, the kernel sends its device events here, too, and only the filter (no netlink but routes) keeps
-    /// them from a payload.
-    fn make(nobody_waits: bool) -> Result<Self, Refusal> {
-        let before = init::namespace_ids().map_err(refused("namespaces", "read /proc/self/ns"))?;
-        nix::sched::unshare(CloneFlags::CLONE_NEWNET)
-            .map_err(refused("namespaces", "unshare the network namespace"))?;
-        let socket = std::net::UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0));
-        let socket = socket.map_err(refused("network", "make a socket"))?;
-        sys::loopback_up(socket.as_fd()).map_err(refused("network", "bring up loopback"))?;
-        let network = Network::read()?;
-        let (standing, built_in) = Standing::build()?;
-        let holder = nobody_waits.then(Holder::make).flatten();
-        Ok(Self { before, standing, built_in, network, holder })
+impl Ready {
+    /// Makes PID 1 for a uid that is expected. Best effort: if it fails, it fails again where it is told.
+    fn expect(&mut self, control: &UnixStream, parent: i32, uid: RunUid) {
+        let Some(early) = self.early.take_if(|early| uid.own && early.is_ok()).and_then(Result::ok) else {
+            return;
+        };
+        let filters = [Watch::Silent, Watch::Refusals];
+        let expected = Expected { uid, folder: None, traced: false, filters: &filters };
+        let prepared = belong_to(parent).and_then(|()| give_up_groups());
+        self.born = prepared.and_then(|()| Born::make(control, early, &expected)).ok();
     }
+
+    /// The PID 1 for this order: the one that waits, if it is one that the order could have made.
+    fn born(
+        mut self,
+        control: &UnixStream,
+        policy: &SandboxPolicy,
+        entrances: &Entrances,
+    ) -> Result<Born, Refusal> {
+        let waiting = self.born.take().filter(|born| born.is_of(policy.uid) && entrances.folder().is_none());
+        if let Some(mut born) = waiting
+            && (!policy.observed || born.trace().is_ok())
+        {
+            return Ok(born);
+        }
+        // In a namespace of his own, the caller makes everything anew: there it is his to clone.
+        let early = self.early.filter(|_| policy.uid.own).unwrap_or_else(|| Early::make(false))?;
+        let filters = [Watch::of(policy)];
+        let (uid, folder, traced) = (policy.uid, entrances.folder(), policy.observed);
+        Born::make(control, early, &Expected { uid, folder, traced, filters: &filters })
+    }
+}
+
+fn belong_to(parent: i32) -> Result<(), Refusal> {
+    nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)
+        .map_err(refused("control", "set the parent-death signal"))?;
+    if getppid() == Pid::from_raw(parent) {
+        Ok(())
+    } else {
+        Err(Refusal::new("control", "the harness is gone"))
+    }
+}
+
+fn give_up_groups() -> Result<(), Refusal> {
+    nix::unistd::setgroups(&[]).map_err(refused("identity", "give up supplementary groups"))
 }
 
 fn establish(
     control: &UnixStream,
     parent: i32,
     policy: &SandboxPolicy,
-    early: Option<Result<Early, Refusal>>,
+    ready: Ready,
     told: Option<PipeWriter>,
     entrances: Entrances,
 ) -> Result<(), Refusal> {
-    nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)
-        .map_err(refused("control", "set the parent-death signal"))?;
-    if getppid() != Pid::from_raw(parent) {
-        return Err(Refusal::new("control", "the harness is gone"));
-    }
+    belong_to(parent)?;
     if policy.uid.own {
-        nix::unistd::setgroups(&[]).map_err(refused("identity", "give up supplementary groups"))?;
+        give_up_groups()?;
     } else {
         become_root_of_a_namespace()?;
     }
-    // In a namespace of his own, the caller makes everything anew: there it is his to clone.
-    let early = early.filter(|_| policy.uid.own).unwrap_or_else(|| Early::make(false))?;
     if policy.observed != told.is_some() {
         return Err(Refusal::new("observation", "find whom to tell what is seen"));
     }
-    let sources = Sources::open(policy, early.standing)?;
+    let mut born = ready.born(control, policy, &entrances)?;
     let watch = told.is_some().then(UnixStream::pair).transpose();
     let (filter, watcher) = watch.map_err(refused("control", "make a socket pair"))?.unzip();
-    let (gate, mut release) = std::io::pipe().map_err(refused("control", "make a pipe"))?;
-    let all = NAMESPACES.iter().fold(CloneFlags::empty(), |all, (_, flag)| all | *flag);
-    match sys::clone_into(all - CloneFlags::CLONE_NEWNET, entrances.folder())
-        .map_err(refused("namespaces", "clone into new namespaces"))?
-    {
-        Made::Child => {
-            drop((release, told, filter, early.built_in, early.holder));
-            let seen = init::SeenBefore { ids: early.before, network: early.network };
-            init::run(control, &gate, sources, policy, &seen, watcher, entrances)
-        }
-        Made::Parent(pid, pidfd) => {
-            let mapped =
-                write_maps(&format!("/proc/{pid}"), policy.uid.inside, policy.uid.host_uid, policy.uid);
-            // Now or never: once PID 1 has changed identity, an ordinary user may not look at it.
-            let mounts = File::open(format!("/proc/{pid}/ns/mnt")).ok();
-            let traced = told.is_some().then(|| observe::begin(pid)).transpose();
-            let released = mapped.and(traced).and_then(|traced| {
-                let layers = traced.into_iter().collect();
-                // In this order: what PID 1 says on the same channel comes after it.
-                send(control, &Answer::Born { layers }, &[pidfd.as_fd()])
-                    .map_err(refused("control", "hand out the pidfd"))?;
-                release.write_all(b"!").map_err(refused("control", "release PID 1"))
-            });
-            // Only now: PID 1 was waiting.
-            drop((gate, sources, entrances, watcher));
-            let holder = early.holder.or_else(|| mounts.as_ref().and_then(|_| Holder::make()));
-            if let Some((holder, mounts)) = holder.as_ref().zip(mounts) {
-                holder.hold(mounts);
-            }
-            let finished = finish(pid, &pidfd, released, release, told.zip(filter), policy);
-            // Not before: nobody waits any more.
-            drop(early.built_in);
-            finished
-        }
+    let sources = Sources::open(policy)?;
+    let layers = born.traced.take().into_iter().collect();
+    // In this order: what PID 1 says on the same channel comes after it.
+    send(control, &Answer::Born { layers }, &[born.pidfd.as_fd()])
+        .map_err(refused("control", "hand out the pidfd"))?;
+    hand_over(&born.gate, policy, watcher, entrances, sources)?;
+    if let Some((told, filter)) = told.zip(filter) {
+        observe::follow(born.pid, told, filter, policy);
     }
-}
-
-/// Ends PID 1 if it could not be released; waits for its end.
-fn finish(
-    pid: Pid,
-    pidfd: &OwnedFd,
-    released: Result<(), Refusal>,
-    release: PipeWriter,
-    observed: Option<(PipeWriter, UnixStream)>,
-    policy: &SandboxPolicy,
-) -> Result<(), Refusal> {
-    if released.is_err() {
-        rustix::process::pidfd_send_signal(pidfd, rustix::process::Signal::KILL).ok();
-    }
-    if let Some((told, filter)) = observed {
-        observe::follow(pid, told, filter, policy);
-    }
-    // INVARIANT: `release` stays open until PID 1 is reaped; its closing tells PID 1 that the stub is gone.
-    while nix::sys::wait::waitpid(pid, None) == Err(nix::errno::Errno::EINTR) {}
-    drop(release);
-    released
+    born.wait();
+    Ok(())
 }
 
 /// An ordinary user (or a root with no second uid) first becomes root of a namespace of his own: there he may
@@ -227,21 +199,6 @@ fn become_root_of_a_namespace() -> Result<(), Refusal> {
         rustix::mount::MountPropagationFlags::PRIVATE | rustix::mount::MountPropagationFlags::REC,
     )
     .map_err(refused("namespaces", "make mounts private"))
-}
-
-/// Maps exactly one uid and one gid. `outside` is seen from the parent namespace.
-fn write_maps(process: &str, inside: u32, outside: u32, uid: RunUid) -> Result<(), Refusal> {
-    // In the namespace where the caller is root of himself, his own id is 0.
-    let inner = !uid.own && inside != 0;
-    let outer = if inner { [0, 0] } else { [outside, uid.host_gid] };
-    let [of_user, of_group] = outer;
-    let write = |file: &str, text: String| {
-        std::fs::write(format!("{process}/{file}"), text)
-            .map_err(refused("identity", format!("write {file}")))
-    };
-    write("setgroups", "deny".to_owned())?;
-    write("uid_map", format!("{inside} {of_user} 1\n"))?;
-    write("gid_map", format!("{inside} {of_group} 1\n"))
 }
 
 /// Enters each namespace in a process of its own that ends at once.

@@ -18,9 +18,11 @@ use nix::unistd::{Pid, getppid};
 use serde::{Deserialize, Serialize};
 
 use super::calls;
+use super::order::Order;
 use super::stub;
 use super::sys;
 use crate::process::{LaunchError, Launched, StubProcess, receive, send};
+use crate::workspace::RunUid;
 
 static PREPARED: OnceLock<Zygote> = OnceLock::new();
 /// What stubs are called in lists of processes; also inside, where PID 1 is one.
@@ -117,6 +119,17 @@ pub fn expect_another() {
         // A zygote that is gone is found gone by whoever needs it.
         let control = ends.channel.as_ref().and_then(|channel| ask(channel, Wanted::Later).ok());
         ends.ready = control.map(|control| Ready { control, pid: None });
+    }
+}
+
+/// Says for which uid the next sandbox will be wanted: its PID 1 is made meanwhile, as far as that needs no policy.
+pub fn expect_as(uid: RunUid) {
+    let Some(zygote) = prepared() else { return };
+    let Ok(parent) = i32::try_from(std::process::id()) else { return };
+    let ends = zygote.ends.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(ready) = &ends.ready {
+        // A stub that is gone is found gone by whoever needs it.
+        send(&ready.control, &Order::Expect { parent, uid }, &[]).ok();
     }
 }
 

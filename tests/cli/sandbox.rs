@@ -299,3 +299,20 @@ exec 3>&-; wait $harness || true
     assert!(read("held-before").contains('1'), "positive control: the stub has the caller's mounts");
     assert!(!read("held-after").contains('1'), "it keeps nothing busy: {}", read("held-after"));
 }
+
+#[test]
+fn more_folders_than_one_message_holds_are_all_laid_where_they_belong() {
+    let bench = TestBench::new();
+    let mut call = vec!["sandbox".to_owned()];
+    for index in 0..150 {
+        let folder = bench.path().join(format!("folder-{index}"));
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(folder.join(format!("file-{index}")), "").unwrap();
+        call.extend(["--ro".to_owned(), folder.display().to_string()]);
+    }
+    let list = format!("ls {}/folder-*/file-* | wc -l", bench.path().display());
+    call.extend(["--", "sh", "-c", &list].map(str::to_owned));
+    let call: Vec<&str> = call.iter().map(String::as_str).collect();
+    let answer = bench.call(&call);
+    assert_eq!((answer.code, answer.out.trim()), (0, "150"), "{}", answer.err);
+}
