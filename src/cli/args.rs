@@ -164,11 +164,18 @@ pub(super) struct AnswerArgs {
     /// The request, as the run printed it
     pub(super) id: String,
     /// The principal who answers; without it, what is asked is only shown
-    #[arg(long = "as", value_name = "NAME", requires = "key")]
+    #[arg(long = "as", value_name = "NAME", requires = "how")]
     pub(super) principal: Option<String>,
-    /// The principal's private key (Ed25519, PEM)
-    #[arg(long, value_name = "FILE", requires = "principal")]
+    /// The principal's private key (PEM, or OpenSSH without passphrase), or an OpenSSH public key: then ssh-keygen
+    /// signs, with an agent, a passphrase or a hardware key
+    #[arg(long, value_name = "FILE", requires = "principal", group = "how")]
     pub(super) key: Option<PathBuf>,
+    /// A signature over the message that was made elsewhere
+    #[arg(long, value_name = "FILE", requires = "principal", group = "how")]
+    pub(super) signature: Option<PathBuf>,
+    /// Write exactly the bytes that an answer signs, and do nothing else
+    #[arg(long, requires = "principal", group = "how")]
+    pub(super) print_message: bool,
     /// Answer as one JSON object
     #[arg(long)]
     pub(super) json: bool,
@@ -305,9 +312,9 @@ pub(super) enum PrincipalVerb {
 pub(super) struct PrincipalAddArgs {
     /// The principal's name
     pub(super) name: String,
-    /// The public key (Ed25519, PEM)
-    #[arg(long, value_name = "FILE.pem")]
-    pub(super) key: PathBuf,
+    /// The public key: PEM (Ed25519), or an OpenSSH line (ssh-ed25519, ecdsa-sha2-nistp256, or one in hardware)
+    #[arg(long, required = true, value_name = "FILE")]
+    pub(super) key: Vec<PathBuf>,
     /// What the principal may do: submit, approve, operate
     #[arg(long, required = true)]
     pub(super) role: Vec<String>,

@@ -38,6 +38,7 @@ mod runs;
 mod sandbox;
 mod show;
 mod spend;
+mod ssh_keygen;
 mod summary;
 mod table;
 mod verify;
