@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::args_again::{CancelArgs, ResumeArgs};
+use super::args_again::{CancelArgs, PublishArgs, ResumeArgs};
 use super::args_engine::EngineVerb;
 use super::examples;
 
@@ -68,6 +68,9 @@ pub(super) enum Verb {
     /// Go on with a run whose process died; without RUN, list those that can be gone on with
     #[command(after_help = examples::RESUME)]
     Resume(ResumeArgs),
+    /// Publish the branch of a run that passed and may commit, or finish doing so
+    #[command(after_help = examples::PUBLISH)]
+    Publish(PublishArgs),
     /// Ask a running run to stop and wait until it has sealed; give a dead one up
     #[command(after_help = examples::CANCEL)]
     Cancel(CancelArgs),
@@ -290,6 +293,9 @@ pub(super) struct RepoAddArgs {
     /// How much depends on it
     #[arg(long, value_enum)]
     pub(super) criticality: Option<CriticalityArg>,
+    /// Branches that nothing is ever published to, as globs [default: main, master, release*]
+    #[arg(long, value_name = "GLOB")]
+    pub(super) protect: Vec<String>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -104,6 +104,12 @@ With a key that is elsewhere:
   cto approve apr-… --as bob --print-message > message
   ssh-keygen -Y sign -n cto-harness@cto.invalid -f ~/.ssh/id_ed25519.pub message
   cto approve apr-… --as bob --signature message.sig";
+pub(super) const PUBLISH: &str = "\
+Examples:
+  cto publish run-0198…
+  cto publish 0198 --json
+
+The sealed bundle is verified again first, and so is the target as it is now. What is there already is not made twice.";
 pub(super) const SANDBOX: &str = "\
 Examples:
   cto sandbox -- /bin/true

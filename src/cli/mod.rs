@@ -30,6 +30,7 @@ mod output;
 mod patch_view;
 mod principal;
 mod problem;
+mod publish;
 mod repo;
 mod request;
 mod resume;
