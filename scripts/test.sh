@@ -10,7 +10,7 @@ step() { printf '\n== %s (%ss)\n' "$1" "$SECONDS"; }
 step "packages"
 # command -> Debian package
 need=()
-for pair in curl:curl git:git ip:iproute2 openssl:openssl node:nodejs npm:npm python3:python3; do
+for pair in curl:curl git:git ip:iproute2 openssl:openssl node:nodejs npm:npm python3:python3 ssh-keygen:openssh-client; do
     PATH="$PATH:/usr/sbin:/sbin" command -v "${pair%%:*}" >/dev/null || need+=("${pair##*:}")
 done
 if ((${#need[@]})); then

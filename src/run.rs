@@ -38,6 +38,7 @@ use std::sync::Arc;
 pub use cancel::{Cancelled, cancel};
 pub use gather::{evidence_places, own_places};
 pub use leftovers::clean_up;
+pub use publish::{UNRECORDED, publish};
 pub use request::{ContractInput, Observer, Progress, RunError, RunOutcome, RunRequest, Step};
 pub use resume::{resumable, resume};
 
@@ -283,7 +284,6 @@ fn conclude(
     recording.begin_step(Step::Seal);
     let withheld = recording.bundle().withheld(&mut told.sections).map_err(RecordError::from)?;
     told.withheld(&withheld);
-    let patch = told.patch.take();
     let judged = told.conformance.take().filter(|_| stop.said().is_none());
     let report = told.report(recording.run_id().clone(), scene.asked.contract.task(), document);
     let data = json!({"verdict": report.verdict, "reasons": report.reasons.iter().map(|r| &r.code).collect::<Vec<_>>()});
@@ -294,7 +294,7 @@ fn conclude(
     let pending = recording.pending().filter(|_| !document.eligible());
     let sealed = recording.seal(report, scene.statement(document))?;
     conformance::keep(home, scene, judged, &sealed)?;
-    let published = publish::branch(home, scene, &sealed.report, patch.as_ref());
+    let publication = publish::after_seal(home, &scene.run_id);
     Ok(RunOutcome {
         run_id: scene.run_id.clone(),
         verdict: sealed.report.verdict,
@@ -302,8 +302,7 @@ fn conclude(
         bundle: sealed.path,
         decision_id: document.decision_id,
         pending,
-        branch: published.branch,
-        publish_problem: published.problem,
+        publication,
         interrupted: stop.said().is_some(),
     })
 }

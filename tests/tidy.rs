@@ -20,11 +20,13 @@ mod source;
 use source::{File, files, top};
 
 /// Where the harness's own code may start a process.
-const SPAWNS: [&str; 4] = [
+const SPAWNS: [&str; 5] = [
     "src/process/",
     "src/sandbox/",
     // The operator's own key command, outside of any sandbox.
     "src/home/key_source.rs",
+    // A person's own ssh-keygen, with their terminal, for a signature.
+    "src/cli/ssh_keygen.rs",
     // Runs inside of the sandbox, as the payload.
     "src/engine/fixture/player",
 ];

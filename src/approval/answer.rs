@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::PendingAct;
 use crate::eligibility::ApprovalAnswer;
 use crate::vocab::{
-    ApprovalId, Digest, MutationMode, PrincipalName, PublicKey, RiskClass, SealingKey, Signature, Timestamp,
+    ApprovalId, Digest, MutationMode, PrincipalName, PublicKey, RiskClass, SealingKey, Signature,
+    SignatureFault, Timestamp,
 };
 
 /// What the signed bytes begin with; no other signature of this program begins so.
@@ -64,7 +65,7 @@ pub struct SignedApproval {
     pub by: PrincipalName,
     /// Id of the key that signed.
     pub key: Digest,
-    /// Ed25519 over [`SignedApproval::signed_bytes`].
+    /// Over [`SignedApproval::signed_bytes`]: Ed25519, or the text of an SSH signature.
     pub signature: Signature,
 }
 
@@ -76,51 +77,87 @@ pub fn sign_approval(
     by: &PrincipalName,
     key: &SealingKey,
 ) -> SignedApproval {
-    let mut approval = SignedApproval {
-        request_id: request.request_id.clone(),
-        request_digest: request.request_digest,
-        mode: request.mode,
-        risk: request.risk,
-        expires_at: request.expires_at,
-        answer,
-        by: by.clone(),
-        key: key.public().key_id(),
-        signature: key.sign(b""),
+    let signature = key.sign(&approval_message(request, answer, by));
+    SignedApproval::of(request, answer, by, &key.public(), signature)
+}
+
+/// The bytes that an answer to `request` signs, whoever signs them: the domain and then every field, each as its
+/// length in eight bytes, most significant first, and its text.
+#[must_use]
+pub fn approval_message(request: &PendingRequest, answer: ApprovalAnswer, by: &PrincipalName) -> Vec<u8> {
+    let what = (request.mode, request.risk, request.expires_at);
+    message((request.request_digest, &request.request_id), what, answer, by)
+}
+
+fn message(
+    (digest, id): (Digest, &ApprovalId),
+    (mode, risk, expires_at): (MutationMode, RiskClass, Timestamp),
+    answer: ApprovalAnswer,
+    by: &PrincipalName,
+) -> Vec<u8> {
+    let answer = match answer {
+        ApprovalAnswer::Grant => "grant",
+        ApprovalAnswer::Deny => "deny",
     };
-    approval.signature = key.sign(&approval.signed_bytes());
-    approval
+    let fields = [
+        DOMAIN.to_owned(),
+        digest.to_string(),
+        id.to_string(),
+        mode.to_string(),
+        risk.to_string(),
+        expires_at.unix_micros().to_string(),
+        answer.to_owned(),
+        by.to_string(),
+    ];
+    let mut bytes = Vec::new();
+    for field in fields {
+        bytes.extend((field.len() as u64).to_be_bytes());
+        bytes.extend(field.as_bytes());
+    }
+    bytes
 }
 
 impl SignedApproval {
-    /// The bytes that are signed: the domain and then every field but key and signature, each as its length in
-    /// eight bytes, most significant first, and its text.
+    /// An answer with a signature over [`approval_message`] that was made elsewhere. Nothing is checked yet.
+    #[must_use]
+    pub fn of(
+        request: &PendingRequest,
+        answer: ApprovalAnswer,
+        by: &PrincipalName,
+        key: &PublicKey,
+        signature: Signature,
+    ) -> Self {
+        Self {
+            request_id: request.request_id.clone(),
+            request_digest: request.request_digest,
+            mode: request.mode,
+            risk: request.risk,
+            expires_at: request.expires_at,
+            answer,
+            by: by.clone(),
+            key: key.key_id(),
+            signature,
+        }
+    }
+
+    /// The bytes that are signed: those of [`approval_message`], from the answer itself.
     #[must_use]
     pub fn signed_bytes(&self) -> Vec<u8> {
-        let answer = match self.answer {
-            ApprovalAnswer::Grant => "grant",
-            ApprovalAnswer::Deny => "deny",
-        };
-        let fields = [
-            DOMAIN.to_owned(),
-            self.request_digest.to_string(),
-            self.request_id.to_string(),
-            self.mode.to_string(),
-            self.risk.to_string(),
-            self.expires_at.unix_micros().to_string(),
-            answer.to_owned(),
-            self.by.to_string(),
-        ];
-        let mut bytes = Vec::new();
-        for field in fields {
-            bytes.extend((field.len() as u64).to_be_bytes());
-            bytes.extend(field.as_bytes());
-        }
-        bytes
+        let what = (self.mode, self.risk, self.expires_at);
+        message((self.request_digest, &self.request_id), what, self.answer, &self.by)
     }
 
     /// Whether `key` signed exactly this.
     #[must_use]
     pub fn signed_by(&self, key: &PublicKey) -> bool {
-        key.key_id() == self.key && key.verifies(&self.signed_bytes(), &self.signature)
+        self.check(key).is_ok()
+    }
+
+    /// Like [`SignedApproval::signed_by`], with the reason why not.
+    pub fn check(&self, key: &PublicKey) -> Result<(), SignatureFault> {
+        if key.key_id() != self.key {
+            return Err(SignatureFault::AnotherKey);
+        }
+        key.check(&self.signed_bytes(), &self.signature)
     }
 }

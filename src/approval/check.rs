@@ -59,6 +59,7 @@ fn check(found: &Found, against: &Against<'_>) -> ApprovalFacts {
         answer: approval.answer,
         granted_by: Grantor::Human,
         key,
+        signed_with: key.map(|_| approval.signature.made_with()),
         refused,
     }
 }
@@ -77,11 +78,16 @@ fn signature(
         refused.push(format!("signed with a key that is not one of `{}`", approval.by));
         return None;
     };
-    if approval.signed_by(key) {
-        Some(approval.key)
-    } else {
-        refused.push("the signature does not hold: it was altered".to_owned());
-        None
+    if key.is_same_secret(against.sealing_key) {
+        refused.push("signed with the sealing key in another dress".to_owned());
+        return None;
+    }
+    match approval.check(key) {
+        Ok(()) => Some(approval.key),
+        Err(fault) => {
+            refused.push(fault.to_string());
+            None
+        }
     }
 }
 

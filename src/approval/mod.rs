@@ -11,10 +11,14 @@ mod check;
 mod folder;
 mod principals;
 #[cfg(test)]
+mod principals_tests;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_ssh;
 
 pub use act::{PendingAct, act_digest};
-pub use answer::{PendingRequest, SignedApproval, sign_approval};
+pub use answer::{PendingRequest, SignedApproval, approval_message, sign_approval};
 pub use check::{Against, check_approvals};
 pub use folder::{ApprovalFolder, FolderError, Found, FoundAnswers, Spending, SpentRecord};
 pub use principals::{Principal, Principals, PrincipalsError, Role};

@@ -51,7 +51,7 @@ pub struct Principal {
     /// Until when, exclusive; `None` = until removed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid_until: Option<Timestamp>,
-    /// Ed25519 public keys, SPKI PEM; at least one.
+    /// Public keys, SPKI PEM (Ed25519) or OpenSSH lines; at least one.
     pub keys: Vec<PublicKey>,
 }
 
@@ -69,6 +69,10 @@ impl Principal {
         let uids = accounts.uids(account);
         let meets = |own: &String| overlapping_texts(own, account) || !accounts.uids(own).is_disjoint(&uids);
         self.accounts.iter().any(meets)
+    }
+
+    fn has_secret(&self, key: &PublicKey) -> bool {
+        self.keys.iter().any(|own| own.is_same_secret(key))
     }
 
     fn has_text_of(&self, account: &str) -> bool {
@@ -123,7 +127,7 @@ pub enum PrincipalsError {
         first: PrincipalName,
     },
     /// Nothing to sign with.
-    #[error("principal `{0}` has no key: add one with `--key FILE.pem`")]
+    #[error("principal `{0}` has no key: add one with `--key FILE`")]
     NoKey(PrincipalName),
     /// Nothing to do.
     #[error("principal `{0}` has no role: name at least one of submit, approve, operate")]
@@ -198,7 +202,7 @@ impl Principals {
             if other.name == new.name {
                 return Err(PrincipalsError::NameTwice(new.name));
             }
-            if let Some(key) = new.keys.iter().find(|key| other.key(key.key_id()).is_some()) {
+            if let Some(key) = new.keys.iter().find(|key| other.has_secret(key)) {
                 let (first, second) = (other.name.clone(), new.name);
                 return Err(PrincipalsError::KeyTwice { key: key.key_id(), first, second });
             }
@@ -225,7 +229,7 @@ impl Principals {
 
     /// Refuses a file in which a principal's key is this machine's sealing key.
     pub fn refuse_key(&self, sealing: &PublicKey) -> Result<(), PrincipalsError> {
-        match self.all.iter().find(|p| p.key(sealing.key_id()).is_some()) {
+        match self.all.iter().find(|p| p.has_secret(sealing)) {
             Some(principal) => Err(PrincipalsError::SealingKey(principal.name.clone())),
             None => Ok(()),
         }
@@ -291,108 +295,5 @@ fn well_formed(p: &Principal) -> Result<(), PrincipalsError> {
     match (p.valid_from, p.valid_until) {
         (Some(from), Some(until)) if until <= from => Err(PrincipalsError::NeverValid(p.name.clone())),
         _ => Ok(()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::vocab::SealingKey;
-
-    fn at(seconds: i64) -> Timestamp {
-        Timestamp::from_unix_micros(1_800_000_000_000_000).unwrap().plus_seconds(seconds).unwrap()
-    }
-
-    fn name(text: &str) -> PrincipalName {
-        PrincipalName::parse(text).unwrap()
-    }
-
-    fn principal(called: &str, key: &SealingKey, account: &str) -> Principal {
-        Principal {
-            name: name(called),
-            roles: BTreeSet::from([Role::Approve]),
-            accounts: vec![account.to_owned()],
-            valid_from: None,
-            valid_until: None,
-            keys: vec![key.public()],
-        }
-    }
-
-    #[test]
-    fn the_file_of_principals_reads_back_and_names_nobody_twice() {
-        let (a, b) = (SealingKey::generate().unwrap(), SealingKey::generate().unwrap());
-        let mut all = Principals::default();
-        let timed = Principal {
-            valid_from: Some(at(0)),
-            valid_until: Some(at(9)),
-            ..principal("ann", &a, "1001:ann")
-        };
-        all.add(timed).unwrap();
-        all.add(principal("bob", &b, "1002")).unwrap();
-        let read = Principals::parse(&all.to_toml().unwrap()).unwrap();
-        assert_eq!(read, all);
-        assert_eq!(read.by_uid(1002, &Accounts::default()).map(|p| &p.name), Some(&name("bob")));
-        assert!(read.by_uid(1003, &Accounts::of("1001:x:1003:1::\n")).is_none(), "a name of digits is none");
-
-        let fresh = || SealingKey::generate().unwrap();
-        assert!(matches!(all.add(principal("ann", &fresh(), "9")), Err(PrincipalsError::NameTwice(_))));
-        assert!(matches!(all.add(principal("carl", &a, "9")), Err(PrincipalsError::KeyTwice { .. })));
-        assert!(matches!(
-            all.add(principal("carl", &fresh(), "7:ann")),
-            Err(PrincipalsError::AccountTwice { .. })
-        ));
-        let no_key = Principal { keys: Vec::new(), ..principal("carl", &a, "9") };
-        assert!(matches!(all.add(no_key), Err(PrincipalsError::NoKey(_))));
-        let no_role = Principal { roles: BTreeSet::new(), ..principal("carl", &fresh(), "9") };
-        assert!(matches!(all.add(no_role), Err(PrincipalsError::NoRole(_))));
-        let never = Principal {
-            valid_from: Some(at(1)),
-            valid_until: Some(at(1)),
-            ..principal("carl", &fresh(), "9")
-        };
-        assert!(matches!(all.add(never), Err(PrincipalsError::NeverValid(_))));
-        for bad in ["", " ", "1:2:3", "1000:", ":x", "ann:1001", "1000: ann"] {
-            let odd = principal("carl", &fresh(), bad);
-            assert!(matches!(all.add(odd), Err(PrincipalsError::Account { .. })), "{bad:?}");
-        }
-    }
-
-    #[test]
-    fn accounts_that_name_nobody_or_the_same_uid_are_refused() {
-        let accounts = Accounts::of("root:x:0:0::/:\ndeploy:x:0:0::/:\nada:x:1001:1::\n");
-        let (a, b) = (SealingKey::generate().unwrap(), SealingKey::generate().unwrap());
-        let with = |account: &str| {
-            let mut all = Principals::default();
-            all.add(principal("ann", &a, "root")).unwrap();
-            all.add(principal("bob", &b, account)).unwrap();
-            all
-        };
-        for (account, unclear, refused) in
-            [("deploy", 0, true), ("1001", 0, false), ("ada", 0, false), ("nobody-here", 1, true)]
-        {
-            let all = with(account);
-            assert_eq!(all.unclear(&accounts).len(), unclear, "{account}");
-            assert_eq!(all.refuse_accounts(&name("bob"), &accounts).is_err(), refused, "{account}");
-        }
-    }
-
-    #[test]
-    fn a_file_of_principals_that_is_not_well_formed_is_refused_and_an_empty_one_names_nobody() {
-        assert_eq!(Principals::parse("").unwrap().iter().count(), 0);
-        let key = SealingKey::generate().unwrap().public().to_pem();
-        let good =
-            format!("[[principal]]\nname = \"ann\"\nroles = [\"approve\"]\nkeys = [\"\"\"{key}\"\"\"]\n");
-        assert_eq!(Principals::parse(&good).unwrap().iter().count(), 1);
-        for bad in [
-            "principals = []".to_owned(),
-            format!("{good}extra = 1\n"),
-            good.replace("approve", "admin"),
-            good.replace("PUBLIC", "PRIVATE"),
-            good.replace("\"ann\"", "\"../ann\""),
-            format!("{good}{good}"),
-            format!("{good}name = \"bob\"\n"),
-        ] {
-            assert!(Principals::parse(&bad).is_err(), "{bad}");
-        }
     }
 }

@@ -38,6 +38,8 @@ pub enum Act {
     Seal,
     /// A branch is about to be made in the target.
     PublishBranch,
+    /// What came of that is about to be recorded.
+    RecordPublication,
     /// A run is about to be asked to stop, or given up.
     Cancel,
     /// What a dead run left is about to be removed.

@@ -10,11 +10,13 @@ use super::output::{Line, Output, Tone};
 use super::principal;
 use super::problem::Problem;
 use super::{Exit, audited};
-use crate::approval::{ApprovalFolder, PendingRequest, Role, Spending, sign_approval};
+use crate::approval::{
+    ApprovalFolder, PendingRequest, Principal, Principals, Role, SignedApproval, Spending, approval_message,
+};
 use crate::audit::Act;
 use crate::eligibility::ApprovalAnswer;
 use crate::home::{Accounts, Home};
-use crate::vocab::{ApprovalId, PrincipalName, SealingKey, Timestamp};
+use crate::vocab::{ApprovalId, PrincipalName, PublicKey, Signature, SignatureFault, Timestamp};
 
 /// Says yes.
 pub(super) fn approve(args: &AnswerArgs, output: &mut Output) -> Result<Exit, Problem> {
@@ -36,21 +38,63 @@ fn answer(args: &AnswerArgs, answer: ApprovalAnswer, output: &mut Output) -> Res
         Problem::usage(format!("no request {id} is on record here"), "see `cto runs` for what waits")
     })?;
     act_view::refuse_altered(&request)?;
-    if !output.is_for_programs() {
+    if !output.is_for_programs() && !args.print_message {
         act_view::show(&request, output);
     }
-    let (Some(name), Some(key)) = (&args.principal, &args.key) else {
-        return only_asked(&request, output);
-    };
+    let Some(name) = &args.principal else { return only_asked(&request, output) };
     let name = PrincipalName::parse(name)
         .map_err(|error| Problem::usage(error.to_string(), "see `cto principal list`"))?;
-    let key = keyfile::private(key)?;
-    refuse_what_cannot_count(&home, &folder, &request, &name, &key)?;
+    let principals = principal::load(&home)?;
+    let signer = standing(&principals, &name)?;
+    refuse_what_cannot_count(&folder, &request, signer)?;
+    let message = approval_message(&request, answer, &name);
+    if args.print_message {
+        output.document(&message);
+        return Ok(Exit::Pass);
+    }
+    let (key, signature) = signed(args, signer, &message)?;
     let word = if answer == ApprovalAnswer::Grant { "approved" } else { "denied" };
-    audited::announce(&home, Act::RecordApproval, format!("{id} {word} by {name}"))?;
-    folder.answer(&sign_approval(&request, answer, &name, &key))?;
+    let kind = signature.made_with().kind.as_str();
+    audited::announce(&home, Act::RecordApproval, format!("{id} {word} by {name} ({kind})"))?;
+    folder.answer(&SignedApproval::of(&request, answer, &name, &key, signature))?;
     tell(&request, word, &name, output);
     Ok(Exit::Pass)
+}
+
+/// The signature, made here or elsewhere, and the principal's key that it is by.
+fn signed(args: &AnswerArgs, signer: &Principal, message: &[u8]) -> Result<(PublicKey, Signature), Problem> {
+    let another = |name: &PrincipalName| {
+        Problem::usage(
+            format!("this is not a key of `{name}`"),
+            "give the private half of a registered key, or its OpenSSH public file",
+        )
+    };
+    if let Some(file) = &args.key {
+        let with = keyfile::signer(file)?;
+        // Before anybody has to touch a key.
+        let own =
+            signer.keys.iter().find(|key| **key == with.public()).ok_or_else(|| another(&signer.name))?;
+        return Ok((own.clone(), with.sign(message)?));
+    }
+    let file = args.signature.as_deref().ok_or_else(|| {
+        Problem::usage("nobody answered: it was not said with which key", "give --key or --signature")
+    })?;
+    let signature = keyfile::signature(file)?;
+    let mut fault = SignatureFault::AnotherKey;
+    for key in &signer.keys {
+        match key.check(message, &signature) {
+            Ok(()) => return Ok((key.clone(), signature)),
+            Err(SignatureFault::AnotherKey) => {}
+            Err(other) => fault = other,
+        }
+    }
+    if fault == SignatureFault::AnotherKey {
+        return Err(another(&signer.name));
+    }
+    Err(Problem::usage(
+        fault.to_string(),
+        "sign exactly what `cto approve|deny ID --as NAME --print-message` writes; see `cto approve --help`",
+    ))
 }
 
 /// Says what an answer takes.
@@ -63,25 +107,24 @@ fn only_asked(request: &PendingRequest, output: &mut Output) -> Result<Exit, Pro
     Err(Problem::usage("nobody answered: it was not said who does", remedy))
 }
 
-fn refuse_what_cannot_count(
-    home: &Home,
-    folder: &ApprovalFolder,
-    request: &PendingRequest,
-    name: &PrincipalName,
-    key: &SealingKey,
-) -> Result<(), Problem> {
-    let principals = principal::load(home)?;
+fn standing<'a>(principals: &'a Principals, name: &PrincipalName) -> Result<&'a Principal, Problem> {
     let signer = principals.find(name).ok_or_else(|| {
-        let remedy = "an operator adds one: cto principal add NAME --key FILE.pem --role approve";
+        let remedy = "an operator adds one: cto principal add NAME --key FILE --role approve";
         Problem::usage(format!("`{name}` is not in the file of principals"), remedy)
     })?;
-    let refuse = |sentence: String, remedy: &str| Err(Problem::usage(sentence, remedy));
-    if !signer.roles.contains(&Role::Approve) {
-        return refuse(format!("`{name}` has no role `approve`"), "ask a principal who has it");
+    if signer.roles.contains(&Role::Approve) {
+        return Ok(signer);
     }
-    if signer.key(key.public().key_id()).is_none() {
-        return refuse(format!("this is not a key of `{name}`"), "give the private half of a registered key");
-    }
+    Err(Problem::usage(format!("`{name}` has no role `approve`"), "ask a principal who has it"))
+}
+
+fn refuse_what_cannot_count(
+    folder: &ApprovalFolder,
+    request: &PendingRequest,
+    signer: &Principal,
+) -> Result<(), Problem> {
+    let (name, refuse) =
+        (&signer.name, |sentence: String, remedy: &str| Err(Problem::usage(sentence, remedy)));
     let now = Timestamp::now();
     if !signer.valid_at(now) {
         return refuse(

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::args_again::{CancelArgs, ResumeArgs};
+use super::args_again::{CancelArgs, PublishArgs, ResumeArgs};
 use super::args_engine::EngineVerb;
 use super::examples;
 
@@ -68,6 +68,9 @@ pub(super) enum Verb {
     /// Go on with a run whose process died; without RUN, list those that can be gone on with
     #[command(after_help = examples::RESUME)]
     Resume(ResumeArgs),
+    /// Publish the branch of a run that passed and may commit, or finish doing so
+    #[command(after_help = examples::PUBLISH)]
+    Publish(PublishArgs),
     /// Ask a running run to stop and wait until it has sealed; give a dead one up
     #[command(after_help = examples::CANCEL)]
     Cancel(CancelArgs),
@@ -164,11 +167,18 @@ pub(super) struct AnswerArgs {
     /// The request, as the run printed it
     pub(super) id: String,
     /// The principal who answers; without it, what is asked is only shown
-    #[arg(long = "as", value_name = "NAME", requires = "key")]
+    #[arg(long = "as", value_name = "NAME", requires = "how")]
     pub(super) principal: Option<String>,
-    /// The principal's private key (Ed25519, PEM)
-    #[arg(long, value_name = "FILE", requires = "principal")]
+    /// The principal's private key (PEM, or OpenSSH without passphrase), or an OpenSSH public key: then ssh-keygen
+    /// signs, with an agent, a passphrase or a hardware key
+    #[arg(long, value_name = "FILE", requires = "principal", group = "how")]
     pub(super) key: Option<PathBuf>,
+    /// A signature over the message that was made elsewhere
+    #[arg(long, value_name = "FILE", requires = "principal", group = "how")]
+    pub(super) signature: Option<PathBuf>,
+    /// Write exactly the bytes that an answer signs, and do nothing else
+    #[arg(long, requires = "principal", group = "how")]
+    pub(super) print_message: bool,
     /// Answer as one JSON object
     #[arg(long)]
     pub(super) json: bool,
@@ -283,6 +293,9 @@ pub(super) struct RepoAddArgs {
     /// How much depends on it
     #[arg(long, value_enum)]
     pub(super) criticality: Option<CriticalityArg>,
+    /// Branches that nothing is ever published to, as globs [default: main, master, release*]
+    #[arg(long, value_name = "GLOB")]
+    pub(super) protect: Vec<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -305,9 +318,9 @@ pub(super) enum PrincipalVerb {
 pub(super) struct PrincipalAddArgs {
     /// The principal's name
     pub(super) name: String,
-    /// The public key (Ed25519, PEM)
-    #[arg(long, value_name = "FILE.pem")]
-    pub(super) key: PathBuf,
+    /// The public key: PEM (Ed25519), or an OpenSSH line (ssh-ed25519, ecdsa-sha2-nistp256, or one in hardware)
+    #[arg(long, required = true, value_name = "FILE")]
+    pub(super) key: Vec<PathBuf>,
     /// What the principal may do: submit, approve, operate
     #[arg(long, required = true)]
     pub(super) role: Vec<String>,

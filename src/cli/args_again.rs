@@ -22,3 +22,12 @@ pub(super) struct CancelArgs {
     #[arg(long)]
     pub(super) json: bool,
 }
+
+#[derive(Debug, Args)]
+pub(super) struct PublishArgs {
+    /// A run by the beginning of its id
+    pub(super) run: String,
+    /// One JSON object
+    #[arg(long)]
+    pub(super) json: bool,
+}

@@ -97,7 +97,19 @@ pub(super) const ANSWER: &str = "\
 Examples:
   cto approve apr-…                                    (shows what an engine at work asks)
   cto approve apr-… --as alice --key ~/.keys/alice.pem
-  cto deny apr-… --as alice --key ~/.keys/alice.pem";
+  cto deny apr-… --as alice --key ~/.keys/alice.pem
+  cto approve apr-… --as bob --key ~/.ssh/id_ed25519_sk.pub        (ssh-keygen asks for the touch)
+
+With a key that is elsewhere:
+  cto approve apr-… --as bob --print-message > message
+  ssh-keygen -Y sign -n cto-harness@cto.invalid -f ~/.ssh/id_ed25519.pub message
+  cto approve apr-… --as bob --signature message.sig";
+pub(super) const PUBLISH: &str = "\
+Examples:
+  cto publish run-0198…
+  cto publish 0198 --json
+
+The sealed bundle is verified again first, and so is the target as it is now. What is there already is not made twice.";
 pub(super) const SANDBOX: &str = "\
 Examples:
   cto sandbox -- /bin/true

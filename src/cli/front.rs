@@ -16,8 +16,8 @@ use crate::sandbox::{Expected, prepare_zygote};
 use crate::vocab::Reason;
 
 use super::{
-    Exit, answer, cancel, decide, diff, doctor, engine, engine_check, key, principal, repo, resume, run,
-    runs, sandbox, show, spend, verify,
+    Exit, answer, cancel, decide, diff, doctor, engine, engine_check, key, principal, publish, repo, resume,
+    run, runs, sandbox, show, spend, verify,
 };
 
 /// Verbs that may establish sandboxes.
@@ -151,6 +151,7 @@ fn dispatch(verb: &Verb, output: &mut Output) -> Result<Exit, Problem> {
         Verb::Engine(later) => Err(Problem::NotYet(later_engine_verb(later))),
         Verb::Resume(args) => resume::resume(args, output),
         Verb::Cancel(args) => cancel::cancel(args, output),
+        Verb::Publish(args) => publish::publish(args, output),
         Verb::Proof(_) => Err(Problem::NotYet("cto proof")),
         Verb::Serve(_) => Err(Problem::NotYet("cto serve")),
         Verb::Worker(_) => Err(Problem::NotYet("cto worker")),

@@ -24,13 +24,14 @@ pub(super) fn load(home: &Home) -> Result<Principals, Problem> {
 pub(super) fn list(args: &ListArgs, output: &mut Output) -> Result<Exit, Problem> {
     output.for_programs(args.json);
     let principals = load(&Home::open()?)?;
-    let mut table = Table::new(&["principal", "roles", "accounts", "valid until", "key ids"]);
+    let mut table = Table::new(&["principal", "roles", "accounts", "valid until", "keys"]);
     for principal in principals.iter() {
         if args.json {
             output.json(&serde_json::json!(principal));
         }
         let roles: Vec<&str> = principal.roles.iter().map(|role| role_name(*role)).collect();
-        let keys: Vec<String> = principal.keys.iter().map(|key| key.key_id().to_string()).collect();
+        let keys: Vec<String> =
+            principal.keys.iter().map(|key| format!("{} {}", key.kind().as_str(), key.key_id())).collect();
         table.row([
             (Tone::Strong, principal.name.to_string()),
             (Tone::Plain, roles.join(", ")),
@@ -58,7 +59,7 @@ pub(super) fn add(args: &PrincipalAddArgs, output: &mut Output) -> Result<Exit, 
         accounts: args.account.clone(),
         valid_from: None,
         valid_until: None,
-        keys: vec![keyfile::public(&args.key)?],
+        keys: args.key.iter().map(|file| keyfile::public(file)).collect::<Result<_, _>>()?,
     };
     let (name, sealing) = (principal.name.clone(), home.sealing_key()?.public());
     change(&home, &format!("add {name}"), |principals| {

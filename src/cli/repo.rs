@@ -9,7 +9,7 @@ use super::request::named_in_utf8;
 use super::table::Table;
 use super::{Exit, audited};
 use crate::audit::Act;
-use crate::home::{Home, RegisteredCriticality, RegisteredOwnership, RepoEntry};
+use crate::home::{Home, PROTECTED, RegisteredCriticality, RegisteredOwnership, RepoEntry};
 
 /// Registers a repository's top under its canonical path.
 pub(super) fn add(args: &RepoAddArgs, output: &mut Output) -> Result<Exit, Problem> {
@@ -50,6 +50,11 @@ fn entry(path: &Path, args: &RepoAddArgs, before: Option<&RepoEntry>) -> RepoEnt
             Some(CriticalityArg::Critical) => Some(RegisteredCriticality::Critical),
             None => before.and_then(|before| before.criticality),
         },
+        protected: if args.protect.is_empty() {
+            before.and_then(|before| before.protected.clone())
+        } else {
+            Some(args.protect.clone())
+        },
     }
 }
 
@@ -66,7 +71,7 @@ fn changes(before: &RepoEntry, after: &RepoEntry) -> Vec<String> {
 }
 
 /// The fields of an entry in words.
-fn cells(entry: &RepoEntry) -> [(&'static str, String); 4] {
+fn cells(entry: &RepoEntry) -> [(&'static str, String); 5] {
     let ownership = match entry.ownership {
         RegisteredOwnership::Sandbox => "sandbox",
         RegisteredOwnership::Owned => "owned",
@@ -82,6 +87,7 @@ fn cells(entry: &RepoEntry) -> [(&'static str, String); 4] {
         ("owner", or_none(&entry.owner)),
         ("criticality", criticality.to_owned()),
         ("url", or_none(&entry.url)),
+        ("protected", entry.protected.as_ref().map_or_else(|| PROTECTED.join(", "), |own| own.join(", "))),
     ]
 }
 
@@ -112,15 +118,16 @@ pub(super) fn list(args: &ListArgs, output: &mut Output) -> Result<Exit, Problem
         output.say(&Line::of("no repository is registered; see `cto repo add --help`"));
         return Ok(Exit::Pass);
     }
-    let mut table = Table::new(&["repository", "ownership", "owner", "criticality", "url"]);
+    let mut table = Table::new(&["repository", "ownership", "owner", "criticality", "url", "protected"]);
     for entry in registry.entries() {
-        let [ownership, owner, criticality, url] = cells(entry).map(|(_, text)| text);
+        let [ownership, owner, criticality, url, protected] = cells(entry).map(|(_, text)| text);
         table.row([
             (Tone::Plain, entry.path.display().to_string()),
             (Tone::Plain, ownership),
             (Tone::Plain, owner),
             (Tone::Plain, criticality),
             (Tone::Quiet, url),
+            (Tone::Quiet, protected),
         ]);
     }
     for line in table.lines() {

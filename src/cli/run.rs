@@ -9,7 +9,7 @@ use super::live::LiveView;
 use super::output::{Line, Output, Tone};
 use super::problem::Problem;
 use super::request::request;
-use super::{Exit, bundle_view, summary};
+use super::{Exit, bundle_view, publish, summary};
 use crate::event::EventKind;
 use crate::evidence::PATCH;
 use crate::home::Home;
@@ -58,10 +58,8 @@ pub(super) fn watched(
 fn exit_of(outcome: &RunOutcome) -> Exit {
     if outcome.interrupted {
         Exit::Interrupted
-    } else if outcome.publish_problem.is_some() {
-        Exit::Unrecorded
     } else {
-        outcome.verdict.into()
+        outcome.publication.as_ref().map_or_else(|| outcome.verdict.into(), publish::exit_of)
     }
 }
 
@@ -69,7 +67,8 @@ fn result(outcome: &RunOutcome, exit: Exit) -> serde_json::Value {
     json!({"result": {
         "run_id": outcome.run_id, "verdict": outcome.verdict, "reasons": outcome.reasons,
         "bundle": outcome.bundle, "decision_id": outcome.decision_id, "approval": outcome.pending,
-        "branch": outcome.branch, "publish_problem": outcome.publish_problem, "exit_code": exit.code(),
+        "branch": outcome.publication.as_ref().and_then(publish::made), "publication": outcome.publication,
+        "exit_code": exit.code(),
     }})
 }
 
@@ -79,11 +78,8 @@ fn epilogue(outcome: &RunOutcome, output: &mut Output) {
         output.say(&line.add(Tone::Accent, format!("cto approve {id} --as NAME --key FILE")));
         output.say(&Line::of(" ").plain("and then run the same contract again"));
     }
-    if let Some(branch) = &outcome.branch {
-        output.say(&Line::of(" ").plain("branch in the target: ").add(Tone::Accent, branch));
-    }
-    if let Some(problem) = &outcome.publish_problem {
-        output.say(&Line::of(" ").add(Tone::Bad, format!("the branch could not be made: {problem}")));
+    if let Some(publication) = &outcome.publication {
+        publish::tell(publication, output);
     }
 }
 

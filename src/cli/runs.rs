@@ -4,6 +4,7 @@ use super::Exit;
 use super::args::ListArgs;
 use super::output::{Line, Output, Tone};
 use super::problem::Problem;
+use super::publish;
 use super::table::Table;
 use crate::home::Home;
 use crate::store::{RunRecord, RunState, Store};
@@ -19,6 +20,7 @@ pub(super) fn list(args: &ListArgs, output: &mut Output) -> Result<Exit, Problem
             output.json(&serde_json::json!({
                 "run_id": record.run_id, "task_id": record.task_id, "state": state(record).1, "resumable": store.can_go_on(record)?,
                 "started": record.started, "bundle": record.bundle, "pending": record.pending,
+                "publication": record.publication,
             }));
         }
         return Ok(Exit::Pass);
@@ -51,7 +53,12 @@ pub(super) fn state(record: &RunRecord) -> (Tone, String) {
     match (&record.run_state, &record.pending) {
         (RunState::Running, Some(_)) => (Tone::Warn, "waiting".into()),
         (RunState::Running, None) => (Tone::Accent, "running".into()),
-        (RunState::Sealed { verdict: Verdict::Pass }, _) => (Tone::Good, "pass".into()),
+        (RunState::Sealed { verdict: Verdict::Pass }, _) => match publish::word(record) {
+            Some(word) if !record.publication_is_due() => (Tone::Good, format!("pass, {word}")),
+            Some(word) => (Tone::Warn, format!("pass, {word}")),
+            None if record.publication_is_due() => (Tone::Warn, "pass, branch due".into()),
+            None => (Tone::Good, "pass".into()),
+        },
         (RunState::Sealed { verdict: Verdict::Fail }, _) => (Tone::Bad, "fail".into()),
         (RunState::Sealed { verdict: Verdict::Blocked }, _) => (Tone::Warn, "blocked".into()),
         (RunState::Incomplete, _) => (Tone::Bad, "incomplete".into()),

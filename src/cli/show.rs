@@ -5,7 +5,7 @@ use super::args::RunRef;
 use super::bundle_view::BundleView;
 use super::output::{Line, Output, Tone};
 use super::problem::Problem;
-use super::{runs, summary};
+use super::{publish, runs, summary};
 
 /// The summary of one run; where no report is, what is known of it.
 pub(super) fn show(args: &RunRef, output: &mut Output) -> Result<Exit, Problem> {
@@ -18,6 +18,9 @@ pub(super) fn show(args: &RunRef, output: &mut Output) -> Result<Exit, Problem> 
         output.json(&serde_json::json!(report));
     } else {
         summary::print(&report, &view.dir, view.read("patch.diff")?.as_deref(), output);
+        if let Some(record) = &view.record {
+            publish::tell_record(record, output);
+        }
     }
     Ok(Exit::Pass)
 }

@@ -9,8 +9,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::vocab::{
-    ApprovalId, Digest, EngineId, GitId, Limits, MicroUsd, MutationMode, PrincipalName, RiskClass, SpendCaps,
-    Stage, Timestamp,
+    ApprovalId, Digest, EngineId, GitId, Limits, MicroUsd, MutationMode, PrincipalName, RiskClass,
+    SignedWith, SpendCaps, Stage, Timestamp,
 };
 
 /// An observation, or why there is none.
@@ -341,6 +341,9 @@ pub struct ApprovalFacts {
     pub granted_by: Grantor,
     /// Id of the key that signed; `None` when no key of the principal verified it.
     pub key: Option<Digest>,
+    /// The kind of that key, and what a hardware key said with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed_with: Option<SignedWith>,
     /// Why it does not count: bad signature, expired, spent, self-granted, role missing …; empty = counts.
     pub refused: Vec<String>,
 }

@@ -1,6 +1,8 @@
 //! People: whom an engine at work asks, seen from here. Who they are and how they sign is behind it.
 
-use crate::vocab::{ActionId, ApprovalId, Digest, PrincipalName, Timestamp};
+use std::collections::BTreeSet;
+
+use crate::vocab::{ActionId, ApprovalId, Digest, KeyKind, PrincipalName, SignedWith, Timestamp};
 
 /// What a person is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,13 +24,15 @@ pub struct Asked {
     pub expires_at: Timestamp,
     /// Seconds until then.
     pub seconds: u64,
+    /// The kinds of keys with which somebody can answer.
+    pub key_kinds: BTreeSet<KeyKind>,
 }
 
 /// What was said to one question so far.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Said {
-    /// The answer that counts: who gave it, and whether it is a yes.
-    pub answer: Option<(PrincipalName, bool)>,
+    /// The answer that counts: who gave it, with what, and whether it is a yes.
+    pub answer: Option<(PrincipalName, SignedWith, bool)>,
     /// Answers that do not count, each told once, with every reason.
     pub refused: Vec<(PrincipalName, Vec<String>)>,
 }

@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::base64;
-use crate::vocab::{Digest, GitId, PublicKey, RunId, SealingKey, Signature, TaskId, Timestamp, Verdict};
+use crate::vocab::{
+    Digest, GitId, PublicKey, RunId, SealingKey, Signature, TaskId, Timestamp, Verdict, base64,
+};
 
 /// DSSE payload type of in-toto statements.
 pub const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";

@@ -7,7 +7,6 @@
 mod action_rows;
 mod again;
 mod aside;
-mod base64;
 mod basis;
 mod bundle;
 mod chain;

@@ -4,8 +4,7 @@
 //! key's name and the origin are the same text, `cto-harness/<run id>`, so a head of one run is never a head of
 //! another.
 
-use super::base64;
-use crate::vocab::{Digest, PublicKey, RunId, SealingKey, Signature};
+use crate::vocab::{Digest, PublicKey, RunId, SealingKey, Signature, base64};
 
 /// The most heads that a file of checkpoints may hold.
 const MAX_HEADS: usize = 1 << 20;

@@ -25,5 +25,5 @@ pub use error::HomeError;
 pub use file::OwnedText;
 pub use key_source::{KeySource, KeySourceError};
 pub use places::{Home, SYSTEM_FOLDERS};
-pub use registry::{RegisteredCriticality, RegisteredOwnership, Registry, RepoEntry};
+pub use registry::{PROTECTED, RegisteredCriticality, RegisteredOwnership, Registry, RepoEntry};
 pub use trust::{Trust, TrustedKey};

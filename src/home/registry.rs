@@ -45,6 +45,42 @@ pub struct RepoEntry {
     /// How much depends on it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub criticality: Option<RegisteredCriticality>,
+    /// Branches that nothing is ever published to, as globs (`*` any text, `?` any character); `None` = the usual ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protected: Option<Vec<String>>,
+}
+
+/// Protected where an entry says nothing else.
+pub const PROTECTED: [&str; 3] = ["main", "master", "release*"];
+
+impl RepoEntry {
+    /// The glob that protects a branch (named without `refs/heads/`), if one does.
+    #[must_use]
+    pub fn protects(&self, branch: &str) -> Option<&str> {
+        let own = self.protected.iter().flatten().map(String::as_str);
+        let usual = PROTECTED.into_iter().filter(|_| self.protected.is_none());
+        own.chain(usual).find(|glob| fits(glob.as_bytes(), branch.as_bytes()))
+    }
+}
+
+/// Whether all of `text` is what `glob` says.
+fn fits(glob: &[u8], text: &[u8]) -> bool {
+    // For each length of the text's beginning: whether the glob so far fits it.
+    let mut so_far: Vec<bool> = (0..=text.len()).map(|length| length == 0).collect();
+    for sign in glob {
+        let mut next = Vec::with_capacity(so_far.len());
+        for (length, fitted) in so_far.iter().enumerate() {
+            let before = length.checked_sub(1);
+            let shorter = |all: &[bool]| before.and_then(|at| all.get(at)).copied().unwrap_or(false);
+            next.push(match sign {
+                b'*' => *fitted || shorter(&next),
+                b'?' => shorter(&so_far),
+                sign => shorter(&so_far) && before.and_then(|at| text.get(at)) == Some(sign),
+            });
+        }
+        so_far = next;
+    }
+    so_far.last().copied().unwrap_or(false)
 }
 
 /// Every registered repository.
@@ -153,7 +189,33 @@ mod tests {
             ownership: RegisteredOwnership::Sandbox,
             owner: Some("Ada".into()),
             criticality: None,
+            protected: None,
         }
+    }
+
+    #[test]
+    fn protected_branches_are_the_usual_ones_or_those_that_are_named() {
+        let usual = entry("/r/a", None);
+        for (branch, is) in [
+            ("main", true),
+            ("master", true),
+            ("release/1", true),
+            ("release", true),
+            ("maint", false),
+            ("cto/run-1", false),
+        ] {
+            assert_eq!(usual.protects(branch).is_some(), is, "{branch}");
+        }
+        let own = RepoEntry { protected: Some(vec!["cto/*".to_owned(), "v?.x".to_owned()]), ..usual };
+        for (branch, is) in
+            [("cto/run-1", true), ("main", false), ("v1.x", true), ("v10.x", false), ("ccto/x", false)]
+        {
+            assert_eq!(own.protects(branch).is_some(), is, "{branch}");
+        }
+        let none = RepoEntry { protected: Some(Vec::new()), ..own };
+        assert_eq!(none.protects("main"), None);
+        let many = RepoEntry { protected: Some(vec!["*".repeat(200) + "x"]), ..none };
+        assert_eq!(many.protects(&"a".repeat(200)), None, "and that does not take for ever");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Approval as a fact: looked for, asked for, waited for, and spent.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::json;
@@ -9,12 +10,12 @@ use super::gather::{self, OnRecord};
 use super::recording::{RecordError, Recording};
 use super::stop::Stop;
 use super::{Progress, RunRequest, Scene, Step};
-use crate::approval::{ApprovalFolder, PendingRequest, SpentRecord};
+use crate::approval::{ApprovalFolder, PendingRequest, Principals, Role, SpentRecord};
 use crate::audit::Act;
 use crate::eligibility::{ApprovalAnswer, ApprovalFacts, Decision, DecisionDocument, ExecutionPermit};
 use crate::event::{Draft, EventKind, EventSink as _};
 use crate::home::Home;
-use crate::vocab::{ApprovalId, PrincipalName, Timestamp};
+use crate::vocab::{ApprovalId, KeyKind, PrincipalName, PublicKey, Timestamp};
 
 /// How long a request stays open, seconds: a day, so that somebody in another time zone can answer.
 const OPEN_SECONDS: i64 = 24 * 60 * 60;
@@ -80,9 +81,17 @@ pub(super) fn ask(
     let data = json!({
         "approval": request.request_id, "request_digest": request.request_digest,
         "mode": request.mode, "risk": request.risk, "expires_at": request.expires_at,
+        "key_kinds": key_kinds(scene.settings.principals.as_ref().map(|(principals, _)| principals), now),
     });
     recording.append(Draft::observed(EventKind::ApprovalRequested, data))?;
     Ok(request)
+}
+
+/// The kinds of keys with which somebody can say yes now.
+pub(super) fn key_kinds(principals: Option<&Principals>, now: Timestamp) -> BTreeSet<KeyKind> {
+    let approvers = principals.into_iter().flat_map(Principals::iter);
+    let valid = approvers.filter(|one| one.roles.contains(&Role::Approve) && one.valid_at(now));
+    valid.flat_map(|one| one.keys.iter().map(PublicKey::kind)).collect()
 }
 
 /// Waits until an answer changes the decision, the request ends, or somebody says stop. Where something that the
@@ -191,7 +200,10 @@ pub(super) fn attach(
             (ApprovalAnswer::Grant, true) => EventKind::ApprovalGranted,
             _ => EventKind::ApprovalDenied,
         };
-        let data = json!({"approval": seen.id, "by": "human", "principal": seen.by, "counts": counts, "refused": seen.refused});
+        let data = json!({
+            "approval": seen.id, "by": "human", "principal": seen.by, "counts": counts, "refused": seen.refused,
+            "signed_with": seen.signed_with,
+        });
         recording.append(Draft::observed(kind, data))?;
     }
     Ok(())

@@ -88,7 +88,6 @@ pub(super) async fn execute(
     let finished = Box::pin(work(permit, tools, workspace, &lease.uid(), recording, told)).await?;
     let patch = collect(&finished, recording, told)?;
     judge::verify_and_inspect(&finished, &patch, base, &placement, tools, recording, told).await?;
-    told.patch = Some(patch);
     tools.go_on()
 }
 

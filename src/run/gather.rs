@@ -226,7 +226,7 @@ fn described((name, answer): &Described) -> (String, Observed<Digest>) {
     (name.clone(), observed)
 }
 
-fn registry(settings: &Settings, identity: Option<&Path>) -> Observed<RegistryFacts> {
+pub(super) fn registry(settings: &Settings, identity: Option<&Path>) -> Observed<RegistryFacts> {
     let Some(path) = identity else {
         return Observed::Absent("the target is not known, so neither is its entry".into());
     };

@@ -20,7 +20,7 @@ use crate::eligibility::{ApprovalAnswer, ExecutionPermit, Requester};
 use crate::engine::{Asked, Leave, People, Question, Said};
 use crate::home::Home;
 use crate::vocab::{
-    ApprovalId, Digest, MutationMode, PrincipalName, PublicKey, RiskClass, RunId, Timestamp, shown,
+    ApprovalId, Digest, KeyKind, MutationMode, PrincipalName, PublicKey, RiskClass, RunId, Timestamp, shown,
 };
 
 /// Bytes of a request on record; a larger one could not be read back, nor by a person.
@@ -138,6 +138,13 @@ impl Approvers {
         Ok((request, false))
     }
 
+    /// Nobody can answer where the file of principals does not read; then looking says so.
+    fn key_kinds(&self) -> BTreeSet<KeyKind> {
+        let settings = Settings::read(&self.home).ok();
+        let principals = settings.as_ref().and_then(|settings| settings.principals.as_ref());
+        super::approve::key_kinds(principals.map(|(all, _)| all), Timestamp::now())
+    }
+
     /// The answers, each with every reason why it does not count.
     fn check(&self, found: &[Found], digest: Digest) -> Result<Vec<Vec<String>>, String> {
         let settings = Settings::read(&self.home).map_err(sentence)?;
@@ -181,6 +188,7 @@ impl People for Approvers {
             request_digest: request.request_digest,
             expires_at: request.expires_at,
             seconds,
+            key_kinds: self.key_kinds(),
         };
         if !on_record {
             self.folder.post(&request).map_err(sentence)?;
@@ -212,7 +220,8 @@ impl People for Approvers {
             }
         }
         said.answer = counted.map(|answer| {
-            let what = (answer.by.clone(), answer.answer == ApprovalAnswer::Grant);
+            let with = answer.signature.made_with();
+            let what = (answer.by.clone(), with, answer.answer == ApprovalAnswer::Grant);
             self.answers.0.lock().unwrap_or_else(PoisonError::into_inner).push(answer);
             what
         });

@@ -55,6 +55,13 @@ pub fn trees(home: &Home, repo: &Path, report: &mut VerifyReport) -> Option<Deri
     answer.ok().flatten()
 }
 
+impl Derived {
+    /// The base, and the sealed patch read against it.
+    pub(super) const fn parts(&self) -> (&Base, &Patch) {
+        (&self.base, &self.patch)
+    }
+}
+
 enum Wrong {
     NotDone(String),
     Failed(String),

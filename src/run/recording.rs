@@ -13,6 +13,7 @@ use serde_json::json;
 use super::earlier::Earlier;
 use super::{Observer, Progress, RunError, RunRequest, Scene, Step};
 use crate::audit::{Act, Audit, AuditError};
+use crate::contract::Permission;
 use crate::engine::KeptFiles;
 use crate::event::{Draft, EventKind, EventSink, Redact, SinkError};
 use crate::evidence::{
@@ -126,7 +127,10 @@ impl<'o> Recording<'o> {
         // The folder first, so that no record stands for a bundle that never was.
         let mut bundle = BundleWriter::create(&bundle, run_id.clone(), redact.clone(), key)
             .map_err(|error| RecordError::Folder { path: bundle, source: std::io::Error::other(error) })?;
-        let live = Store::open(home.state())?.begin(run_id, &task.task_id, bundle.path())?;
+        let mut live = Store::open(home.state())?.begin(run_id, &task.task_id, bundle.path())?;
+        if task.permissions.contains(&Permission::Commit) {
+            live.update(|record| record.may_commit = true)?;
+        }
         observer.progress(Progress::Launched { run_id: run_id.clone(), bundle: bundle.path().to_owned() });
         write_contract(&mut bundle, scene)?;
         if let Some(kept) = super::resume::kept(request, scene) {
@@ -287,7 +291,10 @@ impl<'o> Recording<'o> {
         self.announce(Act::Seal, report.verdict.as_str())?;
         let verdict = report.verdict;
         let sealed = self.bundle.seal(report, statement)?;
-        self.live.update(|record| record.run_state = RunState::Sealed { verdict })?;
+        self.live.update(|record| {
+            record.run_state = RunState::Sealed { verdict };
+            record.root = Some(sealed.root);
+        })?;
         if let Some(watch) = self.step.take() {
             watch.end(sealed.root.to_string(), true, self.observer);
         }

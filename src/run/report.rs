@@ -21,13 +21,10 @@ use crate::inspection::{conclude, expectations};
 use crate::process::Version;
 use crate::sandbox::{Hold, holds};
 use crate::vocab::{LimitName, Limits, Reason, RunId, Timestamp, Verdict, shown};
-use crate::workspace::Patch;
 
 /// What is told so far.
 pub(super) struct Told {
     pub(super) sections: Sections,
-    /// The change itself, for the branch that may be made of it.
-    pub(super) patch: Option<Patch>,
     /// What the check of an engine came to.
     pub(super) conformance: Option<Judged>,
 }
@@ -59,7 +56,6 @@ impl Told {
                 learning: None,
                 cut_off: None,
             },
-            patch: None,
             conformance: None,
         }
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::contract::ContractError;
 use crate::event::EventKind;
 use crate::home::HomeError;
+use crate::store::Publication;
 use crate::vocab::{ApprovalId, Digest, EngineId, Reason, RunId, Verdict};
 
 /// Where the contract comes from.
@@ -142,10 +143,8 @@ pub struct RunOutcome {
     pub decision_id: Digest,
     /// The approval that is waited for, if that is what blocks.
     pub pending: Option<ApprovalId>,
-    /// The branch that was made in the target, if any.
-    pub branch: Option<String>,
-    /// Why the branch was not made although the contract permits it and the run passed (exit 4).
-    pub publish_problem: Option<String>,
+    /// What became of the branch in the target, where the contract permits one and the run passed.
+    pub publication: Option<Publication>,
     /// Whether a signal ended it (exit 130).
     pub interrupted: bool,
 }

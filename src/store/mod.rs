@@ -3,11 +3,13 @@
 mod again;
 mod conformance;
 mod live;
+mod publication;
 mod record;
 mod request;
 
 pub use again::Held;
 pub use conformance::{ConformanceError, ConformanceRecord, ConformanceRecords};
 pub use live::LiveFolder;
+pub use publication::Publication;
 pub use record::{Dead, LiveRun, RunRecord, RunState, Store, StoreError};
 pub use request::{KeptInput, KeptRequest};

@@ -10,11 +10,12 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::Publication;
 use super::again::Held;
 use super::live::{self, LiveFolder, io, make_dir};
 use crate::beneath::Dir;
 use crate::evidence::{Envelope, ROOT, RootStatement};
-use crate::vocab::{ApprovalId, IdError, RunId, TaskId, Timestamp, Verdict};
+use crate::vocab::{ApprovalId, Digest, IdError, RunId, TaskId, Timestamp, Verdict};
 
 /// Why a record could not be kept or read.
 #[derive(Debug, thiserror::Error)]
@@ -88,6 +89,15 @@ pub struct RunRecord {
     /// What a later attempt needs of this one.
     #[serde(default)]
     pub held: Held,
+    /// Its contract permits a branch in the target, should it pass.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub may_commit: bool,
+    /// Digest of the sealed root, as this process sealed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<Digest>,
+    /// What became of that branch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub publication: Option<Publication>,
 }
 
 /// The records of one state folder.
@@ -138,6 +148,9 @@ impl Store {
             run_state: RunState::Running,
             pending: None,
             held: Held::default(),
+            may_commit: false,
+            root: None,
+            publication: None,
         };
         write_record(&dir, &record)?;
         Ok(LiveRun { dir, record, folder })

@@ -8,7 +8,7 @@ use crate::approval::SignedApproval;
 use crate::eligibility::ApprovalFacts;
 use crate::evidence::APPROVALS_DIR;
 use crate::home::Trust;
-use crate::vocab::{PublicKey, strict_json};
+use crate::vocab::{PrincipalName, PublicKey, strict_json};
 
 const NAME: &str = super::outcome::APPROVALS;
 
@@ -26,6 +26,7 @@ pub(super) fn check(contents: &BundleContents, trust: &Trust, sealer: Option<&Pu
         return Check::ok(NAME, "none was needed for what was decided");
     }
     let mut unknown = BTreeSet::new();
+    let mut secrets: Vec<(&PrincipalName, &PublicKey)> = Vec::new();
     for fact in &counted {
         let Some(approval) = approvals.iter().find(|approval| is_of(approval, fact)) else {
             return Check::failed(
@@ -38,13 +39,17 @@ pub(super) fn check(contents: &BundleContents, trust: &Trust, sealer: Option<&Pu
         }
         let known = trust.approver.iter().filter(|one| one.name == fact.by.as_str());
         let key = known.map(|one| &one.key).find(|key| key.key_id() == approval.key);
-        match key {
-            Some(key) if approval.signed_by(key) => {}
-            Some(_) => {
-                return Check::failed(
-                    NAME,
-                    format!("the signature of `{}` on {} does not hold", fact.by, fact.id),
-                );
+        match key.map(|key| (key, approval.check(key))) {
+            Some((key, Ok(()))) => {
+                if let Some(other) = secrets.iter().find(|(by, of)| **by != fact.by && of.is_same_secret(key))
+                {
+                    return Check::failed(NAME, format!("`{}` and `{}` are one key", fact.by, other.0));
+                }
+                secrets.push((&fact.by, key));
+            }
+            Some((_, Err(fault))) => {
+                let what = format!("the signature of `{}` on {} does not hold: {fault}", fact.by, fact.id);
+                return Check::failed(NAME, what);
             }
             None => {
                 unknown.insert(fact.by.to_string());
@@ -84,4 +89,6 @@ fn is_of(approval: &SignedApproval, fact: &ApprovalFacts) -> bool {
         && approval.risk == fact.risk
         && approval.expires_at == fact.expires_at
         && approval.answer == fact.answer
+        && fact.key == Some(approval.key)
+        && fact.signed_with.is_none_or(|with| with == approval.signature.made_with())
 }

@@ -98,10 +98,13 @@ impl Granted {
             wrong.unless(!own, format!("the yes {} is signed with the sealing key", told.id));
             let known = trust.approver.iter().filter(|one| one.name == told.by);
             match known.map(|one| &one.key).find(|key| key.key_id() == answer.key) {
-                Some(key) => wrong.unless(
-                    answer.signed_by(key),
-                    format!("the signature of `{}` on {} does not hold", told.by, told.id),
-                ),
+                Some(key) => {
+                    if let Err(fault) = answer.check(key) {
+                        let what =
+                            format!("the signature of `{}` on {} does not hold: {fault}", told.by, told.id);
+                        wrong.unless(false, what);
+                    }
+                }
                 // The answers to the run itself are held against the trust file by another check.
                 None if told.act.is_some() => unknown = Some(&told.by),
                 None => {}

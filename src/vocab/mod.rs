@@ -4,6 +4,10 @@
 //! kernel for randomness, and [`time::Timestamp::now`], which reads the clock. Pure stages (contract,
 //! eligibility, inspection's verdict) call none of these three.
 
+#[cfg(test)]
+#[path = "../../tests/support/authenticator.rs"]
+pub(crate) mod authenticator;
+pub(crate) mod base64;
 mod destination;
 mod digest;
 mod encodings;
@@ -12,8 +16,14 @@ mod json;
 mod limits;
 mod modes;
 mod money;
+mod public_key;
 mod reason;
 mod sign;
+mod signing_key;
+mod ssh_public;
+mod ssh_signature;
+#[cfg(test)]
+mod ssh_tests;
 mod text;
 mod time;
 
@@ -25,7 +35,10 @@ pub use json::strict_json;
 pub use limits::{LimitName, Limits};
 pub use modes::{MutationMode, RiskClass, Stage};
 pub use money::{AmountError, MicroUsd, SpendCaps};
+pub use public_key::{HardwareWord, KeyKind, PublicKey, SignatureFault, SignedWith};
 pub use reason::{Basis, Reason, Verdict};
-pub use sign::{KeyError, PublicKey, SealingKey, Signature};
+pub use sign::{KeyError, SealingKey, Signature};
+pub use signing_key::{SigningKey, SshPrivate};
+pub use ssh_signature::SSH_NAMESPACE;
 pub use text::{counted, path_of, shown, shown_bytes, shown_path};
 pub use time::{Day, Timestamp};

@@ -72,12 +72,6 @@ pub enum WorkspaceError {
         /// What to do about it.
         remedy: &'static str,
     },
-    /// The branch for the result exists already.
-    #[error("the target already has a branch {name}")]
-    BranchExists {
-        /// Its full name.
-        name: String,
-    },
 }
 
 impl WorkspaceError {

@@ -6,7 +6,6 @@
 
 mod base;
 mod before;
-mod branch;
 mod by_hand;
 #[cfg(test)]
 mod by_hand_tests;
@@ -30,9 +29,13 @@ mod patch;
 mod patch_tests;
 mod prepare;
 mod proof;
+mod publish;
+#[cfg(test)]
+mod publish_tests;
 mod read;
 mod recorded;
 mod repository;
+mod result_commit;
 mod target;
 #[cfg(test)]
 mod target_tests;
@@ -46,7 +49,6 @@ mod verification;
 mod wildmatch;
 
 pub use base::{Base, remove_half_made_bases, trim_base_cache};
-pub use branch::publish_branch;
 pub use by_hand::FolderView;
 pub use clean::holds_tracked;
 pub use error::WorkspaceError;
@@ -54,7 +56,9 @@ pub use fixture::{ImportedFixture, import_fixture};
 pub use mount::{TreeForm, TreeMount, Upper};
 pub use patch::{AddedLine, Change, Patch};
 pub use prepare::{PATCH_BYTES, Placement, WORK_FOLDER, WORKSPACE, Workspace, remove_remains};
+pub use publish::{PublishPlace, result_branch};
 pub use read::read_base_file;
+pub use result_commit::ResultCommit;
 pub use target::{ObserveOptions, Target, TargetProblem, observe_target, observe_target_cached};
 pub use trial::OverlayTrial;
 pub use uid::{FIRST_SLOT, INSIDE_UID, LAST_SLOT, RunUid, RunUidLease, UidError};

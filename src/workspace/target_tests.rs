@@ -8,11 +8,11 @@ use std::process::Command;
 use super::clean_tests::dirt;
 use super::tests_bed::{Bed, limits, me, shell};
 use super::{
-    ObserveOptions, RunUid, TargetProblem, TreeForm, Workspace, WorkspaceError, import_fixture,
-    observe_target, observe_target_cached, publish_branch, read_base_file, trim_base_cache,
+    ObserveOptions, RunUid, TargetProblem, TreeForm, Workspace, import_fixture, observe_target,
+    observe_target_cached, read_base_file, trim_base_cache,
 };
 use crate::beneath::Dir;
-use crate::vocab::{MutationMode, RunId};
+use crate::vocab::MutationMode;
 
 fn problem(path: &Path, base_ref: &str) -> TargetProblem {
     let problem = observe_target(path, base_ref, &ObserveOptions::default()).unwrap_err();
@@ -158,30 +158,6 @@ fn a_fixture_is_the_same_commit_for_everybody() {
     assert_eq!(import_fixture(&bed.path("a"), &bed.path("store.git")).unwrap_err().code, "target.fixture");
     shell(&bed.path(""), "rm a/pipe; mkdir a/.git");
     assert_eq!(import_fixture(&bed.path("a"), &bed.path("store.git")).unwrap_err().code, "target.fixture");
-}
-
-#[test]
-fn a_branch_of_the_result_reaches_the_target_and_nothing_else_does() {
-    let bed = Bed::new("echo x > f; mkdir -p hooks");
-    shell(
-        &bed.path("target"),
-        "for h in pre-commit post-commit reference-transaction; do printf '#!/bin/sh\\ntouch ../../ran\\n' > .git/hooks/$h; chmod +x .git/hooks/$h; done",
-    );
-    let before = bed.git("target", &["rev-parse", "HEAD"]);
-    let patch = bed.run(false, "echo y > f; echo new > n");
-    let run = RunId::new();
-    let (name, commit) = publish_branch(&bed.path("target"), &run, &patch).unwrap();
-    assert_eq!(name, format!("refs/heads/cto/{run}"));
-    assert_eq!(bed.git("target", &["rev-parse", &name]), commit.as_str());
-    let tree = bed.git("target", &["rev-parse", &format!("{name}^{{tree}}")]);
-    assert_eq!(tree, patch.section.result_tree.as_ref().unwrap().as_str());
-    assert_eq!(bed.git("target", &["rev-parse", &format!("{name}^")]), before);
-    assert_eq!(bed.git("target", &["rev-parse", "HEAD"]), before);
-    assert_eq!(bed.git("target", &["status", "--porcelain"]), "");
-    bed.git("target", &["fsck", "--strict"]);
-    assert!(!bed.path("ran").exists());
-    let again = publish_branch(&bed.path("target"), &run, &patch);
-    assert!(matches!(again, Err(WorkspaceError::BranchExists { .. })));
 }
 
 #[test]

@@ -10,6 +10,8 @@
 )]
 
 mod approval;
+#[path = "../support/authenticator.rs"]
+mod authenticator;
 mod bench;
 mod degrade;
 mod learn;
@@ -17,6 +19,7 @@ mod limits;
 mod sandbox;
 mod signals;
 mod spend;
+mod ssh;
 
 use std::io::Read as _;
 use std::process::{Command, Stdio};

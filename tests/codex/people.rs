@@ -201,6 +201,10 @@ fn a_no_is_told_with_its_reason_and_silence_ends_by_itself() {
         let (by, why) =
             if silent { ("policy", "nobody answered within 14 s") } else { ("human", "ann said no") };
         assert_eq!((denied[0].1["by"].as_str(), denied[0].1["reason"].as_str()), (Some(by), Some(why)));
+        let kind = denied[0].1["signed_with"]["kind"].as_str();
+        assert_eq!(kind, (!silent).then_some("ed25519"), "{denied:?}");
+        let asked = of(&events, "approval.requested");
+        assert_eq!(asked[0].1["key_kinds"], json!(["ed25519"]), "{asked:?}");
         assert!(server.seen()[1].body.to_string().contains(why), "the model is told why");
         assert_eq!(executed(&events, "touch"), None, "nothing of it was executed");
         assert_eq!(bench.verify(&run), 0);

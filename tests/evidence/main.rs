@@ -9,9 +9,12 @@
 )]
 
 mod asked;
+#[path = "../support/authenticator.rs"]
+mod authenticator;
 mod killed;
 mod made_up;
 mod mutations;
+mod people;
 #[path = "../support/reseal.rs"]
 mod reseal;
 mod resealed;

@@ -337,6 +337,7 @@ fn approved(bench: &Bench, signer: &SealingKey) -> std::path::PathBuf {
         answer: approval.answer,
         granted_by: Grantor::Human,
         key: Some(approval.key),
+        signed_with: Some(approval.signature.made_with()),
         refused: Vec::new(),
     });
     let file = serde_json::to_vec_pretty(&approval).unwrap();

@@ -17,6 +17,8 @@ mod egress;
 mod killed;
 mod learn;
 mod limits;
+mod publish;
+mod publish_killed;
 mod rechecks;
 #[path = "../support/reseal.rs"]
 mod reseal;

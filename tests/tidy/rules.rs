@@ -48,9 +48,12 @@ pub const DOORS: &[(&str, &[&str])] = &[
     ("landlock", &["sandbox"]),
     ("nix", &["sandbox", "process"]),
     ("regex", &["inspection"]),
+    // In `broker` it is the part of rustls that has the name.
+    ("ring", &["vocab", "broker"]),
     ("rustix", &["sandbox", "process", "beneath"]),
     ("seccompiler", &["sandbox"]),
     ("sha2", &["vocab"]),
+    ("ssh_key", &["vocab"]),
     ("similar", &["cli", "inspection"]),
     ("terminal_size", &["cli"]),
     ("tokio", &["process", "sandbox", "broker", "engine", "verification", "run", "cli"]),

@@ -130,6 +130,7 @@ pub(super) fn approval(n: u8, by: &str, request: Digest, contract: &TaskContract
         answer: ApprovalAnswer::Grant,
         granted_by: Grantor::Human,
         key: Some(Digest::of(by.as_bytes())),
+        signed_with: None,
         refused: Vec::new(),
     }
 }

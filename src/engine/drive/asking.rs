@@ -16,7 +16,7 @@ use crate::engine::leave::Wish;
 use crate::engine::observed::Yes;
 use crate::engine::people::{Asked, Question, Said};
 use crate::event::{Draft, EventKind};
-use crate::vocab::{ActionId, Digest, PrincipalName, Timestamp};
+use crate::vocab::{ActionId, Digest, PrincipalName, SignedWith, Timestamp};
 
 /// How often it is looked whether somebody answered.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -50,8 +50,8 @@ struct Open {
 
 /// How a question ended.
 enum End {
-    Yes(PrincipalName),
-    No(PrincipalName),
+    Yes(PrincipalName, SignedWith),
+    No(PrincipalName, SignedWith),
     Nobody(String),
 }
 
@@ -87,6 +87,7 @@ impl Drive<'_> {
                 data.insert("approval".to_owned(), json!(put.id));
                 data.insert("request_digest".to_owned(), json!(put.request_digest));
                 data.insert("expires_at".to_owned(), json!(put.expires_at));
+                data.insert("key_kinds".to_owned(), json!(put.key_kinds));
             }
             self.sink.append(Draft::observed(EventKind::ApprovalRequested, requested))?;
             return match put {
@@ -151,8 +152,8 @@ impl Drive<'_> {
         }
         let late = Instant::now() >= open.until;
         Ok(match said.answer {
-            Some((by, true)) => Some(End::Yes(by)),
-            Some((by, false)) => Some(End::No(by)),
+            Some((by, with, true)) => Some(End::Yes(by, with)),
+            Some((by, with, false)) => Some(End::No(by, with)),
             None => late.then(|| End::Nobody(format!("nobody answered within {} s", open.asked.seconds))),
         })
     }
@@ -161,19 +162,21 @@ impl Drive<'_> {
     async fn settle(&mut self, open: Open, end: End) -> Result<(), EngineError> {
         let closed = self.leave.people().ok_or_else(nobody).and_then(|people| people.close(&open.asked.id));
         let end = match (end, closed) {
-            (End::Yes(_), Err(why)) => End::Nobody(format!("the yes could not be used: {why}")),
+            (End::Yes(..), Err(why)) => End::Nobody(format!("the yes could not be used: {why}")),
             (end, _) => end,
         };
         let mut data = json!({"approval": open.asked.id, "digest": open.digest, "action": open.rule});
         let mut put =
             |key: &str, value: Value| data.as_object_mut().map(|data| data.insert(key.to_owned(), value));
         let refusal = match end {
-            End::Yes(by) => {
+            End::Yes(by, with) => {
                 put("principal", json!(by));
+                put("signed_with", json!(with));
                 None
             }
-            End::No(by) => {
+            End::No(by, with) => {
                 put("principal", json!(by));
+                put("signed_with", json!(with));
                 Some(("human", format!("{by} said no")))
             }
             End::Nobody(why) => Some(("policy", why)),

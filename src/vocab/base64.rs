@@ -1,4 +1,4 @@
-//! Base 64 (RFC 4648 §4, padded), as DSSE envelopes and signed notes want it.
+//! Base 64 (RFC 4648 §4, padded), as DSSE envelopes, signed notes and SSH signatures want it.
 //!
 //! One text for one byte string: decoding refuses other alphabets, missing padding and left-over bits, so that a
 //! changed character is never a different spelling of the same bytes.
@@ -7,7 +7,7 @@ const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 
 /// The text of `bytes`.
 #[must_use]
-pub(super) fn encode(bytes: &[u8]) -> String {
+pub(crate) fn encode(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {
         let group =
@@ -23,7 +23,7 @@ pub(super) fn encode(bytes: &[u8]) -> String {
 
 /// The bytes of `text`, or `None` when it is not exactly what [`encode`] writes.
 #[must_use]
-pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
+pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
     let (groups, rest) = text.as_bytes().as_chunks::<4>();
     if !rest.is_empty() {
         return None;
