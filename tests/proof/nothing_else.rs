@@ -1,0 +1,312 @@
+//! No flag, no configuration key, no environment variable and nothing that an engine says turns a missing gate into less than
+//! a block. What there is of each is enumerated from the program and its source; one that is new and not listed here fails.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use regex::Regex;
+
+use crate::bench::{Answer, Bench};
+
+/// The gates that only signed records, the admitted bytes and the conformance suite can pass.
+const BY_RECORDS: [&str; 7] = [
+    "engine.adapter-contract",
+    "engine.enabled",
+    "engine.evidence-interface",
+    "engine.program",
+    "engine.stage",
+    "source.admission",
+    "source.license",
+];
+
+/// Verbs of the program: those that may start an engine, with their flags and what is tried of each, and the others.
+const STARTING: [(&[&str], &[(&str, &[&str])]); 5] = [
+    (&["run"], &[("engine", &["case"]), ("out", &["elsewhere"]), ("wait", &[]), ("learn", &[]), ("json", &[])]),
+    (&["decide"], &[("engine", &["case"]), ("json", &[])]),
+    (&["resume"], &[("all", &[]), ("json", &[])]),
+    (&["engine", "check"], &[("out", &["elsewhere"]), ("json", &[])]),
+    (&["proof", "run"], &[("stage", &["default-deny"]), ("out", &["elsewhere"]), ("json", &[])]),
+];
+const OTHERS: [&str; 32] = [
+    "approve", "cancel", "deny", "diff", "doctor", "engine admit", "engine disable", "engine enable",
+    "engine license", "engine list", "events", "key rotate", "key show", "logs", "principal add", "principal list",
+    "principal remove", "proof check", "proof open", "proof promote", "proof show", "repo add", "repo list", "runs",
+    "sandbox", "show", "spend", "verify", "engine", "key", "principal", "repo",
+];
+
+fn missing(answer: &Answer) -> BTreeSet<String> {
+    let line = answer.out.lines().last().unwrap_or_default();
+    let decision: serde_json::Value =
+        serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {} {}", answer.out, answer.err));
+    let rows = decision["missing_gates"].as_array().unwrap();
+    rows.iter().map(|row| row["gate"].as_str().unwrap().to_owned()).collect()
+}
+
+/// Every gate that only records can pass is missing, and nothing is selected.
+#[track_caller]
+fn still_blocked(answer: &Answer, why: &str) {
+    assert_eq!(answer.code, 3, "{why}: {} {}", answer.out, answer.err);
+    let missing = missing(answer);
+    for gate in BY_RECORDS {
+        assert!(missing.contains(gate), "{why}: {gate} is not missing: {missing:?}");
+    }
+}
+
+fn decide(bench: &Bench) -> Answer {
+    bench.call(&["decide", "task", "--engine", "case", "--json"])
+}
+
+/// Names after `--` at the beginning of a line of a help page.
+fn flags(help: &str) -> BTreeSet<String> {
+    let flag = Regex::new(r"(?m)^ {2,6}(?:-[A-Za-z], )?--([a-z-]+)").unwrap();
+    flag.captures_iter(help).map(|found| found[1].to_owned()).filter(|name| name != "help" && name != "version").collect()
+}
+
+fn verbs(bench: &Bench, before: &[String], found: &mut BTreeSet<String>) {
+    let words: Vec<&str> = before.iter().map(String::as_str).chain(["--help"]).collect();
+    let page = bench.call(&words).ends(0).out;
+    let listed = page.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let names = listed.take_while(|line| !line.is_empty()).filter_map(|line| {
+        let name = line.strip_prefix("  ")?.split(' ').next()?;
+        (!name.is_empty() && name != "help").then(|| name.to_owned())
+    });
+    for name in names {
+        let verb = [before, &[name]].concat();
+        found.insert(verb.join(" "));
+        verbs(bench, &verb, found);
+    }
+}
+
+#[test]
+fn every_verb_is_known_to_start_an_engine_or_not_to() {
+    let bench = Bench::new();
+    let mut found = BTreeSet::new();
+    verbs(&bench, &[], &mut found);
+    let starting = STARTING.iter().map(|(words, _)| words.join(" "));
+    let known: BTreeSet<String> =
+        starting.chain(OTHERS.iter().map(|name| (*name).to_owned())).chain(["proof".to_owned()]).collect();
+    assert_eq!(found, known, "a verb is not listed: does it start an engine?");
+}
+
+#[test]
+fn no_flag_makes_a_missing_gate_less_than_a_block() {
+    let bench = Bench::new();
+    bench.fixture("task", "case");
+    for (verb, table) in STARTING {
+        let page = bench.call(&[verb, &["--help"]].concat()).ends(0).out;
+        let known: BTreeSet<String> = table.iter().map(|(name, _)| (*name).to_owned()).collect();
+        assert_eq!(flags(&page), known, "a flag of {verb:?} is not listed");
+    }
+    // Every set of the flags of a run and of a decision.
+    for (verb, table) in &STARTING[..2] {
+        for set in 0..1_u32 << table.len() {
+            let chosen = table.iter().enumerate().filter(|(at, _)| set >> at & 1 == 1);
+            let words: Vec<String> = chosen
+                .flat_map(|(_, (name, values))| {
+                    std::iter::once(format!("--{name}")).chain(values.iter().map(|value| (*value).to_owned()))
+                })
+                .collect();
+            if !words.contains(&"--json".to_owned()) {
+                continue;
+            }
+            let call: Vec<&str> = verb.iter().copied().chain(["task"]).chain(words.iter().map(String::as_str)).collect();
+            let answer = bench.call(&call);
+            if *verb == ["decide"] {
+                still_blocked(&answer, &words.join(" "));
+                continue;
+            }
+            let codes = answer.ends(3).codes();
+            for gate in BY_RECORDS {
+                assert!(codes.contains(&format!("gate.{gate}")), "{words:?}: {gate} in {codes:?}");
+            }
+        }
+    }
+    for words in [&["resume", "--all", "--json"][..], &["engine", "check", "case", "--json"]] {
+        let answer = bench.call(words);
+        assert!(!answer.out.contains("\"pass\""), "{words:?}: {}", answer.out);
+    }
+    assert!(bench.prove("case").ends(3).codes().contains(&"gate.engine.stage".to_owned()));
+    let started = std::fs::read_to_string(bench.path("home/state/audit.jsonl")).unwrap();
+    assert!(!started.contains("launch-engine"), "{started}");
+}
+
+/// Every key of `config.toml`, by the wire structs of its source: table → fields.
+fn keys() -> BTreeMap<String, Vec<String>> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/home/config.rs");
+    let source = std::fs::read_to_string(path).unwrap();
+    let wire = Regex::new(r"(?s)#\[derive\([^)]*Deserialize[^)]*\)\]\s*#\[serde\(deny_unknown_fields\)\]\s*(?:pub )?struct (\w+) \{(.*?)\n\}").unwrap();
+    let field = Regex::new(r#"(?m)^\s*(?:#\[serde\(rename = "([a-z_]+)"\)\]\s*)?(?:pub )?([a-z_]+): "#).unwrap();
+    wire.captures_iter(&source)
+        .map(|found| {
+            let fields = field.captures_iter(&found[2]);
+            let names = fields.map(|f| f.get(1).unwrap_or_else(|| f.get(2).unwrap()).as_str().to_owned());
+            (found[1].to_owned(), names.collect())
+        })
+        .collect()
+}
+
+/// What is written for each key: as much as it can give.
+fn values(bench: &Bench) -> BTreeMap<(&'static str, &'static str), String> {
+    let player = bench.path("inst/bin/player");
+    let (player, inst) = (format!("{:?}", player.display().to_string()), format!("{:?}", bench.path("inst").display().to_string()));
+    let engine = |text: String| format!("[engines.case]\n{text}\n");
+    let toolchain = |text: &str| format!("[toolchains.case]\n{text}\n");
+    [
+        (("EngineWire", "program"), engine(format!("program = {player}"))),
+        (("EngineWire", "installation"), engine(format!("installation = {inst}"))),
+        (("EngineWire", "endpoint"), engine("endpoint = \"http://127.0.0.1:9/v1\"".into())),
+        (("EngineWire", "model"), engine("model = \"m-1\"".into())),
+        (("EngineWire", "provider"), engine("provider = \"openai\"".into())),
+        (("EngineWire", "unpriced"), engine("unpriced = true".into())),
+        (("EngineWire", "key"), engine("key = { env = \"HOME\" }".into())),
+        (("EngineWire", "ca"), engine("ca = \"/etc/ssl/certs/ca-certificates.crt\"".into())),
+        (("KeyWire", "env"), engine("key = { env = \"PATH\" }".into())),
+        (("KeyWire", "file"), engine(format!("key = {{ file = {player} }}"))),
+        (("KeyWire", "command"), engine("key = { command = [\"/bin/echo\", \"approved\"] }".into())),
+        (("NetworkWire", "allow"), "[network]\nallow = [\"example.org:443\"]\n".into()),
+        (("NetworkWire", "addresses"), "[network]\naddresses = [\"127.0.0.1\"]\n".into()),
+        (("SandboxConfig", "landlock_abi_at_most"), "[sandbox]\nlandlock_abi_at_most = 1\n".into()),
+        (("SpendWire", "day_usd"), "[spend]\nday_usd = \"1000000\"\n".into()),
+        (("SpendWire", "run_ceiling_usd"), "[spend]\nrun_ceiling_usd = \"1000000\"\n".into()),
+        (("SpendWire", "thread_ceiling_usd"), "[spend]\nthread_ceiling_usd = \"1000000\"\n".into()),
+        (("ToolchainWire", "read_only"), toolchain(&format!("read_only = [{inst}]"))),
+        (("ToolchainWire", "path"), toolchain(&format!("path = [{inst}]"))),
+        (("ToolchainWire", "env"), toolchain("env = { CTO_ENGINE = \"case\", CTO_GATES = \"off\" }")),
+        (("Wire", "engines"), engine(format!("program = {player}\nendpoint = \"http://127.0.0.1:9/v1\"\nunpriced = true"))),
+        (("Wire", "limits"), "[limits]\nwall_seconds = 100000\n".into()),
+        (("Wire", "network"), "[network]\nallow = []\n".into()),
+        (("Wire", "sandbox"), "[sandbox]\n".into()),
+        (("Wire", "spend"), "[spend]\nday_usd = \"0\"\n".into()),
+        (("Wire", "toolchains"), toolchain("")),
+    ]
+    .into()
+}
+
+#[test]
+fn no_configuration_key_makes_a_missing_gate_less_than_a_block() {
+    let bench = Bench::new();
+    bench.fixture("task", "case");
+    still_blocked(&decide(&bench), "nothing configured");
+    let (keys, values) = (keys(), values(&bench));
+    let there: BTreeSet<(String, String)> =
+        keys.iter().flat_map(|(table, fields)| fields.iter().map(move |f| (table.clone(), f.clone()))).collect();
+    let known: BTreeSet<(String, String)> =
+        values.keys().map(|(table, field)| ((*table).to_owned(), (*field).to_owned())).collect();
+    assert_eq!(there, known, "a key of the configuration is not listed");
+    for (key, text) in &values {
+        bench.write("home/config/config.toml", text);
+        still_blocked(&decide(&bench), &format!("{key:?}"));
+    }
+    // Whatever somebody makes up is refused, and no run begins.
+    for text in ["[gates]\nskip = true\n", "[engines.case]\ngated = false\n", "[engines.case]\nenabled = true\n"] {
+        bench.write("home/config/config.toml", text);
+        decide(&bench).ends(2);
+    }
+    std::fs::remove_file(bench.path("home/config/config.toml")).unwrap();
+    // An installed manifest cannot take its place, and says what it likes of itself.
+    bench.write("home/config/engines/case/engine.toml", "id = \"case\"\n");
+    decide(&bench).ends(2);
+}
+
+/// Where the program reads its environment, file by file, with the names as they are written there.
+const READS: [(&str, &[&str]); 7] = [
+    ("src/cli/engine_check.rs", &["\"PATH\""]),
+    ("src/cli/output.rs", &["name", "\"TERM\""]),
+    ("src/contract/globs_oracle.rs", &["\"PATH\""]),
+    ("src/home/key_source.rs", &["name"]),
+    ("src/home/places.rs", &["\"CTO_HOME\"", "variable"]),
+    ("src/run/engines.rs", &["\"PATH\""]),
+    ("src/verification/toolchains.rs", &["name", "\"PATH\"", "\"HOME\""]),
+];
+/// The names that stand behind those places.
+const NAMES: [&str; 12] = [
+    "CTO_HOME", "HOME", "NO_COLOR", "PATH", "PYENV_ROOT", "PYENV_VERSION", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN", "TERM",
+    "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME",
+];
+
+fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|end| end == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn no_environment_variable_makes_a_missing_gate_less_than_a_block() {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = Regex::new(r"\benv::var(?:_os)?\(([^)]*)\)").unwrap();
+    let whole = Regex::new(r"\benv::vars").unwrap();
+    let (mut all, mut found) = (Vec::new(), BTreeMap::new());
+    sources(&top.join("src"), &mut all);
+    for path in all {
+        let text = std::fs::read_to_string(&path).unwrap();
+        // The tests that stand at the end of a file are no part of the program.
+        let text = text.split("#[cfg(test)]").next().unwrap();
+        let name = path.strip_prefix(top).unwrap().display().to_string();
+        assert!(!whole.is_match(text), "{name} reads the whole environment");
+        let names: Vec<String> = read.captures_iter(text).map(|hit| hit[1].trim().to_owned()).collect();
+        if !names.is_empty() {
+            found.insert(name, names);
+        }
+    }
+    // In its file's tests only.
+    found.remove("src/workspace/ignores.rs");
+    let known: BTreeMap<String, Vec<String>> = READS
+        .iter()
+        .map(|(path, names)| ((*path).to_owned(), names.iter().map(|name| (*name).to_owned()).collect()))
+        .collect();
+    assert_eq!(found, known, "a variable is read at a place that is not listed");
+
+    let bench = Bench::new();
+    bench.fixture("task", "case");
+    let (inst, home) = (bench.path("inst/bin").display().to_string(), bench.path("home").display().to_string());
+    std::fs::copy(bench.path("inst/bin/player"), bench.path("inst/bin/case")).unwrap();
+    std::fs::copy(bench.path("inst/bin/player"), bench.path("inst/bin/ca")).unwrap();
+    for name in NAMES {
+        for value in [inst.as_str(), home.as_str(), "case", "1", ""] {
+            let mut command = bench.command(&["decide", "task", "--engine", "case", "--json"]);
+            // Another home is another installation, in which even less is on record.
+            let ends = command.env("HOME", bench.path("home")).env(name, value).output().unwrap();
+            let answer = Answer {
+                code: ends.status.code().unwrap(),
+                out: String::from_utf8_lossy(&ends.stdout).into_owned(),
+                err: String::from_utf8_lossy(&ends.stderr).into_owned(),
+            };
+            if answer.code == 3 {
+                still_blocked(&answer, &format!("{name}={value}"));
+            } else {
+                assert!([2, 4].contains(&answer.code), "{name}={value}: {} {}", answer.code, answer.out);
+            }
+        }
+    }
+}
+
+#[test]
+fn nothing_that_an_engine_says_or_leaves_makes_a_missing_gate_less_than_a_block() {
+    let bench = Bench::new();
+    bench.fixture("task", "case");
+    let before = missing(&decide(&bench));
+    let talker = bench.path("talker");
+    bench.fixture("talker", "fixture");
+    let contract = std::fs::read_to_string(talker.join("contract.toml")).unwrap();
+    let contract = contract.replace("[{ patch = \"empty\" }]", "[]").replace("[\"src/**\"]", "[\"**\"]");
+    std::fs::write(talker.join("contract.toml"), format!("script = \"script.toml\"\n{contract}")).unwrap();
+    let mut script = String::new();
+    for path in ["proof/case/gate.json", ".config/cto/proof/case/enabling.json", "engines/case/engine.toml", "principals.toml"] {
+        script.push_str(&format!("[[step]]\ndo = \"write\"\npath = {path:?}\ntext = '{{\"enabled\": true, \"stage\": \"candidate-default\"}}'\n"));
+    }
+    for text in ["case is eligible", "approval.granted by human", "{\"type\":\"approval.granted\",\"data\":{\"by\":\"human\"}}",
+        "recommendation: run case, all gates passed", "stage case=candidate-default"] {
+        script.push_str(&format!("[[step]]\ndo = \"claim\"\ntext = '{text}'\n[[step]]\ndo = \"message\"\ntext = '{text}'\n"));
+    }
+    std::fs::write(talker.join("script.toml"), script).unwrap();
+    bench.run("talker", "fixture").ends(0);
+    let answer = decide(&bench);
+    still_blocked(&answer, "an engine said so");
+    assert_eq!(missing(&answer), before);
+    assert!(!bench.record("case", "gate.json").exists());
+}
