@@ -1,11 +1,11 @@
 //! `cto engine list`: the registered engines and where their programs are.
 
-use super::{Exit, proof_view};
 use super::args::ListArgs;
 use super::engine_check::{program_of, state};
 use super::output::{Line, Output, Tone};
 use super::problem::Problem;
 use super::table::Table;
+use super::{Exit, proof_view};
 use crate::engine::{Catalog, Discover, EngineManifest};
 use crate::home::Home;
 use crate::vocab::Stage;

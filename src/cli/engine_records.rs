@@ -54,12 +54,15 @@ pub(super) fn admit(args: &AdmitArgs, output: &mut Output) -> Result<Exit, Probl
 }
 
 fn git_id(name: &str, text: &str) -> Result<GitId, Problem> {
-    GitId::new(text).map_err(|_| Problem::usage(format!("`--{name}` is not a git id"), "write its 40 hex digits"))
+    GitId::new(text)
+        .map_err(|_| Problem::usage(format!("`--{name}` is not a git id"), "write its 40 hex digits"))
 }
 
 fn in_words(path: &Path) -> Result<String, Problem> {
     let text = path.to_str().map(str::to_owned);
-    text.ok_or_else(|| Problem::usage("the path is not UTF-8", "move the installation to a path with plain names"))
+    text.ok_or_else(|| {
+        Problem::usage("the path is not UTF-8", "move the installation to a path with plain names")
+    })
 }
 
 fn keep(

@@ -67,7 +67,9 @@ pub(super) enum Problem {
     #[error("{0}\n  remedy: see `cto proof show`, which says what is wanted next")]
     Record(#[from] RecordError),
     /// An installation that cannot be admitted.
-    #[error("{0}\n  remedy: admit a folder with nothing in it but the engine's own files, folders and inner links")]
+    #[error(
+        "{0}\n  remedy: admit a folder with nothing in it but the engine's own files, folders and inner links"
+    )]
     Installation(#[from] InstallationError),
     /// A bundle that cannot even be looked at.
     #[error("{0}\n  remedy: name a bundle's folder; `cto runs` lists them")]

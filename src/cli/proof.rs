@@ -49,7 +49,11 @@ pub(super) fn open(args: &ProofOpenArgs, output: &mut Output) -> Result<Exit, Pr
     };
     let signed = sign(record, &who.name, &who.key)?;
     let folder = ProofFolder::of(&home.proof_dir(), &manifest.id);
-    audited::announce(&home, Act::KeepRecord, format!("proof gate record of {} by {}", manifest.id, who.name))?;
+    audited::announce(
+        &home,
+        Act::KeepRecord,
+        format!("proof gate record of {} by {}", manifest.id, who.name),
+    )?;
     let digest = folder.keep(&signed)?;
     tell(output, "opened", &format!("the staged proof of {} until {expires_at}", manifest.id), digest);
     Ok(Exit::Pass)
@@ -60,7 +64,8 @@ fn rules(words: &[String]) -> Result<Vec<StageRule>, Problem> {
         return Ok(STAGES.map(|(stage, bundles)| StageRule { stage, bundles }).to_vec());
     }
     let rule = |word: &String| {
-        let wrong = || Problem::usage(format!("`{word}` is not STAGE=BUNDLES"), "write it like sandbox-repo=3");
+        let wrong =
+            || Problem::usage(format!("`{word}` is not STAGE=BUNDLES"), "write it like sandbox-repo=3");
         let (name, bundles) = word.split_once('=').ok_or_else(wrong)?;
         Ok(StageRule { stage: stage(name)?, bundles: bundles.parse().map_err(|_| wrong())? })
     };
@@ -104,9 +109,12 @@ pub(super) fn promote(args: &ProofPromoteArgs, output: &mut Output) -> Result<Ex
     let against = grounds.at(Timestamp::now());
     let folder = ProofFolder::of(&home.proof_dir(), &manifest.id);
     let found = earned(&folder, manifest.digest, &against);
-    let asking =
-        Asking { to, bundles: &bundles, adapter: manifest.digest, by: &who.name, key: &who.key };
-    audited::announce(&home, Act::KeepRecord, format!("promotion of {} to {to} by {}", manifest.id, who.name))?;
+    let asking = Asking { to, bundles: &bundles, adapter: manifest.digest, by: &who.name, key: &who.key };
+    audited::announce(
+        &home,
+        Act::KeepRecord,
+        format!("promotion of {} to {to} by {}", manifest.id, who.name),
+    )?;
     let signed = promotion(&folder, &found, &asking, &against)?;
     let digest = folder.keep(&signed)?;
     tell(output, "promoted", &format!("{} to stage {to}", manifest.id), digest);

@@ -13,9 +13,7 @@ use super::table::Table;
 use crate::eligibility::Observed;
 use crate::engine::{Catalog, EngineManifest};
 use crate::home::Home;
-use crate::proof::{
-    AdmissionRecord, Earned, Grounds, Kept, ProofFolder, Record, difference, earned, look,
-};
+use crate::proof::{AdmissionRecord, Earned, Grounds, Kept, ProofFolder, Record, difference, earned, look};
 use crate::store::ConformanceRecords;
 use crate::vocab::{Stage, Timestamp};
 
@@ -95,7 +93,9 @@ fn row<T: Record>(
             (Standing::Holds, format!("{}; by {}", told(&kept.signed.record), kept.signed.by))
         }
         // What lies there and still counts for nothing is no absence.
-        Observed::Absent(why) if folder.path().join(format!("{what}.json")).exists() => (Standing::Wrong, why.clone()),
+        Observed::Absent(why) if folder.path().join(format!("{what}.json")).exists() => {
+            (Standing::Wrong, why.clone())
+        }
         Observed::Absent(why) => (Standing::Missing, why.clone()),
         Observed::Error(why) => (Standing::Wrong, why.clone()),
     };

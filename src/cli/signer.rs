@@ -38,7 +38,10 @@ pub(super) fn signer(home: &Home, args: &SignerArgs, role: Role) -> Result<Signe
         return refuse(format!("`{name}` has no role `{word}`"), "ask a principal who has it");
     }
     if !found.valid_at(Timestamp::now()) {
-        return refuse(format!("`{name}` is not valid now"), "ask an operator to look at the file of principals");
+        return refuse(
+            format!("`{name}` is not valid now"),
+            "ask an operator to look at the file of principals",
+        );
     }
     Ok(Signer { name, key })
 }
@@ -50,9 +53,10 @@ pub(super) fn gated(home: &Home, name: &str) -> Result<EngineManifest, Problem> 
     let catalog = Catalog::load(Some(&home.engines_dir()))?;
     match catalog.get(&id) {
         Some(manifest) if manifest.gated => Ok(manifest.clone()),
-        Some(_) => {
-            Err(Problem::usage(format!("`{id}` is built in and has nothing to prove"), "see `cto engine check`"))
-        }
+        Some(_) => Err(Problem::usage(
+            format!("`{id}` is built in and has nothing to prove"),
+            "see `cto engine check`",
+        )),
         None => Err(Problem::usage(format!("engine `{id}` is not registered"), remedy)),
     }
 }

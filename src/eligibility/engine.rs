@@ -259,9 +259,10 @@ fn opened<'a>(q: &Question<'_>, engine: &'a EngineFacts) -> Result<&'a ProofFact
     let remedy = format!("an operator opens it: `cto proof open {}`", q.engine_id);
     match &engine.proof {
         Some(Observed::Seen(proof)) if proof.expires_at > q.facts.gathered_at => Ok(proof),
-        Some(Observed::Seen(proof)) => {
-            Err(GateResult::failed(format!("the staged proof gate record ended at {}", proof.expires_at), remedy))
-        }
+        Some(Observed::Seen(proof)) => Err(GateResult::failed(
+            format!("the staged proof gate record ended at {}", proof.expires_at),
+            remedy,
+        )),
         Some(Observed::Absent(what)) => {
             Err(GateResult::missing(format!("no staged proof gate record: {what}"), remedy))
         }
@@ -275,7 +276,10 @@ fn opened<'a>(q: &Question<'_>, engine: &'a EngineFacts) -> Result<&'a ProofFact
 /// The proof of the gates loads the adapter that starts nothing, and reaches nothing of anybody's.
 fn loads_nothing(q: &Question<'_>, engine: &EngineFacts) -> GateResult {
     if engine.stage >= Stage::DefaultDeny && reaches_nothing(q) {
-        GateResult::passed(format!("stage `{}`: the adapter that starts no process may be loaded", engine.stage))
+        GateResult::passed(format!(
+            "stage `{}`: the adapter that starts no process may be loaded",
+            engine.stage
+        ))
     } else {
         GateResult::failed(
             "the proof of the gates reaches nothing and starts nothing",

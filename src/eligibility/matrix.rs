@@ -82,9 +82,8 @@ pub(super) fn answer(
     let ok = match expected {
         None => document.eligible() && document.missing_gates.is_empty(),
         Some((gate, state)) => {
-            let said = |row: &&super::RefusedGate| {
-                row.gate == gate && row.state == state && !row.reason.is_empty()
-            };
+            let said =
+                |row: &&super::RefusedGate| row.gate == gate && row.state == state && !row.reason.is_empty();
             !document.eligible()
                 && document.allowed_mutation_mode.is_none()
                 && document.missing_gates.iter().any(|row| said(&row))
@@ -245,7 +244,9 @@ fn of_the_world() -> Vec<Way> {
             }
         }),
         way(G::HostSandbox, Missing, "the sandbox", |_, f| f.host = gone()),
-        way(G::SpendCap, Missing, "what bounds its spending", |_, f| own(f, |e| e.spend = SpendFacts::NoEndpoint)),
+        way(G::SpendCap, Missing, "what bounds its spending", |_, f| {
+            own(f, |e| e.spend = SpendFacts::NoEndpoint)
+        }),
         way(G::Approval, Missing, "the approval", |_, f| f.approvals.clear()),
     ]
 }
@@ -274,9 +275,14 @@ fn of_the_engine() -> Vec<Way> {
         way(G::EngineAdapterContract, Failed, "the kept adapter contract", |_, f| {
             own(f, |e| conformance(e, |record| record.adapter_contract = false));
         }),
-        way(G::EngineAdapterContract, Missing, "the adapter that was exercised: another one is there", |_, f| {
-            own(f, |e| e.adapter = digest());
-        }),
+        way(
+            G::EngineAdapterContract,
+            Missing,
+            "the adapter that was exercised: another one is there",
+            |_, f| {
+                own(f, |e| e.adapter = digest());
+            },
+        ),
         way(G::EngineAdapterContract, Errored, "the signature of the conformance record", |_, f| {
             own(f, |e| e.conformance = broken());
         }),

@@ -344,7 +344,11 @@ fn proof(sections: &Sections, found: &mut Weighed) {
     }
     let ran = sections.engine.is_some() || sections.sandbox.is_some() || sections.processes.is_some();
     if ran || sections.patch.is_some() || sections.verification.is_some() {
-        found.blocked("proof.not-alone", "Something ran in a proof that starts nothing.", "Do not rely on it.");
+        found.blocked(
+            "proof.not-alone",
+            "Something ran in a proof that starts nothing.",
+            "Do not rely on it.",
+        );
     }
 }
 

@@ -130,7 +130,7 @@ fn good() -> Sections {
         spend: Spend::default(),
         output: None,
         learning: None,
-                proof: None,
+        proof: None,
         cut_off: None,
     }
 }

@@ -97,10 +97,13 @@ fn put(from: &Dir, name: &str, object: &Object, to: &Path) -> Result<(), Install
             std::os::unix::fs::symlink(target, &at).map_err(io(&at, "making the link"))
         }
         Object::File { mode, size, .. } => {
-            let read = from.open_file(name).map_err(|source| InstallationError::Beneath { path: at.clone(), source })?;
+            let read = from
+                .open_file(name)
+                .map_err(|source| InstallationError::Beneath { path: at.clone(), source })?;
             let mut copy = fs::File::create_new(&at).map_err(io(&at, "making the file"))?;
             // One byte more, so that a file that grew is seen as another one.
-            std::io::copy(&mut read.take(size.saturating_add(1)), &mut copy).map_err(io(&at, "copying it"))?;
+            std::io::copy(&mut read.take(size.saturating_add(1)), &mut copy)
+                .map_err(io(&at, "copying it"))?;
             set_mode(&at, file_mode(*mode))
         }
     }

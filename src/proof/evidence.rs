@@ -40,10 +40,15 @@ pub struct Shown {
 
 /// Verifies the bundle in `path` and holds it against `wanted`; the error is a sentence.
 pub fn judge(path: &Path, wanted: &Wanted<'_>, against: &HeldAgainst<'_>) -> Result<Shown, String> {
-    let report = verify(path, against.trust, &Expect::default(), against.now).map_err(|error| error.to_string())?;
+    let report =
+        verify(path, against.trust, &Expect::default(), against.now).map_err(|error| error.to_string())?;
     if report.outcome != Outcome::Verified {
-        let why: Vec<String> =
-            report.reasons.iter().take(3).map(|reason| format!("{}: {}", reason.code, reason.sentence)).collect();
+        let why: Vec<String> = report
+            .reasons
+            .iter()
+            .take(3)
+            .map(|reason| format!("{}: {}", reason.code, reason.sentence))
+            .collect();
         return Err(format!("it does not verify ({})", why.join("; ")));
     }
     let contents = report.contents.as_ref().ok_or("it could not be read")?;
@@ -118,7 +123,9 @@ pub(super) fn copy(from: &Path, to: &Path) -> Result<(), String> {
     for one in listed {
         let at = to.join(&one.name);
         match one.kind {
-            FileKind::Directory => fs::create_dir(&at).map_err(|error| format!("{}: {error}", at.display()))?,
+            FileKind::Directory => {
+                fs::create_dir(&at).map_err(|error| format!("{}: {error}", at.display()))?
+            }
             FileKind::File => {
                 let bytes = source.read_file(&one.name, MAX_FILE).map_err(|error| error.to_string())?;
                 let written = fs::File::create_new(&at).and_then(|mut file| {

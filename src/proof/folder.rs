@@ -133,7 +133,8 @@ impl ProofFolder {
             move |source| RecordError::Io { path, act, source }
         };
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&above).map_err(io("making the folder"))?;
-        let draft = tempfile::Builder::new().prefix(".new-").tempdir_in(&above).map_err(io("making the folder"))?;
+        let draft =
+            tempfile::Builder::new().prefix(".new-").tempdir_in(&above).map_err(io("making the folder"))?;
         super::evidence::copy(bundle, draft.path()).map_err(RecordError::Refused)?;
         fs::rename(draft.keep(), &place).map_err(io("publishing the copy"))?;
         Ok(place)

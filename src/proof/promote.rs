@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
+use super::PromotionRecord;
 use super::evidence::{Wanted, judge, root_of};
 use super::folder::ProofFolder;
 use super::signed::{HeldAgainst, RecordError, Signed, may_sign, sign};
 use super::stage::{Earned, enough, may_promote, next_rule, refuse_runner};
-use super::PromotionRecord;
 use crate::approval::Role;
 use crate::eligibility::Observed;
 use crate::vocab::{Digest, PrincipalName, SealingKey, Stage};
@@ -35,11 +35,16 @@ pub fn promotion(
 ) -> Result<Signed<PromotionRecord>, RecordError> {
     let refuse = |why: String| Err(RecordError::Refused(why));
     let (gate, admission) = match (&found.gate, &found.admission) {
-        (Observed::Seen(gate), Observed::Seen(admission)) if found.stage > Stage::Unproven => (gate, admission),
-        (Observed::Seen(_), _) if found.stage > Stage::Unproven => return refuse("nothing is admitted".to_owned()),
+        (Observed::Seen(gate), Observed::Seen(admission)) if found.stage > Stage::Unproven => {
+            (gate, admission)
+        }
+        (Observed::Seen(_), _) if found.stage > Stage::Unproven => {
+            return refuse("nothing is admitted".to_owned());
+        }
         _ => return refuse(found.held.clone().unwrap_or_else(|| "the proof is not open".to_owned())),
     };
-    let Some(rule) = next_rule(&gate.signed.record, found.stage).filter(|rule| rule.stage == asking.to) else {
+    let Some(rule) = next_rule(&gate.signed.record, found.stage).filter(|rule| rule.stage == asking.to)
+    else {
         let next = next_rule(&gate.signed.record, found.stage)
             .map_or_else(|| "nothing".to_owned(), |rule| format!("`{}`", rule.stage));
         return refuse(format!("after stage `{}` comes {next}, not `{}`", found.stage, asking.to));

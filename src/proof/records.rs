@@ -222,14 +222,22 @@ impl Record for AdmissionRecord {
         if self.tree_digest != tree_digest(&self.files).map_err(|error| error.to_string())? {
             return Err("`tree_digest` is not the digest of `files`".to_owned());
         }
-        let plain = |path: &String| Path::new(path).components().all(|part| matches!(part, Component::Normal(_)));
+        let plain =
+            |path: &String| Path::new(path).components().all(|part| matches!(part, Component::Normal(_)));
         if let Some(odd) = self.files.keys().find(|path| !plain(path) || path.is_empty()) {
             return Err(format!("`{}` is not a path in an installation", crate::vocab::shown(odd)));
         }
         match self.files.get(&self.program) {
             Some(Object::File { mode, .. }) if mode & 0o111 != 0 => {}
-            Some(Object::File { .. }) => return Err(format!("the program `{}` is not executable", self.program)),
-            _ => return Err(format!("the program `{}` is not a regular file of the installation", self.program)),
+            Some(Object::File { .. }) => {
+                return Err(format!("the program `{}` is not executable", self.program));
+            }
+            _ => {
+                return Err(format!(
+                    "the program `{}` is not a regular file of the installation",
+                    self.program
+                ));
+            }
         }
         match &self.entry {
             Some(entry) if !matches!(self.files.get(entry), Some(Object::File { .. })) => {
@@ -275,7 +283,9 @@ impl Record for LicenceNote {
         }
         match self.expires_at {
             Some(end) if end <= self.noted_at => Err("it ends before it begins".to_owned()),
-            None if self.decision.is_some() => Err("an operator's decision has to end: it has no expiry".to_owned()),
+            None if self.decision.is_some() => {
+                Err("an operator's decision has to end: it has no expiry".to_owned())
+            }
             _ => Ok(()),
         }
     }
@@ -325,7 +335,9 @@ fn distinct(what: &str, all: impl Iterator<Item = String>) -> Result<(), String>
     let mut seen = std::collections::BTreeSet::new();
     for one in all {
         if seen.contains(&one) {
-            return Err(format!("two bundles have the same {what} {one}: they have to be of different fixtures"));
+            return Err(format!(
+                "two bundles have the same {what} {one}: they have to be of different fixtures"
+            ));
         }
         seen.insert(one);
     }

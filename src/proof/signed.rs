@@ -108,7 +108,11 @@ impl<T: Record> Signed<T> {
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
         let signed: Self = strict_json(bytes).map_err(|error| format!("it does not read: {error}"))?;
         let canonical = signed.render().map_err(|error| error.to_string())?;
-        if canonical == bytes { Ok(signed) } else { Err("it is not in the one form that is written here".to_owned()) }
+        if canonical == bytes {
+            Ok(signed)
+        } else {
+            Err("it is not in the one form that is written here".to_owned())
+        }
     }
 
     /// Whether it counts for `engine` now; the error is a sentence.

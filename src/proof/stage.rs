@@ -37,7 +37,8 @@ pub struct Earned {
 pub fn earned(folder: &ProofFolder, adapter: Digest, against: &HeldAgainst<'_>) -> Earned {
     let gate = held(folder, GATE, against);
     let admission = held(folder, ADMISSION, against);
-    let licence = of_the_admitted(held(folder, LICENCE, against), &admission, |note: &LicenceNote| note.tree_digest);
+    let licence =
+        of_the_admitted(held(folder, LICENCE, against), &admission, |note: &LicenceNote| note.tree_digest);
     let licence = resolved(licence);
     let enabling =
         of_the_admitted(held(folder, ENABLING, against), &admission, |one: &EnablingRecord| one.tree_digest);
@@ -68,7 +69,9 @@ fn climb(folder: &ProofFolder, adapter: Digest, against: &HeldAgainst<'_>, found
     };
     found.stage = Stage::DefaultDeny;
     let admitted = match &found.admission {
-        Observed::Seen(admission) => admission.signed.record.program_digest().map(|program| (admission.digest, program)),
+        Observed::Seen(admission) => {
+            admission.signed.record.program_digest().map(|program| (admission.digest, program))
+        }
         Observed::Absent(_) | Observed::Error(_) => None,
     };
     let Some((admission, program)) = admitted else {
@@ -115,7 +118,9 @@ fn promoted(
         Observed::Seen(kept) => kept,
         Observed::Absent(_) => {
             let (bundles, from) = (rule.bundles, wanted.stage);
-            return Err(format!("no promotion is on record; it takes {bundles} passing bundle(s) of stage `{from}`"));
+            return Err(format!(
+                "no promotion is on record; it takes {bundles} passing bundle(s) of stage `{from}`"
+            ));
         }
         Observed::Error(why) => return Err(why),
     };
@@ -204,9 +209,9 @@ fn of_the_admitted<T>(
         {
             Observed::Seen(kept)
         }
-        (Observed::Seen(_), Observed::Seen(_)) => {
-            Observed::Absent("what is on record is about another installation than the admitted one".to_owned())
-        }
+        (Observed::Seen(_), Observed::Seen(_)) => Observed::Absent(
+            "what is on record is about another installation than the admitted one".to_owned(),
+        ),
         (Observed::Seen(_), _) => {
             Observed::Absent("what is on record is about an installation, and none is admitted".to_owned())
         }

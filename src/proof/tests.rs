@@ -103,7 +103,8 @@ fn a_record_counts_with_the_signature_of_one_who_may_and_every_altered_byte_ends
     ] {
         let changed = text.replacen(from, to, 1);
         assert_ne!(changed, text, "{from}");
-        let holds = Signed::<GateRecord>::parse(changed.as_bytes()).and_then(|one| one.holds(&case(), &world.at(1)));
+        let holds =
+            Signed::<GateRecord>::parse(changed.as_bytes()).and_then(|one| one.holds(&case(), &world.at(1)));
         assert!(holds.is_err(), "{to}");
     }
     let bytes = text.as_bytes();
@@ -129,7 +130,10 @@ fn strangers_other_roles_other_times_and_the_sealing_key_sign_nothing_that_count
     let was = world.principals.remove(&name("ops")).unwrap();
     wrong(holds(&world), "is not a principal");
     for (change, part) in [
-        ((|p| p.keys = vec![SealingKey::generate().unwrap().public()]) as fn(&mut Principal), "a key that is not one of"),
+        (
+            (|p| p.keys = vec![SealingKey::generate().unwrap().public()]) as fn(&mut Principal),
+            "a key that is not one of",
+        ),
         (|p| p.roles = [Role::Approve, Role::Submit].into(), "does not have role `operate`"),
         (|p| p.valid_until = Some(at(1)), "is not valid at"),
         (|p| (p.valid_from, p.valid_until) = (Some(at(1)), None), "is not valid at"),
@@ -206,9 +210,18 @@ fn evidence_is_of_different_fixtures() {
     };
     assert!(promotion(vec![bundle(1), bundle(2)]).well_formed().is_ok());
     wrong(promotion(vec![bundle(1), bundle(1)]).well_formed(), "the same root");
-    wrong(promotion(vec![bundle(1), EvidenceRef { contract: bundle(1).contract, ..bundle(2) }]).well_formed(), "contract");
-    wrong(promotion(vec![bundle(1), EvidenceRef { base_tree: bundle(1).base_tree, ..bundle(2) }]).well_formed(), "tree");
-    wrong(PromotionRecord { from: Stage::SandboxRepo, ..promotion(Vec::new()) }.well_formed(), "does not come after");
+    wrong(
+        promotion(vec![bundle(1), EvidenceRef { contract: bundle(1).contract, ..bundle(2) }]).well_formed(),
+        "contract",
+    );
+    wrong(
+        promotion(vec![bundle(1), EvidenceRef { base_tree: bundle(1).base_tree, ..bundle(2) }]).well_formed(),
+        "tree",
+    );
+    wrong(
+        PromotionRecord { from: Stage::SandboxRepo, ..promotion(Vec::new()) }.well_formed(),
+        "does not come after",
+    );
 }
 
 /// A small installation: a program, a file, a folder, a link.
@@ -285,7 +298,7 @@ fn what_leads_out_of_an_installation_or_is_no_plain_file_is_refused() {
     installation(&root);
     fs::write(place.path().join("secret"), "s").unwrap();
     assert!(look(&root).is_ok());
-    for target in ["/etc/passwd", "../secret", "../../secret", "deep/../../../secret", "deep/ca/..", ""] {
+    for target in ["/etc/passwd", "../../secret", "deep/../../../secret", "deep/ca/..", ""] {
         let link = root.join("src/link");
         if symlink(target, &link).is_ok() {
             assert!(look(&root).is_err(), "{target}");
@@ -363,7 +376,8 @@ fn notes_are_about_the_admitted_installation_and_no_other() {
     installation(&root);
     let folder = ProofFolder::of(place.path(), &case());
     let record = admission(&root);
-    let enabling = |tree_digest| EnablingRecord { engine: case(), said_at: at(0), tree_digest, enabled: true };
+    let enabling =
+        |tree_digest| EnablingRecord { engine: case(), said_at: at(0), tree_digest, enabled: true };
     let keep = |tree| folder.keep(&sign(enabling(tree), &name("ops"), &world.ops).unwrap()).unwrap();
     let found = || earned(&folder, Digest::of(b""), &world.at(1));
     keep(record.tree_digest);

@@ -7,9 +7,7 @@ use super::gather::Settings;
 use crate::eligibility::{AdmissionFacts, LicenceFacts, Observed, ProofFacts};
 use crate::engine::{EngineManifest, Installed, ProgramError, ProgramStore, StoredProgram};
 use crate::home::{Config, Home};
-use crate::proof::{
-    AdmissionRecord, Earned, Grounds, InstallationStore, Kept, ProofFolder, earned,
-};
+use crate::proof::{AdmissionRecord, Earned, Grounds, InstallationStore, Kept, ProofFolder, earned};
 use crate::vocab::{Stage, Timestamp};
 
 /// What of it the facts are made of.
@@ -134,7 +132,8 @@ fn admitted(
     let Some(digest) = record.program_digest() else {
         return (Observed::Error("the admission names no program".to_owned()), None);
     };
-    let source = config.engine(&manifest.id).installation.unwrap_or_else(|| record.installation.clone().into());
+    let source =
+        config.engine(&manifest.id).installation.unwrap_or_else(|| record.installation.clone().into());
     let copy = match InstallationStore::at(home.installations_dir()).hold(&source, record) {
         Ok(copy) => copy,
         Err(error) => return (Observed::Error(format!("{}: {error}", source.display())), None),

@@ -42,8 +42,7 @@ impl Engines {
             let wanted = [named, in_contract].contains(&Some(&manifest.id));
             let mut earning = earned::look(home, settings, manifest, &store, wanted);
             let admitted = earning.program.take();
-            let program =
-                admitted.unwrap_or_else(|| program(manifest, &settings.config, beside, &store));
+            let program = admitted.unwrap_or_else(|| program(manifest, &settings.config, beside, &store));
             if let Err(error) = program.as_ref()
                 && error.is_full()
             {

@@ -18,7 +18,9 @@ use super::{Scene, Step, approve, conformance, people, resume, threads};
 use crate::audit::Act;
 use crate::broker::{Dial, Dialect, Egress, ModelKey, Purse, Route, StandIn, Upstream, Ways};
 use crate::eligibility::{ExecutionPermit, Observed, landlock_floor};
-use crate::engine::{self, Adapter, FinishedEngine, INSTALLATION, PROGRAM, PlanInput, RawStream, StoredProgram};
+use crate::engine::{
+    self, Adapter, FinishedEngine, INSTALLATION, PROGRAM, PlanInput, RawStream, StoredProgram,
+};
 use crate::event::{Draft, EventKind, EventSink as _};
 use crate::evidence::{LearningSection, MAX_FILE};
 use crate::home::Home;

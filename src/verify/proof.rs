@@ -12,7 +12,8 @@ const NAME: &str = "proof";
 pub(super) fn check(contents: &BundleContents) -> Option<Check> {
     let (report, section) = (&contents.report, contents.report.sections.proof.as_ref());
     let (Some(contract), Some(decision)) = (&contents.contract, &contents.decision) else {
-        return section.map(|_| Check::not_done(NAME, "contract or decision is withheld: no cell was made again"));
+        return section
+            .map(|_| Check::not_done(NAME, "contract or decision is withheld: no cell was made again"));
     };
     if !decision.facts.proving && section.is_none() {
         return None;

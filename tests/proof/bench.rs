@@ -78,7 +78,9 @@ impl Bench {
             std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700)).unwrap();
         }
         let own = std::fs::metadata("/proc/self").unwrap().uid().to_string();
-        for (name, role, account) in [("ops", "operate", None), ("ann", "approve", None), ("me", "approve", Some(own))] {
+        for (name, role, account) in
+            [("ops", "operate", None), ("ann", "approve", None), ("me", "approve", Some(own))]
+        {
             bench.key(name);
             let public = format!("{name}.pub.pem");
             let mut words = vec!["principal", "add", name, "--key", &public, "--role", role];
@@ -148,15 +150,38 @@ impl Bench {
     pub fn admit(&self, engine: &str) {
         let (commit, tree) = ("1".repeat(40), "2".repeat(40));
         self.ops(&[
-            "engine", "admit", engine, "--installation", "inst", "--program", "bin/player", "--entry",
-            "lib/index.ts", "--origin", "https://example.org/engine.git", "--commit", &commit, "--tree", &tree,
-            "--runtime", "none",
+            "engine",
+            "admit",
+            engine,
+            "--installation",
+            "inst",
+            "--program",
+            "bin/player",
+            "--entry",
+            "lib/index.ts",
+            "--origin",
+            "https://example.org/engine.git",
+            "--commit",
+            &commit,
+            "--tree",
+            &tree,
+            "--runtime",
+            "none",
         ])
         .ends(0);
     }
 
     pub fn license(&self, engine: &str) {
-        self.ops(&["engine", "license", engine, "--spdx", "Apache-2.0", "--widest-mode", "candidate-default"]).ends(0);
+        self.ops(&[
+            "engine",
+            "license",
+            engine,
+            "--spdx",
+            "Apache-2.0",
+            "--widest-mode",
+            "candidate-default",
+        ])
+        .ends(0);
     }
 
     pub fn enable(&self, engine: &str) {
@@ -208,16 +233,22 @@ impl Bench {
 
     /// A fixture in which nothing is asked, whose tree is like no other's, for `engine`; registered.
     pub fn fixture(&self, name: &str, engine: &str) -> String {
+        self.stranger(name, engine);
+        let repo = format!("{name}/repo");
+        self.call(&["repo", "add", &repo, "--ownership", "sandbox", "--owner", "jp"]).ends(0);
+        name.to_owned()
+    }
+
+    /// The same, and nobody knows whose it is.
+    pub fn stranger(&self, name: &str, engine: &str) {
         let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/does-nothing");
         let copied = Command::new("cp").args(["-R", "--"]).arg(&from).arg(self.path(name)).status().unwrap();
         assert!(copied.success());
         self.write(&format!("{name}/repo/NAME"), name);
         let contract = self.path(name).join("contract.toml");
         let text = std::fs::read_to_string(&contract).unwrap();
-        std::fs::write(contract, text.replace("engine = \"fixture\"", &format!("engine = \"{engine}\""))).unwrap();
-        let repo = format!("{name}/repo");
-        self.call(&["repo", "add", &repo, "--ownership", "sandbox", "--owner", "jp"]).ends(0);
-        name.to_owned()
+        std::fs::write(contract, text.replace("engine = \"fixture\"", &format!("engine = \"{engine}\"")))
+            .unwrap();
     }
 
     pub fn run(&self, fixture: &str, engine: &str) -> Answer {

@@ -50,7 +50,7 @@ fn the_first_run_is_earned_by_the_proof_of_the_gates_and_a_yes_of_somebody_else(
     bench.call(&["verify", run.bundle().to_str().unwrap()]).ends(0);
     bench.call(&["proof", "check"]).ends(0);
     let log = std::fs::read_to_string(bench.path("home/state/audit.jsonl")).unwrap();
-    assert_eq!(log.matches("\"keep-record\"").count() >= 5, log.contains("\"prove-gates\""), "{log}");
+    assert!(log.matches("\"keep-record\"").count() >= 5 && log.contains("\"prove-gates\""), "{log}");
 }
 
 #[test]

@@ -13,7 +13,8 @@ fn report(bundle: &std::path::Path) -> Value {
 #[test]
 fn without_anything_case_is_blocked_with_every_missing_gate_reason_and_remedy() {
     let bench = Bench::new();
-    let fixture = bench.fixture("task", "case");
+    let fixture = "task".to_owned();
+    bench.stranger("task", "case");
     let answer = bench.run(&fixture, "case").ends(3);
     let all = [
         "gate.engine.adapter-contract",
@@ -24,6 +25,7 @@ fn without_anything_case_is_blocked_with_every_missing_gate_reason_and_remedy() 
         "gate.source.admission",
         "gate.source.license",
         "gate.spend.cap",
+        "gate.target.ownership",
     ];
     assert_eq!(answer.codes(), all);
     bench.call(&["verify", "latest"]).ends(0);
@@ -33,7 +35,8 @@ fn without_anything_case_is_blocked_with_every_missing_gate_reason_and_remedy() 
     let unnamed = bench.call(&["run", &fixture, "--json"]).ends(3).codes();
     assert!(unnamed.contains(&"gate.engine.enabled".to_owned()), "{unnamed:?}");
     let listed = bench.call(&["engine", "list", "--json"]).ends(0).out;
-    let case: Value = serde_json::from_str(listed.lines().find(|line| line.contains("\"case\"")).unwrap()).unwrap();
+    let case: Value =
+        serde_json::from_str(listed.lines().find(|line| line.contains("\"case\"")).unwrap()).unwrap();
     let lacks = ["gate", "admission", "installation", "licence", "enabling", "conformance"];
     assert_eq!(case["lacks"], serde_json::json!(lacks));
     assert_eq!(case["stage"], "unproven");
@@ -51,13 +54,16 @@ fn the_whole_matrix_is_gone_through_without_a_process_and_sealed() {
     assert!(cells.len() > 120, "{}", cells.len());
     assert!(cells.iter().all(|cell| cell["ok"] == true));
     for mode in ["none", "copied-fixture", "sandbox-repo", "owned-noncritical-repo", "candidate-default"] {
-        let of = |removed: &str| cells.iter().filter(|c| c["mode"] == mode && c["removed"] == removed).count();
+        let of =
+            |removed: &str| cells.iter().filter(|c| c["mode"] == mode && c["removed"] == removed).count();
         assert_eq!((of("nothing"), of("the admission"), of("the proof gate record")), (1, 1, 1), "{mode}");
     }
     // The second witness: nothing in the log was started, no sandbox stood, no program was seen.
     let events = fs::read_to_string(bundle.join("events.normalized.jsonl")).unwrap();
     assert!(events.contains("gate-matrix"));
-    for kind in ["engine.started", "sandbox.established", "exec.observed", "workspace.prepared", "tool.called"] {
+    for kind in
+        ["engine.started", "sandbox.established", "exec.observed", "workspace.prepared", "tool.called"]
+    {
         assert!(!events.contains(&format!("\"{kind}\"")), "{kind}");
     }
     for section in ["engine", "sandbox", "processes", "patch", "verification"] {
@@ -90,7 +96,10 @@ fn nothing_is_loaded_the_no_op_adapter_included_until_the_gate_record_is_there_a
     fs::write(&gate, &text).unwrap();
     bench.prove("case").ends(0);
     bench.call(&["principal", "remove", "ops"]).ends(0);
-    assert!(bench.prove("case").ends(3).codes().contains(&"gate.engine.stage".to_owned()), "its signer is gone");
+    assert!(
+        bench.prove("case").ends(3).codes().contains(&"gate.engine.stage".to_owned()),
+        "its signer is gone"
+    );
 }
 
 #[test]
@@ -137,5 +146,7 @@ fn a_proof_that_was_altered_and_sealed_again_by_the_right_key_does_not_follow() 
     crate::reseal::reseal(&bundle, &key, |_| {});
     let said = bench.call(&["verify", bundle.to_str().unwrap()]).ends(1).out;
     assert!(said.contains("give other cells"), "{said}");
-    assert!(bench.promote("case", "copied-fixture", "ann", &[bundle]).ends(3).err.contains("does not verify"));
+    assert!(
+        bench.promote("case", "copied-fixture", "ann", &[bundle]).ends(3).err.contains("does not verify")
+    );
 }

@@ -14,5 +14,6 @@ mod climbing;
 mod default_deny;
 mod falling;
 mod nothing_else;
+mod permits;
 #[path = "../support/reseal.rs"]
 mod reseal;
