@@ -1,5 +1,7 @@
 //! `cto engine list`: the registered engines and where their programs are.
 
+use std::path::PathBuf;
+
 use super::args::ListArgs;
 use super::engine_check::{program_of, state};
 use super::output::{Line, Output, Tone};
@@ -22,7 +24,8 @@ pub(super) fn list(args: &ListArgs, output: &mut Output) -> Result<Exit, Problem
         let own = config.engine(&manifest.id);
         let found = program_of(manifest, &config);
         let (tone, check, checked_at) = state(&home, manifest, found.as_deref().ok());
-        let (stage, lacks) = earned(&home, manifest)?;
+        let (stage, lacks, admitted) = earned(&home, manifest)?;
+        let found = admitted.map_or(found, Ok);
         let model = own.model.clone().or_else(|| manifest.default_model.clone());
         if args.json {
             output.json(&serde_json::json!({
@@ -64,11 +67,14 @@ pub(super) fn list(args: &ListArgs, output: &mut Output) -> Result<Exit, Problem
     Ok(Exit::Pass)
 }
 
+/// Its stage, what it lacks, and where its admitted program lies.
+type Earned = (Option<Stage>, Vec<String>, Option<PathBuf>);
+
 /// What a gated engine has earned, and what it lacks; nothing of a built-in one.
-fn earned(home: &Home, manifest: &EngineManifest) -> Result<(Option<Stage>, Vec<String>), Problem> {
+fn earned(home: &Home, manifest: &EngineManifest) -> Result<Earned, Problem> {
     if !manifest.gated {
-        return Ok((None, Vec::new()));
+        return Ok((None, Vec::new(), None));
     }
     let view = proof_view::view(home, &home.proof_dir(), manifest)?;
-    Ok((Some(view.stage), view.lacks()))
+    Ok((Some(view.stage), view.lacks(), view.program))
 }

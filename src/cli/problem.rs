@@ -132,14 +132,15 @@ impl Problem {
                 Exit::Invalid
             }
             // Nothing may be spent from a ledger that does not read.
-            Self::Sandbox(_) | Self::Uid(_) | Self::Ledger(_) => Exit::Blocked,
-            Self::Record(RecordError::Refused(_)) => Exit::Blocked,
-            Self::Record(RecordError::Io { .. }) => Exit::Unrecorded,
+            Self::Sandbox(_) | Self::Uid(_) | Self::Ledger(_) | Self::Record(RecordError::Refused(_)) => {
+                Exit::Blocked
+            }
             Self::Damaged { .. } => Exit::Fail,
             Self::Home(_)
             | Self::Store(StoreError::Io { .. })
             | Self::Approvals(FolderError::Make { .. } | FolderError::Write { .. })
             | Self::Run(RunError::Unrecorded { .. } | RunError::Home(_))
+            | Self::Record(RecordError::Io { .. })
             | Self::Audit(_)
             | Self::Write { .. }
             | Self::Loop(_)

@@ -1,6 +1,6 @@
 //! `cto proof show|check`: every record of a gated engine as it counts now, and what it lacks.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
@@ -57,6 +57,8 @@ pub(super) struct View {
     manifest: EngineManifest,
     pub(super) stage: Stage,
     held: Option<String>,
+    /// Where the admitted program lies.
+    pub(super) program: Option<PathBuf>,
     rows: Vec<Row>,
 }
 
@@ -79,7 +81,8 @@ pub(super) fn view(home: &Home, root: &Path, manifest: &EngineManifest) -> Resul
         conformance(home, manifest, &found),
     ];
     rows.extend(promotions(&folder, &found));
-    Ok(View { manifest: manifest.clone(), stage: found.stage, held: found.held, rows })
+    let program = place_of(home, manifest, &found)?.map(|(place, admitted)| place.join(&admitted.program));
+    Ok(View { manifest: manifest.clone(), stage: found.stage, held: found.held, program, rows })
 }
 
 fn row<T: Record>(
@@ -118,15 +121,24 @@ fn gate(found: &Earned) -> Row {
     Row { what: "gate".to_owned(), standing, detail }
 }
 
+/// Where the admitted installation lies here, with its record.
+fn place_of<'a>(
+    home: &Home,
+    manifest: &EngineManifest,
+    found: &'a Earned,
+) -> Result<Option<(PathBuf, &'a AdmissionRecord)>, Problem> {
+    let Observed::Seen(kept) = &found.admission else { return Ok(None) };
+    let admitted = &kept.signed.record;
+    let own = home.load_config()?.engine(&manifest.id).installation;
+    Ok(Some((own.unwrap_or_else(|| admitted.installation.clone().into()), admitted)))
+}
+
 fn installation(home: &Home, manifest: &EngineManifest, found: &Earned) -> Result<Row, Problem> {
     let what = "installation".to_owned();
-    let Observed::Seen(kept) = &found.admission else {
+    let Some((place, admitted)) = place_of(home, manifest, found)? else {
         let detail = "nothing is admitted".to_owned();
         return Ok(Row { what, standing: Standing::Missing, detail });
     };
-    let admitted: &AdmissionRecord = &kept.signed.record;
-    let own = home.load_config()?.engine(&manifest.id).installation;
-    let place = own.unwrap_or_else(|| admitted.installation.clone().into());
     if !place.exists() {
         let detail = format!("{} is not on this machine", place.display());
         return Ok(Row { what, standing: Standing::NotLookedAt, detail });
@@ -176,12 +188,11 @@ fn promotions(folder: &ProofFolder, found: &Earned) -> Vec<Row> {
     let there = |stage: &Stage| folder.path().join(format!("promotion-{stage}.json")).exists();
     let told = Stage::ALL.iter().filter(|stage| there(stage)).map(|stage| {
         let what = format!("promotion-{stage}");
-        match found.promotions.iter().find(|(to, _)| to == stage) {
-            Some((_, digest)) => Row { what, standing: Standing::Holds, detail: format!("record {digest}") },
-            None => {
-                let why = found.held.clone().unwrap_or_else(|| "the gate record does not name it".to_owned());
-                Row { what, standing: Standing::Wrong, detail: why }
-            }
+        if let Some((_, digest)) = found.promotions.iter().find(|(to, _)| to == stage) {
+            Row { what, standing: Standing::Holds, detail: format!("record {digest}") }
+        } else {
+            let why = found.held.clone().unwrap_or_else(|| "the gate record does not name it".to_owned());
+            Row { what, standing: Standing::Wrong, detail: why }
         }
     });
     told.collect()
@@ -264,9 +275,7 @@ pub(super) fn check(args: &ProofCheckArgs, output: &mut Output) -> Result<Exit, 
             worst = exit;
         }
         if args.json {
-            let mut told = view.json();
-            told["exit_code"] = exit.code().into();
-            output.json(&told);
+            output.json(&json!({"result": view.json(), "exit_code": exit.code()}));
         } else {
             view.say(output);
         }

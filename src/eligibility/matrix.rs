@@ -245,7 +245,7 @@ fn of_the_world() -> Vec<Way> {
         }),
         way(G::HostSandbox, Missing, "the sandbox", |_, f| f.host = gone()),
         way(G::SpendCap, Missing, "what bounds its spending", |_, f| {
-            own(f, |e| e.spend = SpendFacts::NoEndpoint)
+            own(f, |e| e.spend = SpendFacts::NoEndpoint);
         }),
         way(G::Approval, Missing, "the approval", |_, f| f.approvals.clear()),
     ]

@@ -184,6 +184,17 @@ mod tests {
         let mine = catalog.get(&id("mine")).unwrap();
         assert!(mine.gated, "`gated = false` in an installed manifest must not count");
         assert!(mine.load_adapter().is_err());
+        assert!(!mine.spends);
+        let models = format!("{text}\n[models]\ndialect = \"messages\"\n");
+        assert!(
+            EngineManifest::parse("mine", &models, true).unwrap().spends,
+            "whoever asks a model can spend"
+        );
+        let no_op = text.replace("adapter = \"fixture-player\"", "adapter = \"no-op\"");
+        assert!(
+            EngineManifest::parse("mine", &no_op, true).is_err(),
+            "no manifest names what starts nothing"
+        );
 
         std::fs::create_dir(dir.path().join("codex")).unwrap();
         std::fs::write(dir.path().join("codex/engine.toml"), EMBEDDED[1].1).unwrap();

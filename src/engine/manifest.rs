@@ -177,7 +177,8 @@ impl EngineManifest {
             display: wire.display,
             gated: wire.gated || installed,
             adapter: wire.adapter,
-            spends: wire.spends,
+            // Whoever asks a model can spend, whatever he writes of himself.
+            spends: wire.spends || wire.models.is_some(),
             program: wire.program,
             documents: wire.documents,
             has_models: wire.models.is_some(),

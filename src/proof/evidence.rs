@@ -124,7 +124,7 @@ pub(super) fn copy(from: &Path, to: &Path) -> Result<(), String> {
         let at = to.join(&one.name);
         match one.kind {
             FileKind::Directory => {
-                fs::create_dir(&at).map_err(|error| format!("{}: {error}", at.display()))?
+                fs::create_dir(&at).map_err(|error| format!("{}: {error}", at.display()))?;
             }
             FileKind::File => {
                 let bytes = source.read_file(&one.name, MAX_FILE).map_err(|error| error.to_string())?;

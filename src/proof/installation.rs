@@ -33,7 +33,8 @@ pub type Objects = BTreeMap<String, Object>;
 pub enum Object {
     /// A regular file.
     File {
-        /// Permission bits.
+        /// Permission bits, written in octal.
+        #[serde(with = "octal")]
         mode: u32,
         /// Bytes.
         size: u64,
@@ -47,9 +48,27 @@ pub enum Object {
     },
     /// A folder.
     Folder {
-        /// Permission bits.
+        /// Permission bits, written in octal.
+        #[serde(with = "octal")]
         mode: u32,
     },
+}
+
+/// Permission bits as people read them.
+mod octal {
+    use serde::de::Error as _;
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference to the field")]
+    pub(super) fn serialize<S: Serializer>(mode: &u32, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{mode:04o}"))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let mode = u32::from_str_radix(&text, 8).ok().filter(|mode| *mode <= 0o777);
+        mode.ok_or_else(|| D::Error::custom("not permission bits in octal"))
+    }
 }
 
 /// Why an installation could not be looked at, held or used.

@@ -11,7 +11,7 @@ use super::{AdmissionRecord, EnablingRecord, GateRecord, LicenceNote, PromotionR
 use crate::approval::Principal;
 use crate::eligibility::{Observed, Requester};
 use crate::home::Accounts;
-use crate::vocab::{Digest, PrincipalName, Stage};
+use crate::vocab::{Digest, PrincipalName, Stage, counted};
 
 /// Everything on record for one engine, as it counts now.
 #[derive(Debug, Clone)]
@@ -117,10 +117,8 @@ fn promoted(
     let kept: Kept<PromotionRecord> = match held(folder, &promotion_name(rule.stage), against) {
         Observed::Seen(kept) => kept,
         Observed::Absent(_) => {
-            let (bundles, from) = (rule.bundles, wanted.stage);
-            return Err(format!(
-                "no promotion is on record; it takes {bundles} passing bundle(s) of stage `{from}`"
-            ));
+            let bundles = counted(rule.bundles as usize, "passing bundle");
+            return Err(format!("no promotion is on record; it takes {bundles} of stage `{}`", wanted.stage));
         }
         Observed::Error(why) => return Err(why),
     };

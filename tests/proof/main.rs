@@ -17,3 +17,4 @@ mod nothing_else;
 mod permits;
 #[path = "../support/reseal.rs"]
 mod reseal;
+mod settings;
