@@ -1,6 +1,7 @@
 //! An installation with an operator, an approver and a runner, and gated engines whose program is the fixture player.
 
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -67,17 +68,35 @@ impl Answer {
 
 pub struct Bench {
     root: tempfile::TempDir,
+    /// Whose it is, where it is not the tests'.
+    user: Option<u32>,
 }
+
+const NOBODY: u32 = 65_534;
 
 impl Bench {
     /// With the three principals: `ops` operates, `ann` approves, `me` approves and is the one who runs.
     pub fn new() -> Self {
-        let bench = Self { root: tempfile::Builder::new().prefix("cto-proof-").tempdir().unwrap() };
+        Self::of(None)
+    }
+
+    /// One that belongs to an ordinary user; nothing when the tests do not run as root.
+    pub fn of_an_ordinary_user() -> Option<Self> {
+        (std::fs::metadata("/proc/self").unwrap().uid() == 0).then(|| Self::of(Some(NOBODY)))
+    }
+
+    fn of(user: Option<u32>) -> Self {
+        let root = tempfile::Builder::new().prefix("cto-proof-").tempdir().unwrap();
+        let bench = Self { root, user };
+        for name in ["cto", "cto-stub", "cto-player"].iter().filter(|_| user.is_some()) {
+            let from = Path::new(env!("CARGO_BIN_EXE_cto")).with_file_name(name);
+            std::fs::copy(from, bench.path(name)).unwrap();
+        }
         let manifest = bench.write("home/config/engines/mine/engine.toml", MANIFEST);
         for folder in manifest.ancestors().skip(1).take(4) {
             std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700)).unwrap();
         }
-        let own = std::fs::metadata("/proc/self").unwrap().uid().to_string();
+        let own = user.unwrap_or_else(|| std::fs::metadata("/proc/self").unwrap().uid()).to_string();
         for (name, role, account) in
             [("ops", "operate", None), ("ann", "approve", None), ("me", "approve", Some(own))]
         {
@@ -97,6 +116,11 @@ impl Bench {
 
     pub fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_cto"));
+        if let Some(user) = self.user {
+            self.give(user);
+            command = Command::new(self.path("cto"));
+            command.uid(user).gid(user);
+        }
         command
             .args(words)
             .current_dir(self.root.path())
@@ -105,6 +129,13 @@ impl Bench {
             .env("CTO_HOME", self.path("home"))
             .stdin(Stdio::null());
         command
+    }
+
+    /// Gives everything to somebody.
+    fn give(&self, user: u32) {
+        let given =
+            Command::new("chown").arg("-hR").arg(format!("{user}:{user}")).arg(self.root.path()).status();
+        assert!(given.unwrap().success());
     }
 
     pub fn call(&self, words: &[&str]) -> Answer {
@@ -189,6 +220,9 @@ impl Bench {
     }
 
     pub fn home(&self) -> Home {
+        if self.user.is_some() {
+            self.give(0);
+        }
         Home::at(&self.path("home")).unwrap()
     }
 

@@ -34,14 +34,32 @@ fn one_byte_mode_or_name_of_the_installation_blocks_and_what_runs_is_the_copy() 
     std::os::unix::fs::symlink("../bin/player", bench.path("inst/lib/player")).unwrap();
     bench.run("probe", MINE).ends(0);
 
-    // A copy that was tampered with is not run: it is made again.
+    a_copy_that_was_tampered_with_is_made_again(&bench);
+}
+
+fn a_copy_that_was_tampered_with_is_made_again(bench: &Bench) {
     let copies = fs::read_dir(bench.path("home/state/installations")).unwrap();
     let copy = copies.map(|entry| entry.unwrap().path()).find(|path| path.is_dir()).unwrap();
     let own = copy.join("lib/index.ts");
+    let text = fs::read(&own).unwrap();
     fs::set_permissions(&own, fs::Permissions::from_mode(0o644)).unwrap();
     fs::write(&own, b"other").unwrap();
     bench.run("probe", MINE).ends(0);
     assert_eq!(fs::read(&own).unwrap(), text);
+    assert_eq!(fs::metadata(&own).unwrap().permissions().mode() & 0o7777, 0o444);
+}
+
+#[test]
+fn an_ordinary_user_goes_the_same_way() {
+    let Some(bench) = Bench::of_an_ordinary_user() else { return };
+    bench.in_place(MINE);
+    let proof = bench.prove(MINE).ends(0).bundle();
+    bench.promote(MINE, "copied-fixture", "ann", &[proof]).ends(0);
+    bench.fixture("probe", MINE);
+    bench.run("probe", MINE).ends(0);
+    a_copy_that_was_tampered_with_is_made_again(&bench);
+    bench.write("inst/more", "");
+    blocked(&bench, "gate.source.admission", "an added file");
 }
 
 #[test]
