@@ -150,3 +150,25 @@ fn a_proof_that_was_altered_and_sealed_again_by_the_right_key_does_not_follow() 
         bench.promote("case", "copied-fixture", "ann", &[bundle]).ends(3).err.contains("does not verify")
     );
 }
+
+#[test]
+fn cells_do_not_make_a_pass_of_a_run_that_was_no_proof() {
+    use cto_harness::evidence::Report;
+    let bench = Bench::new();
+    bench.in_place("case");
+    let read = |bundle: &std::path::Path| -> Report {
+        serde_json::from_slice(&fs::read(bundle.join("report.json")).unwrap()).unwrap()
+    };
+    let proof = read(&bench.prove("case").ends(0).bundle()).sections.proof;
+    let fixture = bench.fixture("task", "fixture");
+    let bundle = bench.run(&fixture, "fixture").ends(0).bundle();
+    let mut report = read(&bundle);
+    let sections = &mut report.sections;
+    (sections.engine, sections.sandbox, sections.processes) = (None, None, None);
+    (sections.patch, sections.verification, sections.proof) = (None, None, proof);
+    let text = serde_json::to_string_pretty(&report).unwrap() + "\n";
+    fs::write(bundle.join("report.json"), text).unwrap();
+    crate::reseal::reseal(&bundle, &bench.home().sealing_key().unwrap(), |_| {});
+    let said = bench.call(&["verify", bundle.to_str().unwrap()]).ends(1).out;
+    assert!(said.contains("the decision is about no proof"), "{said}");
+}

@@ -66,7 +66,7 @@ const OTHERS: [&str; 32] = [
     "repo",
 ];
 
-fn missing(answer: &Answer) -> BTreeSet<String> {
+pub fn missing(answer: &Answer) -> BTreeSet<String> {
     let line = answer.out.lines().last().unwrap_or_default();
     let decision: serde_json::Value =
         serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {} {}", answer.out, answer.err));

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use regex::Regex;
 
-use crate::bench::{Answer, Bench};
+use crate::bench::{Answer, Bench, MINE};
 use crate::nothing_else::{decide, still_blocked};
 
 /// Every key of `config.toml`, by the wire structs of its source: table → fields.
@@ -193,5 +193,47 @@ fn no_environment_variable_makes_a_missing_gate_less_than_a_block() {
                 assert!([2, 4].contains(&answer.code), "{name}={value}: {} {}", answer.code, answer.out);
             }
         }
+    }
+}
+
+#[test]
+fn one_missing_gate_alone_is_filled_in_by_nothing() {
+    let bench = crate::climbing::at_copied_fixture();
+    let fixture = bench.fixture("only", MINE);
+    let decide =
+        |more: &[&str]| bench.call(&[&["decide", &fixture, "--engine", MINE, "--json"], more].concat());
+    let everything: String = {
+        // Every key at once, for this engine: of a key that names one place, the last one counts.
+        let engine = values(&bench).into_iter().filter(|((table, _), _)| *table == "EngineWire");
+        let lines = engine.map(|(_, text)| text.replace("[engines.case]\n", "")).collect::<String>();
+        format!("[engines.mine]\n{lines}\n[spend]\nday_usd = \"1000000\"\n[limits]\nwall_seconds = 100000\n")
+    };
+    bench.write("home/config/config.toml", &everything);
+    decide(&[]).ends(0);
+    let conformance = std::fs::read_dir(bench.path("home/state/conformance")).unwrap().next().unwrap();
+    for (record, gate) in [
+        (bench.record(MINE, "gate.json"), "engine.stage"),
+        (bench.record(MINE, "promotion-copied-fixture.json"), "engine.stage"),
+        (bench.record(MINE, "evidence"), "engine.stage"),
+        (bench.record(MINE, "admission.json"), "source.admission"),
+        (bench.record(MINE, "licence.json"), "source.license"),
+        (bench.record(MINE, "enabling.json"), "engine.enabled"),
+        (conformance.unwrap().path(), "engine.adapter-contract"),
+        (bench.path("inst/lib/index.ts"), "source.admission"),
+    ] {
+        let aside = bench.path("aside");
+        std::fs::rename(&record, &aside).unwrap();
+        for configured in [everything.as_str(), ""] {
+            bench.write("home/config/config.toml", configured);
+            let missing = crate::nothing_else::missing(&decide(&[]).ends(3));
+            assert!(missing.contains(gate), "{}: {missing:?}", record.display());
+            for flags in [&["--wait"][..], &["--learn"], &["--wait", "--learn", "--out", "elsewhere"]] {
+                let call = [&["run", fixture.as_str(), "--engine", MINE, "--json"], flags].concat();
+                let codes = bench.call(&call).ends(3).codes();
+                assert!(codes.contains(&format!("gate.{gate}")), "{flags:?} {}: {codes:?}", record.display());
+            }
+        }
+        std::fs::rename(&aside, &record).unwrap();
+        decide(&[]).ends(0);
     }
 }
