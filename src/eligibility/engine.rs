@@ -59,30 +59,37 @@ fn program_facts(engine: &EngineFacts) -> Result<&ProgramFacts, GateResult> {
 
 /// `engine.program`
 pub(super) fn program(q: &Question<'_>) -> GateResult {
-    let judged = known(q).and_then(|engine| program_facts(engine).map(|program| (engine, program)));
-    let (engine, program) = match judged {
-        Ok(pair) => pair,
+    let engine = match known(q) {
+        Ok(engine) => engine,
         Err(result) => return result,
     };
-    if !engine.gated {
-        return built_in(q, engine, program);
+    if engine.gated {
+        return admitted(q, engine);
     }
-    match &engine.admission {
-        Observed::Seen(admission) if admission.program == program.digest => {
+    program_facts(engine).map_or_else(|result| result, |program| built_in(q, engine, program))
+}
+
+/// The program of a gated engine is the admitted one; without an admission it does not matter what lies there.
+fn admitted(q: &Question<'_>, engine: &EngineFacts) -> GateResult {
+    let remedy = format!("have it admitted: `cto engine admit {}`", q.engine_id);
+    let admission = match &engine.admission {
+        Observed::Seen(admission) => admission,
+        Observed::Absent(what) => {
+            return GateResult::missing(format!("no program of this engine is admitted: {what}"), remedy);
+        }
+        Observed::Error(how) => {
+            return GateResult::errored(format!("the admission does not hold: {how}"), remedy);
+        }
+    };
+    match program_facts(engine) {
+        Ok(program) if admission.program == program.digest => {
             GateResult::passed(format!("{} is the admitted one", program.digest))
         }
-        Observed::Seen(admission) => GateResult::failed(
+        Ok(program) => GateResult::failed(
             format!("the program is {}, and admitted is {}", program.digest, admission.program),
-            "install the admitted program, or have this one admitted: `cto engine admit`",
+            remedy,
         ),
-        Observed::Absent(what) => GateResult::missing(
-            format!("no program of this engine is admitted: {what}"),
-            "`cto engine admit`",
-        ),
-        Observed::Error(how) => GateResult::errored(
-            format!("the admission does not hold: {how}"),
-            format!("restore the admitted files, or have these admitted: `cto engine admit {}`", q.engine_id),
-        ),
+        Err(result) => result,
     }
 }
 
