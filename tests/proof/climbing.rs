@@ -48,6 +48,18 @@ fn the_first_run_is_earned_by_the_proof_of_the_gates_and_a_yes_of_somebody_else(
     assert_eq!(bench.stage(MINE), "copied-fixture");
     let run = bench.run(&fixture, MINE).ends(0);
     bench.call(&["verify", run.bundle().to_str().unwrap()]).ends(0);
+    // What ran saw the harness's own copy of the installation, and not the operator's.
+    let policy = std::fs::read(run.bundle().join("backend/sandbox-policy.json")).unwrap();
+    let policy: serde_json::Value = serde_json::from_slice(&policy).unwrap();
+    let bind = |at: &str| {
+        let all = policy[at].as_array().unwrap().iter();
+        all.filter(|bind| bind["to"] == "/engine/installation")
+            .map(|bind| bind["from"].to_string())
+            .collect::<Vec<_>>()
+    };
+    let (read_only, writable) = (bind("read_only"), bind("writable"));
+    assert!(read_only.len() == 1 && read_only[0].contains("/state/installations/"), "{read_only:?}");
+    assert!(writable.is_empty() && !policy.to_string().contains("/inst/"), "{policy}");
     bench.call(&["proof", "check"]).ends(0);
     let log = std::fs::read_to_string(bench.path("home/state/audit.jsonl")).unwrap();
     assert!(log.matches("\"keep-record\"").count() >= 5 && log.contains("\"prove-gates\""), "{log}");

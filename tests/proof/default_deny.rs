@@ -73,6 +73,8 @@ fn the_whole_matrix_is_gone_through_without_a_process_and_sealed() {
     let checks = verified["result"]["verification"]["checks"].as_array().unwrap();
     assert!(checks.iter().any(|check| check["name"] == "proof" && check["state"] == "ok"), "{checks:?}");
     assert!(fs::read_to_string(bundle.join("report.md")).unwrap().contains("adapter `no-op/1`"));
+    let shown = bench.call(&["show"]).ends(0).out;
+    assert!(shown.contains("PASS") && shown.contains("each as it has to be"), "{shown}");
 }
 
 #[test]
