@@ -24,7 +24,7 @@ pub(super) fn list(args: &ListArgs, output: &mut Output) -> Result<Exit, Problem
         let own = config.engine(&manifest.id);
         let found = program_of(manifest, &config);
         let (tone, check, checked_at) = state(&home, manifest, found.as_deref().ok());
-        let (stage, lacks, admitted) = earned(&home, manifest)?;
+        let (stage, lacks, admitted) = earned(&home, manifest);
         let found = admitted.map_or(found, Ok);
         let model = own.model.clone().or_else(|| manifest.default_model.clone());
         if args.json {
@@ -71,10 +71,13 @@ pub(super) fn list(args: &ListArgs, output: &mut Output) -> Result<Exit, Problem
 type Earned = (Option<Stage>, Vec<String>, Option<PathBuf>);
 
 /// What a gated engine has earned, and what it lacks; nothing of a built-in one.
-fn earned(home: &Home, manifest: &EngineManifest) -> Result<Earned, Problem> {
+fn earned(home: &Home, manifest: &EngineManifest) -> Earned {
     if !manifest.gated {
-        return Ok((None, Vec::new(), None));
+        return (None, Vec::new(), None);
     }
-    let view = proof_view::view(home, &home.proof_dir(), manifest)?;
-    Ok((Some(view.stage), view.lacks(), view.program))
+    match proof_view::view(home, &home.proof_dir(), manifest) {
+        Ok(view) => (Some(view.stage), view.lacks(), view.program),
+        // A list is no place to fail: without principals that can be read, nothing counts.
+        Err(problem) => (Some(Stage::Unproven), vec![problem.reason().sentence], None),
+    }
 }

@@ -41,6 +41,9 @@ fn without_anything_case_is_blocked_with_every_missing_gate_reason_and_remedy() 
     assert_eq!(case["lacks"], serde_json::json!(lacks));
     assert_eq!(case["stage"], "unproven");
     assert!(bench.call(&["engine", "list"]).ends(0).out.contains("case lacks: gate, admission"));
+    bench.write("home/config/principals.toml", "broken");
+    let listed = bench.call(&["engine", "list"]).ends(0).out;
+    assert!(listed.contains("case lacks: the file of principals is not well formed"), "{listed}");
 }
 
 #[test]
