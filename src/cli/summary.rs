@@ -9,7 +9,8 @@ use super::live::seconds;
 use super::output::{Line, Output, Tone};
 use super::patch_view;
 use crate::evidence::{
-    ChangeKind, ChangedFile, CommandOutcome, CommandRow, EngineSection, Report, Spend, VerificationSection,
+    ChangeKind, ChangedFile, CommandOutcome, CommandRow, EngineSection, ProofSection, Report, Spend,
+    VerificationSection,
 };
 use crate::vocab::{MicroUsd, Reason, Verdict, counted};
 
@@ -45,6 +46,7 @@ pub(super) fn lines(report: &Report, bundle: &Path, patch: Option<&[u8]>) -> Vec
         out.extend(section.files.iter().take(MAX_FILES).map(changed));
         out.extend(more(count, MAX_FILES, "report.md has them all"));
     }
+    out.extend(sections.proof.iter().map(gates));
     out.extend(sections.verification.iter().flat_map(checks));
     let rows = sections.actions.iter().chain(&sections.asked_first);
     for row in rows.filter(|row| !row.attempts.is_empty()) {
@@ -78,6 +80,15 @@ pub(super) fn lines(report: &Report, bundle: &Path, patch: Option<&[u8]>) -> Vec
     }
     out.push(Line::new());
     out
+}
+
+/// The gates that were taken away, where the run was the proof of them.
+fn gates(proof: &ProofSection) -> Line {
+    let line = named("gates").plain(counted(proof.cells.len(), "cell"));
+    match proof.wrong().count() {
+        0 => line.add(Tone::Good, ", each as it has to be").plain("; no process was started"),
+        wrong => line.add(Tone::Bad, format!(", {wrong} not as they have to be")),
+    }
 }
 
 /// The path as seen from the current folder, where that is shorter.
@@ -283,6 +294,7 @@ mod tests {
                 spend: Spend::default(),
                 output: None,
                 learning: None,
+                proof: None,
                 cut_off: None,
             },
             artifacts: BTreeMap::new(),

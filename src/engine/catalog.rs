@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use super::adapter::{Adapter, AdapterError};
 use super::manifest::{AdapterKind, EngineManifest, ManifestError};
 use super::{codex, fixture};
+use crate::eligibility::ExecutionPermit;
 use crate::vocab::EngineId;
 
 const EMBEDDED: [(&str, &str); 3] = [
@@ -127,12 +128,28 @@ impl Catalog {
 }
 
 impl EngineManifest {
-    /// A fresh adapter for this engine. `Err` for those that have none: `case`, and every installed module so far.
+    /// A fresh adapter for this engine, without any permit: for built-in engines alone.
     pub fn load_adapter(&self) -> Result<Box<dyn Adapter>, AdapterError> {
-        match (self.gated, self.adapter) {
-            (false, AdapterKind::FixturePlayer) => Ok(Box::new(fixture::FixtureAdapter::new())),
-            (false, AdapterKind::CodexAppServer) => Ok(Box::new(codex::CodexAdapter::new())),
-            (true, _) | (false, AdapterKind::None) => Err(AdapterError::NoAdapter(self.id.to_string())),
+        if self.gated {
+            return Err(AdapterError::NoAdapter(self.id.to_string()));
+        }
+        self.make_adapter()
+    }
+
+    /// A fresh adapter for the engine that `permit` is for. Of a gated engine nothing is loaded any other way: the permit
+    /// is proof that its gate record, admission, licence, enabling, conformance and stage were there.
+    pub fn load_permitted(&self, permit: &ExecutionPermit) -> Result<Box<dyn Adapter>, AdapterError> {
+        if *permit.engine() != self.id || permit.starts_nothing() {
+            return Err(AdapterError::NotPermitted(self.id.to_string()));
+        }
+        self.make_adapter()
+    }
+
+    fn make_adapter(&self) -> Result<Box<dyn Adapter>, AdapterError> {
+        match self.adapter {
+            AdapterKind::FixturePlayer => Ok(Box::new(fixture::FixtureAdapter::new())),
+            AdapterKind::CodexAppServer => Ok(Box::new(codex::CodexAdapter::new())),
+            AdapterKind::NoOp | AdapterKind::None => Err(AdapterError::NoAdapter(self.id.to_string())),
         }
     }
 }
@@ -167,6 +184,17 @@ mod tests {
         let mine = catalog.get(&id("mine")).unwrap();
         assert!(mine.gated, "`gated = false` in an installed manifest must not count");
         assert!(mine.load_adapter().is_err());
+        assert!(!mine.spends);
+        let models = format!("{text}\n[models]\ndialect = \"messages\"\n");
+        assert!(
+            EngineManifest::parse("mine", &models, true).unwrap().spends,
+            "whoever asks a model can spend"
+        );
+        let no_op = text.replace("adapter = \"fixture-player\"", "adapter = \"no-op\"");
+        assert!(
+            EngineManifest::parse("mine", &no_op, true).is_err(),
+            "no manifest names what starts nothing"
+        );
 
         std::fs::create_dir(dir.path().join("codex")).unwrap();
         std::fs::write(dir.path().join("codex/engine.toml"), EMBEDDED[1].1).unwrap();

@@ -49,6 +49,9 @@ pub enum AdapterKind {
     FixturePlayer,
     /// `codex app-server` over stdio.
     CodexAppServer,
+    /// The one that plans nothing and starts no process; no manifest can name it.
+    #[serde(skip)]
+    NoOp,
     /// None: the engine is known and cannot be loaded.
     None,
 }
@@ -60,6 +63,7 @@ impl AdapterKind {
         match self {
             Self::FixturePlayer => "fixture-player/1",
             Self::CodexAppServer => "codex-app-server/3",
+            Self::NoOp => "no-op/1",
             Self::None => "none",
         }
     }
@@ -173,7 +177,8 @@ impl EngineManifest {
             display: wire.display,
             gated: wire.gated || installed,
             adapter: wire.adapter,
-            spends: wire.spends,
+            // Whoever asks a model can spend, whatever he writes of himself.
+            spends: wire.spends || wire.models.is_some(),
             program: wire.program,
             documents: wire.documents,
             has_models: wire.models.is_some(),

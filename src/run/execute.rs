@@ -18,7 +18,9 @@ use super::{Scene, Step, approve, conformance, people, resume, threads};
 use crate::audit::Act;
 use crate::broker::{Dial, Dialect, Egress, ModelKey, Purse, Route, StandIn, Upstream, Ways};
 use crate::eligibility::{ExecutionPermit, Observed, landlock_floor};
-use crate::engine::{self, Adapter, FinishedEngine, PROGRAM, PlanInput, RawStream, StoredProgram};
+use crate::engine::{
+    self, Adapter, FinishedEngine, INSTALLATION, PROGRAM, PlanInput, RawStream, StoredProgram,
+};
 use crate::event::{Draft, EventKind, EventSink as _};
 use crate::evidence::{LearningSection, MAX_FILE};
 use crate::home::Home;
@@ -127,7 +129,7 @@ async fn work(
     let (manifest, program) = engines
         .get(permit.engine())
         .ok_or_else(|| CutOff::at("engine", "The engine's program is gone.", AGAIN))?;
-    let mut adapter = manifest.load_adapter().map_err(|e| CutOff::at("adapter", e, AGAIN))?;
+    let mut adapter = manifest.load_permitted(&permit).map_err(|e| CutOff::at("adapter", e, AGAIN))?;
 
     tools.go_on()?;
     told.reached(Step::Sandbox);
@@ -233,6 +235,7 @@ fn policy(
         provisions.read_only(&tree.at).into_iter().map(|bind| Bind::new(bind.from, bind.to)).collect();
     let mut policy = SandboxPolicy::for_engine(tree, plan.argv, uid, permit.limits().clone());
     policy.read_only = read_only;
+    policy.read_only.extend(program.installation.iter().map(|one| Bind::new(&one.dir, INSTALLATION)));
     policy.writable = laid.writable.into_iter().map(|(from, to)| Bind::new(from, to)).collect();
     policy.files = laid.files.into_iter().map(|(from, to)| Bind::new(from, to)).collect();
     policy.env = plan.env;

@@ -54,6 +54,7 @@ impl Told {
                 spend: Spend::default(),
                 output: None,
                 learning: None,
+                proof: None,
                 cut_off: None,
             },
             conformance: None,
