@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::adapter::{Adapter, AdapterError};
 use super::manifest::{AdapterKind, EngineManifest, ManifestError};
-use super::{codex, fixture};
+use super::{case, codex, fixture};
 use crate::vocab::EngineId;
 
 const EMBEDDED: [(&str, &str); 3] = [
@@ -127,12 +127,19 @@ impl Catalog {
 }
 
 impl EngineManifest {
-    /// A fresh adapter for this engine. `Err` for those that have none: `case`, and every installed module so far.
+    /// A fresh adapter for this engine. `Err` for those that have none: every installed module so far. That there is one
+    /// lets nothing run: the gates decide, and ask no adapter.
     pub fn load_adapter(&self) -> Result<Box<dyn Adapter>, AdapterError> {
         match (self.gated, self.adapter) {
             (false, AdapterKind::FixturePlayer) => Ok(Box::new(fixture::FixtureAdapter::new())),
             (false, AdapterKind::CodexAppServer) => Ok(Box::new(codex::CodexAdapter::new())),
-            (true, _) | (false, AdapterKind::None) => Err(AdapterError::NoAdapter(self.id.to_string())),
+            // No installed manifest can have this id.
+            (true, AdapterKind::CaseFiles) if self.id.as_str() == "case" => {
+                Ok(Box::new(case::CaseAdapter::new()))
+            }
+            (true, _) | (false, AdapterKind::CaseFiles | AdapterKind::None) => {
+                Err(AdapterError::NoAdapter(self.id.to_string()))
+            }
         }
     }
 }
@@ -146,13 +153,13 @@ mod tests {
     }
 
     #[test]
-    fn the_three_embedded_engines_are_there_and_case_cannot_be_loaded() {
+    fn the_three_embedded_engines_are_there_and_case_is_gated() {
         let catalog = Catalog::load(None).unwrap();
         let ids: Vec<_> = catalog.iter().map(|manifest| manifest.id.to_string()).collect();
         assert_eq!(ids, ["case", "codex", "fixture"]);
         let case = catalog.get(&id("case")).unwrap();
         assert!(case.gated);
-        assert!(case.load_adapter().is_err());
+        assert!(case.load_adapter().is_ok());
         assert!(catalog.get(&id("codex")).unwrap().load_adapter().is_ok());
         assert!(catalog.get(&id("fixture")).unwrap().load_adapter().is_ok());
     }
@@ -167,6 +174,12 @@ mod tests {
         let mine = catalog.get(&id("mine")).unwrap();
         assert!(mine.gated, "`gated = false` in an installed manifest must not count");
         assert!(mine.load_adapter().is_err());
+        // Nor does one get an embedded engine's adapter by naming it.
+        let text = EMBEDDED[0].1.replace("id = \"case\"", "id = \"other\"");
+        std::fs::create_dir(dir.path().join("other")).unwrap();
+        std::fs::write(dir.path().join("other/engine.toml"), &text).unwrap();
+        let catalog = Catalog::load(Some(dir.path())).unwrap();
+        assert!(catalog.get(&id("other")).unwrap().load_adapter().is_err());
 
         std::fs::create_dir(dir.path().join("codex")).unwrap();
         std::fs::write(dir.path().join("codex/engine.toml"), EMBEDDED[1].1).unwrap();

@@ -49,6 +49,8 @@ pub enum AdapterKind {
     FixturePlayer,
     /// `codex app-server` over stdio.
     CodexAppServer,
+    /// The files, events and words of Case.
+    CaseFiles,
     /// None: the engine is known and cannot be loaded.
     None,
 }
@@ -60,6 +62,7 @@ impl AdapterKind {
         match self {
             Self::FixturePlayer => "fixture-player/1",
             Self::CodexAppServer => "codex-app-server/2",
+            Self::CaseFiles => "case-files/1",
             Self::None => "none",
         }
     }

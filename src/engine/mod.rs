@@ -6,12 +6,14 @@
 //! exit status and refused requests are measured by the sandbox, the kernel and the broker.
 
 mod adapter;
+pub mod case;
 mod catalog;
 mod claim;
 pub mod codex;
 mod drive;
 mod find;
 pub mod fixture;
+mod follow;
 mod launch;
 mod lay_out;
 mod leave;
@@ -24,11 +26,12 @@ mod replay;
 mod stop;
 
 pub use adapter::{
-    Adapter, AdapterError, AdapterOutcome, Claims, CommandClaim, EarlierAttempt, KeptFiles, LaunchPlan,
-    PROGRAM, PlanInput, PrivateHome, SealedFile, Step, Stream, WORKSPACE, proxy_environment,
+    Adapter, AdapterError, AdapterOutcome, Claims, CommandClaim, EarlierAttempt, INSTALLATION, KeptFiles,
+    LaunchPlan, PROGRAM, PlanInput, PrivateHome, SealedFile, Step, Stream, WORKSPACE, proxy_environment,
 };
 pub use catalog::{Catalog, CatalogError};
 pub use find::find_program;
+pub use follow::{FileTrouble, Follower, WatchedFile, WatchedFolder, Wrong};
 pub use launch::{Before, EngineError, FinishedEngine, RunningEngine, launch};
 pub use lay_out::{HOME_FOLDER, LayOutError, Provision};
 pub use leave::{Leave, Wish};

@@ -54,7 +54,7 @@ pub use fixture::{ImportedFixture, import_fixture};
 pub use mount::{TreeForm, TreeMount, Upper};
 pub use patch::{AddedLine, Change, Patch};
 pub use prepare::{PATCH_BYTES, Placement, WORK_FOLDER, WORKSPACE, Workspace, remove_remains};
-pub use read::read_base_file;
+pub use read::{base_holds, read_base_file};
 pub use target::{ObserveOptions, Target, TargetProblem, observe_target, observe_target_cached};
 pub use trial::OverlayTrial;
 pub use uid::{FIRST_SLOT, INSIDE_UID, LAST_SLOT, RunUid, RunUidLease, UidError};
