@@ -58,7 +58,6 @@ pub struct Ran {
     pub patch: Patch,
     pub verified: Verified,
     pub attempts: Vec<(String, String)>,
-    pub raw: BTreeMap<&'static str, Vec<u8>>,
     /// The run's folder, for what the engine left.
     pub folder: PathBuf,
     _place: tempfile::TempDir,
@@ -86,7 +85,6 @@ impl Ran {
 #[derive(Default)]
 struct Kept {
     events: Vec<Draft>,
-    raw: BTreeMap<&'static str, Vec<u8>>,
 }
 
 impl EventSink for Kept {
@@ -96,11 +94,11 @@ impl EventSink for Kept {
     }
 }
 
-struct Raw(BTreeMap<&'static str, Vec<u8>>);
+/// Raw logs are the bundle's, and there is none here.
+struct Raw;
 
 impl RawLog for Raw {
-    fn append(&mut self, stream: RawStream, bytes: &[u8]) -> std::io::Result<()> {
-        self.0.entry(stream.name()).or_default().extend_from_slice(bytes);
+    fn append(&mut self, _: RawStream, _: &[u8]) -> std::io::Result<()> {
         Ok(())
     }
 }
@@ -113,6 +111,14 @@ pub fn program() -> PathBuf {
         let built = me.ancestors().nth(2).unwrap().join("examples/artificial-case");
         let mut cargo = Command::new(env!("CARGO"));
         cargo.args(["build", "--offline", "--quiet", "--example", "artificial-case"]);
+        // What cargo tells this test about its package is not to be told to the builds of others: they would begin anew.
+        let told =
+            ["CARGO_BIN_", "CARGO_CRATE_", "CARGO_MANIFEST_", "CARGO_PKG_", "CARGO_PRIMARY_", "OUT_DIR"];
+        for (name, _) in std::env::vars_os() {
+            if name.to_str().is_some_and(|name| told.iter().any(|begin| name.starts_with(begin))) {
+                cargo.env_remove(name);
+            }
+        }
         let done = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).status().unwrap();
         assert!(done.success() && built.is_file(), "{}", built.display());
         built
@@ -140,7 +146,7 @@ fn contract(asked: &Asked, folder: &Path) -> SealedContract {
         "instructions": format!("`sum` subtracts. Make it add.\n{odd}"), "target_repository": "repo",
         "authority_basis": {"kind": "task-contract", "reference": "a test"}, "risk_class": "RESTRICTED",
         "mutation_mode": "copied-fixture", "allowed_paths": ["src/**"], "forbidden_actions": asked.forbidden,
-        "approval_required": false, "engine": "case", "limits": {"wall": asked.wall_seconds, "grace": 2},
+        "approval_required": false, "engine": "case", "limits": {"wall_seconds": asked.wall_seconds, "grace_seconds": 2},
         "verification_commands": [{"run": ["sh", "tests/run.sh"], "timeout": 30, "expect": "fail-to-pass"}],
         "evidence_expectations": [{"patch": "non-empty"}],
     });
@@ -348,7 +354,7 @@ async fn play(asked: &Asked, model: &Model) -> Ran {
     let leave = Leave::of(place.contract.task());
     let running = launch(permit, sandbox, workspace, place.adapter, &place.program, ways, leave).unwrap();
     let running = running.following(Follower::of(&plan, &place.folder));
-    let (mut kept, mut raw) = (Kept::default(), Raw(BTreeMap::new()));
+    let (mut kept, mut raw) = (Kept::default(), Raw);
     let (_say, stop) = tokio::sync::watch::channel(None);
     let finished = running.drive(&mut kept, &mut raw, stop).await.unwrap();
     let patch = finished.workspace().patch().unwrap();
@@ -377,9 +383,9 @@ async fn play(asked: &Asked, model: &Model) -> Ran {
     };
     let verified = verify(&finished, verification).await.unwrap();
     let attempts = attempts(contract, &finished.observed, &patch, &scanner);
-    let Kept { events, .. } = kept;
+    let Kept { events } = kept;
     let observed = finished.observed.clone();
-    Ran { events, observed, patch, verified, attempts, raw: raw.0, folder: place.folder, _place: root }
+    Ran { events, observed, patch, verified, attempts, folder: place.folder, _place: root }
 }
 
 /// Forbidden actions that were attempted, as a run judges them.
