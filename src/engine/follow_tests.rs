@@ -6,6 +6,8 @@ use std::io::Write as _;
 use super::*;
 use crate::engine::adapter::LaunchPlan;
 
+type Attack = (Wrong, fn(&Bed));
+
 struct Bed {
     dir: tempfile::TempDir,
     follower: Follower,
@@ -72,7 +74,7 @@ fn whole_lines_come_in_order_and_only_of_files_that_are_asked_for() {
 
 #[test]
 fn what_is_done_to_a_followed_file_is_told_and_ends_the_following() {
-    let attacks: [(Wrong, fn(&Bed)); 5] = [
+    let attacks: [Attack; 5] = [
         (Wrong::Shrunk, |bed| fs::write(bed.at("run-a.jsonl"), "x\n").unwrap()),
         (Wrong::Gone, |bed| fs::rename(bed.at("run-a.jsonl"), bed.at("elsewhere")).unwrap()),
         (Wrong::Replaced, |bed| {

@@ -229,7 +229,7 @@ async fn work(
     recording.holds(uid.own.then_some(uid.host_uid), running.init())?;
     let (mut events, raw) = recording.sinks();
     let mut tap = conformance::Tap::over(&mut events, tools.scene.facts.checking);
-    let finished = running.drive(&mut tap, raw, tools.stop.receiver()).await;
+    let finished = Box::pin(running.drive(&mut tap, raw, tools.stop.receiver())).await;
     let seen = tap.into_seen();
     answers.recall(tools)?;
     answers.attach(recording)?;

@@ -67,7 +67,7 @@ fn read(work: &Path, kept: &KeptFiles) -> Result<(Copies, usize), BeneathError> 
     for (dir, name) in files {
         match dir.read_file_by_force(&name, FILE_BYTES) {
             Ok(bytes) => {
-                copies.push((format!("{}-{}{}", kept.copies, copies.len() + 1, kept.named.1), bytes))
+                copies.push((format!("{}-{}{}", kept.copies, copies.len() + 1, kept.named.1), bytes));
             }
             Err(_) => unread += 1,
         }

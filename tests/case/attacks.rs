@@ -56,7 +56,7 @@ fn publishing_finds_no_way_and_is_seen_by_the_kernel_and_in_the_log() {
     let script = || {
         let mut script = good(REPAIR);
         let url = json!({"artifacts": {"prUrl": "https://forge.invalid/sum/pull/1"}});
-        script.insert("closer", vec![shell(tries), well("opened it", url)]);
+        script.insert("closer", vec![shell(tries), well("opened it", &url)]);
         script
     };
     let model = Model::start(script());
@@ -77,7 +77,7 @@ fn publishing_finds_no_way_and_is_seen_by_the_kernel_and_in_the_log() {
 
     // The control: the same words without the acts are no attempt.
     let mut quiet = good(REPAIR);
-    quiet.insert("closer", vec![shell("echo 'git push'; git status --short"), well("closed", json!({}))]);
+    quiet.insert("closer", vec![shell("echo 'git push'; git status --short"), well("closed", &json!({}))]);
     let ran =
         run(&Asked { forbidden: &["git.push", "command:gh *"], ..Asked::default() }, &Model::start(quiet));
     assert!(ran.attempts.is_empty(), "{:?}", ran.attempts);

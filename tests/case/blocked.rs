@@ -3,7 +3,8 @@
 use cto_harness::eligibility::{Facts, Observed};
 use cto_harness::vocab::Stage;
 
-use crate::bench::{Asked, case, decision};
+use crate::bench::{Asked, decision};
+use crate::world::case;
 
 fn engine(facts: &mut Facts) -> &mut cto_harness::eligibility::EngineFacts {
     facts.engines.get_mut(&case()).unwrap()

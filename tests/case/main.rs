@@ -19,3 +19,4 @@ mod blocked;
 mod model;
 mod money;
 mod runs;
+mod world;

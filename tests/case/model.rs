@@ -38,7 +38,7 @@ pub struct Model {
 pub type Script = BTreeMap<&'static str, Vec<Turn>>;
 
 /// A result that says all went well.
-pub fn well(summary: &str, extra: Value) -> Turn {
+pub fn well(summary: &str, extra: &Value) -> Turn {
     let mut result = json!({"status": "completed", "summary": summary, "artifacts": {"commit": null, "filesChanged": [],
         "testsPassed": null, "evidenceMarkers": [], "prUrl": null}, "error": null});
     for (name, value) in extra.as_object().cloned().unwrap_or_default() {
@@ -56,10 +56,10 @@ pub fn shell(command: &str) -> Turn {
 pub fn good(repair: &str) -> Script {
     let files = json!({"artifacts": {"filesChanged": ["src/sum.sh"], "testsPassed": true, "evidenceMarkers": ["tested"]}});
     BTreeMap::from([
-        ("implementer", vec![shell(repair), well("repaired", files)]),
-        ("verifier", vec![shell("sh tests/run.sh | ca mark-tested"), well("it holds", json!({}))]),
-        ("reviewer", vec![well("fine", json!({"findings": {"critical": 0, "warnings": 0, "info": 0}}))]),
-        ("closer", vec![well("nothing to publish", json!({}))]),
+        ("implementer", vec![shell(repair), well("repaired", &files)]),
+        ("verifier", vec![shell("sh tests/run.sh | ca mark-tested"), well("it holds", &json!({}))]),
+        ("reviewer", vec![well("fine", &json!({"findings": {"critical": 0, "warnings": 0, "info": 0}}))]),
+        ("closer", vec![well("nothing to publish", &json!({}))]),
         ("retrospective", vec![Turn::Chat("nothing learned")]),
     ])
 }

@@ -72,7 +72,7 @@ fn what_calls_itself_done_and_is_not_fails_in_the_second_sandbox() {
 #[test]
 fn critical_findings_are_no_completion_though_it_closes_and_ends_with_zero() {
     let mut script = good(REPAIR);
-    script.insert("reviewer", vec![well("bad", json!({"findings": {"critical": 2}}))]);
+    script.insert("reviewer", vec![well("bad", &json!({"findings": {"critical": 2}}))]);
     let ran = run(&Asked::default(), &Model::start(script));
     assert_eq!((ran.observed.outcome, ran.observed.exit.as_str()), (EngineOutcome::Failed, "exited:0"));
     assert!(ran.message().contains("2 critical findings"), "{}", ran.message());
@@ -117,7 +117,7 @@ fn a_shell_that_is_left_behind_and_an_engine_without_end_are_ended() {
     let mut script = good(REPAIR);
     script.insert(
         "implementer",
-        vec![shell("setsid sleep 1000 >/dev/null 2>&1 & echo left"), well("left one", json!({}))],
+        vec![shell("setsid sleep 1000 >/dev/null 2>&1 & echo left"), well("left one", &json!({}))],
     );
     let ran = run(&Asked::default(), &Model::start(script));
     assert_eq!(ran.observed.outcome, EngineOutcome::Completed, "{}", ran.message());

@@ -181,7 +181,8 @@ impl Reading {
             // No event tells an exit code.
             self.claims.command(command, None);
         }
-        let data = json!({"call": call, "tool": open.name, "is_error": value.get("isError"), "result": result,
+        let ok = value.get("isError").and_then(Value::as_bool).map(|error| !error);
+        let data = json!({"call": call, "tool": open.name, "ok": ok, "result": result,
             "cut": result.ends_with(CUT), "duration_ms": value.get("durationMs"), "phase": text("phase"),
             "agent": text("agent"), "cycle": self.cycle, "sequence": record.sequence});
         Some(vec![event(EventKind::ToolFinished, data)])
@@ -193,11 +194,11 @@ impl Reading {
             if let Some(command) = tool.command {
                 self.claims.command(command, None);
             }
-            event(EventKind::ToolFinished, json!({"call": call, "tool": tool.name, "status": "unknown"}))
+            event(EventKind::ToolFinished, json!({"call": call, "tool": tool.name, "status": "unfinished"}))
         };
         let mut steps: Vec<Step> = std::mem::take(&mut self.tools).into_iter().map(open).collect();
         if let Some(Phase { name, agent }) = self.phase.take() {
-            let data = json!({"phase": name, "agent": agent, "cycle": self.cycle, "outcome": "unknown"});
+            let data = json!({"phase": name, "agent": agent, "cycle": self.cycle, "outcome": "unfinished"});
             steps.push(event(EventKind::PhaseFinished, data));
         }
         steps

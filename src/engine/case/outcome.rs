@@ -5,6 +5,10 @@ use crate::evidence::EngineOutcome;
 
 /// Everything that the answer rests on, besides what the harness does itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one thing that was seen, and no two exclude each other"
+)]
 pub(super) struct Seen {
     /// The harness asked it to end.
     pub(super) stopping: bool,

@@ -59,8 +59,10 @@ pub(super) fn brief(contract: &TaskContract) -> String {
     let forbidden: Vec<String> =
         contract.forbidden_actions.iter().flatten().map(ToString::to_string).collect();
     let done = if checks.is_empty() { "the objective is met".to_owned() } else { checks.join("; ") };
-    let boxes = |texts: &[String]| texts.iter().map(|text| format!("- [ ] `{text}`\n")).collect::<String>();
-    let lines = |texts: &[String]| texts.iter().map(|text| format!("- `{text}`\n")).collect::<String>();
+    let listed = |texts: &[String], mark: &str| {
+        texts.iter().flat_map(|text| ["- ", mark, "`", text, "`\n"].map(str::to_owned)).collect::<String>()
+    };
+    let (boxes, lines) = (|texts: &[String]| listed(texts, "[ ] "), |texts: &[String]| listed(texts, ""));
     format!(
         "# {title}\n\n> Mission: {title}\n> Repo: {PROJECT}\n> Done when: {done}\n\n\
          ## Objective\n\n{objective}\n\n## Target Repos\n\n- {PROJECT}\n\n## Playbook\n\n\

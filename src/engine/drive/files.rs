@@ -5,7 +5,7 @@ use tokio::time::{Duration, Instant};
 
 use super::{Drive, nothing_sent};
 use crate::engine::adapter::Stream;
-use crate::engine::follow::{FileTrouble, News};
+use crate::engine::follow::{FileTrouble, Follower, News};
 use crate::engine::launch::EngineError;
 use crate::event::{Draft, EventKind};
 
@@ -30,7 +30,7 @@ impl Drive<'_> {
         while self.new_lines(true).await? && looks < LAST_LOOKS {
             looks += 1;
         }
-        let news = self.follower.as_mut().map(|follower| follower.last_look()).unwrap_or_default();
+        let news = self.follower.as_mut().map(Follower::last_look).unwrap_or_default();
         self.hear(news, true).await
     }
 
