@@ -19,8 +19,6 @@ use crate::vocab::shown_bytes;
 pub const WORKSPACE: &str = "/workspace";
 /// Where the engine's program lies inside.
 pub const PROGRAM: &str = "/engine/program";
-/// Where the installation that the program needs lies inside, for engines that have one.
-pub const INSTALLATION: &str = "/engine/installation";
 
 /// Everything an adapter gets to plan with.
 #[derive(Debug, Clone, Copy)]
@@ -33,8 +31,8 @@ pub struct PlanInput<'a> {
     pub model: Option<&'a str>,
     /// Absolute path of the program inside the sandbox.
     pub program: &'a str,
-    /// Absolute path inside of the installation that the program is started with; `None` for a program that needs none.
-    pub installation: Option<&'a str>,
+    /// Absolute path inside of the file that the program is given, where it is a runtime that takes one.
+    pub entry: Option<&'a str>,
     /// Port of the listener on 127.0.0.1 inside, for engines that need one.
     pub listener_port: u16,
     /// Environment that the commands of the engine need (toolchains, and [`proxy_environment`] where the contract names

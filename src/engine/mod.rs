@@ -26,8 +26,8 @@ mod replay;
 mod stop;
 
 pub use adapter::{
-    Adapter, AdapterError, AdapterOutcome, Claims, CommandClaim, EarlierAttempt, INSTALLATION, KeptFiles,
-    LaunchPlan, PROGRAM, PlanInput, PrivateHome, SealedFile, Step, Stream, WORKSPACE, proxy_environment,
+    Adapter, AdapterError, AdapterOutcome, Claims, CommandClaim, EarlierAttempt, KeptFiles, LaunchPlan,
+    PROGRAM, PlanInput, PrivateHome, SealedFile, Step, Stream, WORKSPACE, proxy_environment,
 };
 pub use catalog::{Catalog, CatalogError};
 pub use find::find_program;

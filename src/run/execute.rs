@@ -129,7 +129,7 @@ fn plan(permit: &ExecutionPermit, tools: &Tools<'_>) -> Result<Planned, CutOff> 
         script: asked.attachments().script.as_deref(),
         model: model.as_deref(),
         program: PROGRAM,
-        installation: None,
+        entry: None,
         listener_port: LISTENER_PORT,
         environment: &environment,
         earlier: tools.earlier.for_the_engine(),

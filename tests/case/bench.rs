@@ -8,9 +8,10 @@ use cto_harness::broker::spend::{Book, Caps, Ledger, PricedModel, Rates};
 use cto_harness::broker::{Dial, Dialect, ModelKey, Purse, Route, Upstream, Ways};
 use cto_harness::contract::TaskContract;
 use cto_harness::eligibility::{Decision, ExecutionPermit, Facts, Observed, decide, landlock_floor};
+use cto_harness::engine::case::CaseAdapter;
 use cto_harness::engine::{
-    EngineObservations, FinishedEngine, Follower, LaunchPlan, Leave, PROGRAM, PlanInput, RawLog, RawStream,
-    launch,
+    Adapter as _, EngineObservations, FinishedEngine, Follower, LaunchPlan, Leave, PROGRAM, PlanInput,
+    RawLog, RawStream, launch,
 };
 use cto_harness::event::{Draft, EventKind, EventSink, SinkError};
 use cto_harness::inspection::secrets::Scanner;
@@ -22,7 +23,7 @@ use cto_harness::workspace::{Patch, Placement, RunUid, VerificationTree, Workspa
 use serde_json::Value;
 
 use crate::model::Model;
-use crate::world::{Place, place, stub};
+use crate::world::{ENTRY, INSTALLATION, Place, place, stub};
 
 pub const MODEL: &str = "claude-sonnet-4-6";
 /// Put together here, so that it stands nowhere as it is.
@@ -38,11 +39,13 @@ pub struct Asked {
     pub wall_seconds: u64,
     /// Micro-dollars of the run; `None`: the endpoint costs nothing.
     pub cap: Option<u64>,
+    /// Whether the program is a runtime that is given a file of an installation.
+    pub runtime: bool,
 }
 
 impl Default for Asked {
     fn default() -> Self {
-        Self { odd: &[], forbidden: &[], wall_seconds: 60, cap: None }
+        Self { odd: &[], forbidden: &[], wall_seconds: 60, cap: None, runtime: false }
     }
 }
 
@@ -146,18 +149,19 @@ fn ways(asked: &Asked, place: &Place, model: &Model) -> Ways {
 
 async fn play(asked: &Asked, model: &Model) -> Ran {
     let root = tempfile::tempdir().unwrap();
-    let mut place = place(asked, root.path());
+    let place = place(asked, root.path());
+    let mut adapter = Box::new(CaseAdapter::new());
     let now = Timestamp::now();
     let decided = decide(&place.contract, &place.facts).stamped(now, "test");
     assert!(decided.document().eligible(), "{:?}", decided.document().missing_gates);
     let permit = decided.permit(now).unwrap();
     let lease = RunUid::claim(place.home.state()).unwrap();
-    let plan = place.adapter.plan(&PlanInput {
+    let plan = adapter.plan(&PlanInput {
         contract: place.contract.task(),
         script: None,
         model: Some(MODEL),
         program: PROGRAM,
-        installation: None,
+        entry: place.installation.as_ref().map(|_| ENTRY),
         listener_port: LISTENER_PORT,
         environment: &BTreeMap::new(),
         earlier: None,
@@ -175,8 +179,6 @@ async fn play(asked: &Asked, model: &Model) -> Ran {
     let sandbox = Sandbox::establish_with(policy, &stub()).unwrap();
     let ways = ways(asked, &place, model);
     let asking = Leave::of(place.contract.task());
-    let adapter =
-        std::mem::replace(&mut place.adapter, Box::new(cto_harness::engine::case::CaseAdapter::new()));
     let running = launch(permit, sandbox, workspace, adapter, &place.program, ways, asking).unwrap();
     let running = running.following(Follower::of(&plan, &place.folder));
     let (mut kept, mut raw) = (Kept::default(), Raw);
@@ -202,6 +204,7 @@ fn policy(
     let mut policy =
         SandboxPolicy::for_engine(workspace.mount(), plan.argv.clone(), uid, permit.limits().clone());
     policy.read_only = laid.read_only.into_iter().map(bind).collect();
+    policy.read_only.extend(place.installation.iter().map(|dir| Bind::new(dir, INSTALLATION)));
     policy.writable = laid.writable.into_iter().map(bind).collect();
     policy.files = laid.files.into_iter().map(bind).collect();
     policy.env.clone_from(&plan.env);

@@ -52,6 +52,20 @@ fn good_work_is_done_recorded_and_verified_elsewhere() {
 }
 
 #[test]
+fn an_installation_with_a_runtime_works_the_same_and_agents_find_ca() {
+    let tries = "command -v ca; (echo x > /engine/installation/src/index.ts) 2>/dev/null && echo wro''te; sed -i 's/-/+/' src/sum.sh";
+    let model = Model::start(good(tries));
+    let ran = run(&Asked { runtime: true, ..Asked::default() }, &model);
+    assert_eq!(ran.observed.outcome, EngineOutcome::Completed, "{} {}", ran.message(), ran.errors());
+    assert!(ran.passed() && ran.changed() == ["src/sum.sh"]);
+    let said: String = model.seen().iter().map(|request| request.body["messages"].to_string()).collect();
+    assert!(
+        said.contains("/engine/bin/ca") && said.contains("tested created") && !said.contains("wrote"),
+        "{said}"
+    );
+}
+
+#[test]
 fn a_revision_is_told_with_its_cycle() {
     let model = Model::start(good(REPAIR));
     let ran = run(&Asked { odd: &["revise"], ..Asked::default() }, &model);

@@ -10,7 +10,7 @@ use cto_harness::eligibility::{
     AdmissionFacts, AuthorityFacts, ConformanceFacts, Criticality, EngineFacts, Facts, LicenceFacts,
     Observed, Ownership, ProgramFacts, RegistryFacts, Requester, SpendFacts, TargetFacts,
 };
-use cto_harness::engine::{Adapter, Catalog, ProgramStore, StoredProgram};
+use cto_harness::engine::{Catalog, ProgramStore, StoredProgram};
 use cto_harness::home::Home;
 use cto_harness::sandbox::StubProgram;
 use cto_harness::vocab::{Digest, EngineId, MutationMode, Stage, Timestamp};
@@ -25,7 +25,7 @@ pub fn program() -> PathBuf {
     let build = || {
         let me = std::env::current_exe().unwrap();
         let built = me.ancestors().nth(2).unwrap().join("examples/artificial-case");
-        let mut cargo = Command::new(env!("CARGO"));
+        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| env!("CARGO").into()));
         cargo.args(["build", "--offline", "--quiet", "--example", "artificial-case"]);
         // What cargo tells this test about its package is not to be told to the builds of others: they would begin anew.
         let told =
@@ -156,6 +156,20 @@ fn repository(at: &Path) {
     std::fs::write(at.join("tests/run.sh"), test).unwrap();
 }
 
+/// Where an installation lies inside, and what of it a runtime is given.
+pub const INSTALLATION: &str = "/engine/installation";
+pub const ENTRY: &str = "/engine/installation/src/index.ts";
+
+/// An installation whose runtime is a shell: what it is given hands on to the artificial engine in it.
+fn installation(root: &Path) -> PathBuf {
+    let dir = root.join("installation");
+    std::fs::create_dir_all(dir.join("src")).unwrap();
+    std::fs::copy(program(), dir.join("artificial-case")).unwrap();
+    std::fs::write(dir.join("src/index.ts"), format!("exec {INSTALLATION}/artificial-case \"$@\"\n"))
+        .unwrap();
+    dir
+}
+
 /// Everything that is there before a decision.
 pub struct Place {
     pub home: Home,
@@ -164,7 +178,8 @@ pub struct Place {
     pub contract: SealedContract,
     pub facts: Facts,
     pub program: StoredProgram,
-    pub adapter: Box<dyn Adapter>,
+    /// The folder of the installation, where there is one.
+    pub installation: Option<PathBuf>,
 }
 
 pub fn place(asked: &Asked, root: &Path) -> Place {
@@ -175,9 +190,11 @@ pub fn place(asked: &Asked, root: &Path) -> Place {
     let folder = root.join("run");
     std::fs::create_dir(&folder).unwrap();
     let contract = contract(asked, root);
-    let program = ProgramStore::at(home.programs_dir()).admit(&program()).unwrap();
+    let installation = asked.runtime.then(|| installation(root));
+    let source = if asked.runtime { PathBuf::from("/bin/sh").canonicalize().unwrap() } else { program() };
+    let program = ProgramStore::at(home.programs_dir()).admit(&source).unwrap();
     let catalog = Catalog::load(None).unwrap();
     let manifest = catalog.get(&case()).unwrap();
     let facts = facts(&home, &contract, &base, &program, manifest.digest);
-    Place { home, folder, base, contract, facts, program, adapter: manifest.load_adapter().unwrap() }
+    Place { home, folder, base, contract, facts, program, installation }
 }

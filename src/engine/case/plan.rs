@@ -29,8 +29,6 @@ const GIT_CONFIG: &str = "/engine/gitconfig";
 const GIT_IGNORES: &str = "/engine/gitignore";
 /// Where programs are found when no toolchain says otherwise.
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
-/// What an installation is started with, below it.
-const ENTRY: &str = "src/index.ts";
 /// Characters of a model's name.
 const MODEL_CHARS: usize = 128;
 /// Index of the folder of events among the watched ones, and of that of attempts to publish.
@@ -47,12 +45,11 @@ pub(super) fn plan(input: &PlanInput<'_>) -> Result<LaunchPlan, AdapterError> {
     let mut argv = vec![input.program.to_owned()];
     let mut program_also_at = Vec::new();
     let mut files = shims::files(BIN);
-    match input.installation {
+    match input.entry {
         // The program is the runtime; what agents call `ca` hands on to it.
-        Some(installation) => {
-            let entry = format!("{installation}/{ENTRY}");
-            files.push(shims::wrapper(BIN, input.program, &entry));
-            argv.push(entry);
+        Some(entry) => {
+            files.push(shims::wrapper(BIN, input.program, plain(entry)?));
+            argv.push(entry.to_owned());
         }
         None => program_also_at.push(format!("{BIN}/ca")),
     }
@@ -77,6 +74,16 @@ pub(super) fn plan(input: &PlanInput<'_>) -> Result<LaunchPlan, AdapterError> {
         ],
         left: left(&id),
     })
+}
+
+/// The entry as it stands in a shell's line.
+fn plain(entry: &str) -> Result<&str, AdapterError> {
+    let fine = |c: char| c.is_ascii_alphanumeric() || "._/-".contains(c);
+    if entry.starts_with('/') && entry.chars().all(fine) {
+        return Ok(entry);
+    }
+    let why = "the path of an entry is letters, digits and `._/-`".to_owned();
+    Err(AdapterError::Unwritable { what: "entry".into(), why })
 }
 
 /// The model's name as it stands in an argument: nothing that could be read as an option.

@@ -19,17 +19,17 @@ fn input<'a>(contract: &'a TaskContract, environment: &'a BTreeMap<String, Strin
         script: None,
         model: Some("claude-sonnet-4-6"),
         program: "/engine/program",
-        installation: None,
+        entry: None,
         listener_port: 8099,
         environment,
         earlier: None,
     }
 }
 
-fn planned(installation: Option<&str>) -> LaunchPlan {
+fn planned(entry: Option<&str>) -> LaunchPlan {
     let environment = BTreeMap::from([("PATH".to_owned(), "/opt/x/bin:/usr/bin".to_owned())]);
     let contract = contract();
-    CaseAdapter::new().plan(&PlanInput { installation, ..input(&contract, &environment) }).unwrap()
+    CaseAdapter::new().plan(&PlanInput { entry, ..input(&contract, &environment) }).unwrap()
 }
 
 fn text(plan: &LaunchPlan, name: &str) -> String {
@@ -56,11 +56,16 @@ fn it_starts_in_an_empty_folder_with_an_absolute_task_and_never_asks() {
 
 #[test]
 fn an_installation_is_started_by_its_runtime_and_ca_hands_on() {
-    let plan = planned(Some("/engine/installation"));
+    let plan = planned(Some("/engine/installation/src/index.ts"));
     assert_eq!(plan.argv[..3], ["/engine/program", "/engine/installation/src/index.ts", "run"]);
     assert!(plan.program_also_at.is_empty());
     let ca = plan.files.iter().find(|file| file.at == "/engine/bin/ca").unwrap();
     let text = String::from_utf8(ca.bytes.clone()).unwrap();
+    let (contract, environment) = (contract(), BTreeMap::new());
+    for entry in ["/x y", "x", "/$(id)", "/a'b", ""] {
+        let input = PlanInput { entry: Some(entry), ..input(&contract, &environment) };
+        assert!(CaseAdapter::new().plan(&input).is_err(), "{entry}");
+    }
     assert!(ca.executable && text.contains("exec /engine/program /engine/installation/src/index.ts \"$@\""));
 }
 
