@@ -52,14 +52,14 @@ pub struct FileTrouble {
     /// The file; `None` where it is about the folder, or about one that was never followed.
     pub file: Option<WatchedFile>,
     /// What.
-    pub what: Wrong,
+    pub what: FileFault,
     /// A sentence for people.
     pub sentence: String,
 }
 
 /// Ways in which a followed file can be wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wrong {
+pub enum FileFault {
     /// Another file, or something that is none, stands in its place.
     Replaced,
     /// It became shorter.
@@ -101,7 +101,7 @@ struct Folder {
     watched: WatchedFolder,
     files: Vec<Followed>,
     /// Said once each.
-    said: Vec<Wrong>,
+    said: Vec<FileFault>,
     was_there: bool,
 }
 
@@ -143,7 +143,7 @@ impl Follower {
                 }
                 Err(error) if error.is_absent() && !folder.was_there => {}
                 Err(error) => {
-                    let what = if error.is_absent() { Wrong::Gone } else { Wrong::Unreadable };
+                    let what = if error.is_absent() { FileFault::Gone } else { FileFault::Unreadable };
                     folder.say(index, what, &format!("the folder cannot be read: {error}"), &mut news);
                     folder.give_up_all(index, what, &mut news);
                 }
@@ -161,12 +161,12 @@ impl Follower {
                 let which = WatchedFile { folder: index, number };
                 if !file.partial.is_empty() || file.skipping {
                     let text = format!("its last line of {} bytes has no end", file.partial.len());
-                    news.push(trouble(which, Wrong::CutLine, &file.name, &text));
+                    news.push(trouble(which, FileFault::CutLine, &file.name, &text));
                 }
                 if !file.is_as_it_was_read(&dir) {
                     file.given_up = true;
                     let text = "what was read of it is not what it holds";
-                    news.push(trouble(which, Wrong::Rewritten, &file.name, text));
+                    news.push(trouble(which, FileFault::Rewritten, &file.name, text));
                 }
             }
         }
@@ -178,7 +178,7 @@ fn open(home: &Path, folder: &str) -> Result<Dir, BeneathError> {
     Dir::open_root(home)?.open_dir(folder)
 }
 
-fn trouble(file: WatchedFile, what: Wrong, name: &str, text: &str) -> News {
+fn trouble(file: WatchedFile, what: FileFault, name: &str, text: &str) -> News {
     let sentence = format!("the engine's file `{name}`: {text}");
     News::Trouble(FileTrouble { folder: file.folder, file: Some(file), what, sentence })
 }
@@ -189,8 +189,8 @@ impl Folder {
             Ok(entries) => self.find(index, &entries, news),
             Err(error) => {
                 let what = match error {
-                    BeneathError::TooMany { .. } => Wrong::TooMany,
-                    _ => Wrong::Unreadable,
+                    BeneathError::TooMany { .. } => FileFault::TooMany,
+                    _ => FileFault::Unreadable,
                 };
                 self.say(index, what, &format!("the folder cannot be listed: {error}"), news);
             }
@@ -219,19 +219,19 @@ impl Folder {
                 continue;
             }
             if self.files.len() >= FILES {
-                return self.say(index, Wrong::TooMany, "there are more files than are followed", news);
+                return self.say(index, FileFault::TooMany, "there are more files than are followed", news);
             }
             let mut file = Followed::new(name, &entry.status);
             if entry.status.kind != FileKind::File {
                 file.given_up = true;
                 let which = WatchedFile { folder: index, number: self.files.len() };
-                news.push(trouble(which, Wrong::NotAFile, name, "it is not a regular file"));
+                news.push(trouble(which, FileFault::NotAFile, name, "it is not a regular file"));
             }
             self.files.push(file);
         }
     }
 
-    fn say(&mut self, index: usize, what: Wrong, text: &str, news: &mut Vec<News>) {
+    fn say(&mut self, index: usize, what: FileFault, text: &str, news: &mut Vec<News>) {
         if !self.said.contains(&what) {
             self.said.push(what);
             let sentence = format!("the engine's folder `{}`: {text}", self.watched.folder);
@@ -239,7 +239,7 @@ impl Folder {
         }
     }
 
-    fn give_up_all(&mut self, index: usize, what: Wrong, news: &mut Vec<News>) {
+    fn give_up_all(&mut self, index: usize, what: FileFault, news: &mut Vec<News>) {
         for (number, file) in self.files.iter_mut().enumerate().filter(|(_, file)| !file.given_up) {
             file.given_up = true;
             let which = WatchedFile { folder: index, number };
@@ -248,10 +248,10 @@ impl Folder {
     }
 }
 
-type Stopped = (Wrong, String);
+type Stopped = (FileFault, String);
 
 fn unreadable(error: impl std::fmt::Display) -> Stopped {
-    (Wrong::Unreadable, error.to_string())
+    (FileFault::Unreadable, error.to_string())
 }
 
 impl Followed {
@@ -271,22 +271,22 @@ impl Followed {
     /// Reads what is new. True where there is more.
     fn read_on(&mut self, dir: &Dir, which: WatchedFile, news: &mut Vec<News>) -> Result<bool, Stopped> {
         let size = match dir.status(&self.name).map_err(unreadable)? {
-            None => return Err((Wrong::Gone, "its name is gone".to_owned())),
+            None => return Err((FileFault::Gone, "its name is gone".to_owned())),
             Some(now) if now.kind != FileKind::File || (now.device, now.inode) != self.identity => {
-                return Err((Wrong::Replaced, "something else stands in its place".to_owned()));
+                return Err((FileFault::Replaced, "something else stands in its place".to_owned()));
             }
             Some(now) => now.size,
         };
         if size < self.read {
             let text = format!("it has {size} bytes, and {} were read of it", self.read);
-            return Err((Wrong::Shrunk, text));
+            return Err((FileFault::Shrunk, text));
         }
         if size == self.read {
             return Ok(false);
         }
         if self.read >= FILE_BYTES {
             return Err((
-                Wrong::TooLong,
+                FileFault::TooLong,
                 format!("it has more than the {FILE_BYTES} bytes that are followed"),
             ));
         }
@@ -325,7 +325,7 @@ impl Followed {
                     self.skipping = true;
                     if !std::mem::replace(&mut self.long_line, true) {
                         let text = format!("a line has more than {LINE_BYTES} bytes; its rest is left out");
-                        news.push(trouble(which, Wrong::LongLine, &self.name, &text));
+                        news.push(trouble(which, FileFault::LongLine, &self.name, &text));
                     }
                 }
             }

@@ -31,7 +31,7 @@ pub use adapter::{
 };
 pub use catalog::{Catalog, CatalogError};
 pub use find::find_program;
-pub use follow::{FileTrouble, Follower, WatchedFile, WatchedFolder, Wrong};
+pub use follow::{FileFault, FileTrouble, Follower, WatchedFile, WatchedFolder};
 pub use launch::{Before, EngineError, FinishedEngine, RunningEngine, launch};
 pub use lay_out::{HOME_FOLDER, LayOutError, Provision};
 pub use leave::{Leave, Wish};

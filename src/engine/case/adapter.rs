@@ -14,7 +14,7 @@ use super::{plan, words};
 use crate::engine::adapter::{
     Adapter, AdapterError, AdapterOutcome, LaunchPlan, PlanInput, Step, Stream, unrecognized,
 };
-use crate::engine::follow::{FileTrouble, WatchedFile, Wrong};
+use crate::engine::follow::{FileFault, FileTrouble, WatchedFile};
 use crate::event::{Draft, EventKind};
 
 /// The adapter of the engine `case`.
@@ -93,7 +93,7 @@ impl Adapter for CaseAdapter {
             // What is said of attempts to publish decides nothing, and the raw copies are taken as they are.
             _ if trouble.folder != plan::EVENTS => Vec::new(),
             // A killed writer leaves half a line; the end that is missing then tells the same.
-            Wrong::CutLine | Wrong::LongLine => Vec::new(),
+            FileFault::CutLine | FileFault::LongLine => Vec::new(),
             _ => self.refuse(&Refused::Trouble(trouble.sentence.clone())),
         }
     }

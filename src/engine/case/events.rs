@@ -101,11 +101,12 @@ impl Reading {
     }
 
     fn phase_start(&mut self, phase: &str, agent: &str, sequence: u64) -> Vec<Step> {
+        let mut steps: Vec<Step> = self.phase_without_end().into_iter().collect();
         self.phases = self.phases.saturating_add(1);
         self.phase = Some(Phase { name: phase.to_owned(), agent: agent.to_owned() });
         self.seen.implemented |= phase == "implement";
         let data = json!({"phase": phase, "agent": agent, "cycle": self.cycle, "sequence": sequence});
-        let mut steps = vec![event(EventKind::PhaseStarted, data)];
+        steps.push(event(EventKind::PhaseStarted, data));
         if phase == "close" {
             self.seen.closing = true;
             let asked = json!({"what": "publication", "by": agent, "phase": phase, "sequence": sequence});
@@ -197,11 +198,14 @@ impl Reading {
             event(EventKind::ToolFinished, json!({"call": call, "tool": tool.name, "status": "unfinished"}))
         };
         let mut steps: Vec<Step> = std::mem::take(&mut self.tools).into_iter().map(open).collect();
-        if let Some(Phase { name, agent }) = self.phase.take() {
-            let data = json!({"phase": name, "agent": agent, "cycle": self.cycle, "outcome": "unfinished"});
-            steps.push(event(EventKind::PhaseFinished, data));
-        }
+        steps.extend(self.phase_without_end());
         steps
+    }
+
+    fn phase_without_end(&mut self) -> Option<Step> {
+        let Phase { name, agent } = self.phase.take()?;
+        let data = json!({"phase": name, "agent": agent, "cycle": self.cycle, "outcome": "unfinished"});
+        Some(event(EventKind::PhaseFinished, data))
     }
 }
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::CaseAdapter;
 use crate::engine::adapter::{Adapter, AdapterOutcome, Step, Stream};
-use crate::engine::follow::{FileTrouble, WatchedFile, Wrong};
+use crate::engine::follow::{FileFault, FileTrouble, WatchedFile};
 use crate::event::EventKind;
 use crate::evidence::EngineOutcome::{self, Completed, Crashed, Failed};
 
@@ -62,7 +62,7 @@ fn play(scenario: &str, exit: &str) -> Played {
     }
     if !rest.is_empty() {
         let sentence = "its last line has no end".to_owned();
-        let trouble = FileTrouble { folder: 0, file: Some(LOG), what: Wrong::CutLine, sentence };
+        let trouble = FileTrouble { folder: 0, file: Some(LOG), what: FileFault::CutLine, sentence };
         steps.extend(adapter.on_trouble(&trouble));
     }
     steps.extend(adapter.on_exit(exit));
@@ -163,7 +163,9 @@ fn a_log_that_was_tampered_with_or_is_one_of_two_is_no_completion() {
         (steps, adapter.outcome())
     };
     assert_eq!(after(&|_| Vec::new()).1.outcome, Completed);
-    for what in [Wrong::Replaced, Wrong::Shrunk, Wrong::Gone, Wrong::Rewritten, Wrong::TooLong] {
+    for what in
+        [FileFault::Replaced, FileFault::Shrunk, FileFault::Gone, FileFault::Rewritten, FileFault::TooLong]
+    {
         let trouble = FileTrouble { folder: 0, file: Some(LOG), what, sentence: "x".to_owned() };
         let (steps, outcome) = after(&|adapter| adapter.on_trouble(&trouble));
         assert_eq!((steps.len(), outcome.outcome), (1, Failed), "{what:?}");
@@ -175,7 +177,7 @@ fn a_log_that_was_tampered_with_or_is_one_of_two_is_no_completion() {
     let (_, outcome) = after(&|adapter| adapter.on_line(Stream::File(LOG), other));
     assert!(outcome.message.unwrap().contains("two events with the number 2"));
     // What is said of attempts to publish is no log.
-    let trouble = FileTrouble { folder: 1, file: None, what: Wrong::Gone, sentence: "x".to_owned() };
+    let trouble = FileTrouble { folder: 1, file: None, what: FileFault::Gone, sentence: "x".to_owned() };
     assert_eq!(after(&|adapter| adapter.on_trouble(&trouble)).1.outcome, Completed);
 }
 
