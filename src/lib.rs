@@ -37,6 +37,8 @@ pub mod learning;
 
 pub mod verify;
 
+pub mod proof;
+
 pub mod store;
 
 pub mod audit;

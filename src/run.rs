@@ -12,6 +12,7 @@ mod claims;
 mod conformance;
 mod cutoff;
 mod earlier;
+mod earned;
 mod engines;
 mod execute;
 mod gather;
@@ -23,6 +24,7 @@ mod line;
 mod money;
 mod output;
 mod people;
+mod proving;
 mod publish;
 pub mod recheck;
 mod recording;
@@ -106,7 +108,7 @@ impl Scene {
         probing: Probing,
     ) -> Result<Self, RecordError> {
         let bundles = bundles::place(&request.cwd, request.out.as_deref());
-        let seen = Seen::look(home, &settings, &asked, &bundles, probing)?;
+        let seen = Seen::look(home, &settings, &asked, request.engine.as_ref(), &bundles, probing)?;
         let facts = gather::facts(&settings, &asked, request, &seen, home.caller_uid()?)?;
         Ok(Self { settings, asked, seen, facts, run_id })
     }
@@ -242,6 +244,7 @@ async fn attempt(
     match (decision.permit(Timestamp::now()), earlier.refuses_base(scene.seen.source.base())) {
         (Err(refused), _) => told.refuse(&document, &refused),
         (Ok(_), Some(moved)) => told.cut_off(CutOff::Sealed(moved))?,
+        (Ok(permit), None) if permit.starts_nothing() => proving::exercise(permit, scene, recording, told)?,
         (Ok(permit), None) => {
             let tools = Tools { home, scene, scanner, stop, earlier };
             match Box::pin(execute::execute(permit, &tools, lease, recording, told)).await {

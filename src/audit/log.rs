@@ -44,6 +44,10 @@ pub enum Act {
     CleanUp,
     /// Configuration is about to change (repositories, principals, keys).
     Configure,
+    /// A signed record of a gated engine is about to be kept.
+    KeepRecord,
+    /// The gates of a gated engine are about to be gone through; no process is started.
+    ProveGates,
 }
 
 /// One line.

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::args_again::{CancelArgs, ResumeArgs};
 use super::args_engine::EngineVerb;
+use super::args_proof::ProofVerb;
 use super::examples;
 
 /// Runs coding agents it does not trust, and proves what they did.
@@ -71,9 +72,9 @@ pub(super) enum Verb {
     /// Ask a running run to stop and wait until it has sealed; give a dead one up
     #[command(after_help = examples::CANCEL)]
     Cancel(CancelArgs),
-    /// Staged proof of gated engines (not yet)
-    #[command(hide = true)]
-    Proof(Later),
+    /// Staged proof of gated engines: open, run, promote, show, check
+    #[command(subcommand, after_help = examples::PROOF)]
+    Proof(ProofVerb),
     /// Serve runs to others (not yet)
     #[command(hide = true)]
     Serve(Later),
@@ -364,7 +365,7 @@ mod tests {
         assert!(parse(&["approve", "apr-1"]).is_ok(), "without a key it only shows");
         assert!(parse(&["sandbox", "--", "/bin/sh", "-c", "exit 3"]).is_ok());
         assert!(parse(&["sandbox", "--patch", "p", "--", "/bin/true"]).is_err());
-        assert!(parse(&["proof", "open", "--anything"]).is_ok());
+        assert!(parse(&["proof", "open", "--anything"]).is_err());
         assert!(parse(&["show"]).is_ok());
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::args::{Later, ListArgs};
+use super::args_proof::SignerArgs;
 use super::examples;
 
 #[derive(Debug, Subcommand)]
@@ -15,18 +16,18 @@ pub(super) enum EngineVerb {
     /// Let the installed program show that the adapter understands it, and record that
     #[command(after_help = examples::ENGINE_CHECK)]
     Check(CheckArgs),
-    /// (not yet)
-    #[command(hide = true)]
-    Admit(Later),
-    /// (not yet)
-    #[command(hide = true)]
-    License(Later),
-    /// (not yet)
-    #[command(hide = true)]
-    Enable(Later),
-    /// (not yet)
-    #[command(hide = true)]
-    Disable(Later),
+    /// Admit one installation of a gated engine: origin, commit, and every file of it, signed
+    #[command(after_help = examples::ENGINE_ADMIT)]
+    Admit(AdmitArgs),
+    /// Note under which licence the admitted installation may be used, and how far
+    #[command(after_help = examples::ENGINE_LICENSE)]
+    License(LicenseArgs),
+    /// Let the admitted installation be used
+    #[command(after_help = examples::ENGINE_ENABLE)]
+    Enable(EnableArgs),
+    /// Let it not be used any more
+    #[command(after_help = examples::ENGINE_DISABLE)]
+    Disable(EnableArgs),
     /// (not yet)
     #[command(hide = true)]
     Install(Later),
@@ -43,6 +44,75 @@ pub(super) struct CheckArgs {
     #[arg(long, value_name = "DIR")]
     pub(super) out: Option<PathBuf>,
     /// First line {"launch":…}, last line {"result":…}, nothing else on standard output
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct AdmitArgs {
+    /// The engine
+    pub(super) engine: String,
+    /// The folder with everything that it is made of; nothing outside of it is ever used
+    #[arg(long, value_name = "DIR")]
+    pub(super) installation: PathBuf,
+    /// The native program in it, relative
+    #[arg(long, value_name = "PATH")]
+    pub(super) program: String,
+    /// The file in it that the program is given, relative, where it takes one
+    #[arg(long, value_name = "PATH")]
+    pub(super) entry: Option<String>,
+    /// Where it is from
+    #[arg(long, value_name = "URL")]
+    pub(super) origin: String,
+    /// The commit that was reviewed there
+    #[arg(long, value_name = "HEX")]
+    pub(super) commit: String,
+    /// The tree of that commit
+    #[arg(long, value_name = "HEX")]
+    pub(super) tree: String,
+    /// What it runs on, with the version
+    #[arg(long, value_name = "TEXT")]
+    pub(super) runtime: String,
+    #[command(flatten)]
+    pub(super) signer: SignerArgs,
+    /// Answer as one JSON object
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct LicenseArgs {
+    /// The engine
+    pub(super) engine: String,
+    /// Its SPDX licence id [default: NOASSERTION]
+    #[arg(long, value_name = "ID", required_unless_present_any = ["decision", "decision_file"])]
+    pub(super) spdx: Option<String>,
+    /// What an operator decided, where no licence resolves its use; it has to end
+    #[arg(long, value_name = "TEXT", conflicts_with = "decision_file")]
+    pub(super) decision: Option<String>,
+    /// The same, from a file
+    #[arg(long, value_name = "FILE")]
+    pub(super) decision_file: Option<PathBuf>,
+    /// The widest mode in which it may be used
+    #[arg(long, value_name = "MODE")]
+    pub(super) widest_mode: String,
+    /// When the note ends, as a date or a moment
+    #[arg(long, value_name = "DATE")]
+    pub(super) expires: Option<String>,
+    #[command(flatten)]
+    pub(super) signer: SignerArgs,
+    /// Answer as one JSON object
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct EnableArgs {
+    /// The engine
+    pub(super) engine: String,
+    #[command(flatten)]
+    pub(super) signer: SignerArgs,
+    /// Answer as one JSON object
     #[arg(long)]
     pub(super) json: bool,
 }

@@ -1,13 +1,16 @@
 //! `cto engine list`: the registered engines and where their programs are.
 
-use super::Exit;
+use std::path::PathBuf;
+
 use super::args::ListArgs;
 use super::engine_check::{program_of, state};
-use super::output::{Output, Tone};
+use super::output::{Line, Output, Tone};
 use super::problem::Problem;
 use super::table::Table;
-use crate::engine::{Catalog, Discover};
+use super::{Exit, proof_view};
+use crate::engine::{Catalog, Discover, EngineManifest};
 use crate::home::Home;
+use crate::vocab::Stage;
 
 /// Every registered engine as a table, or one JSON object a line.
 pub(super) fn list(args: &ListArgs, output: &mut Output) -> Result<Exit, Problem> {
@@ -15,26 +18,25 @@ pub(super) fn list(args: &ListArgs, output: &mut Output) -> Result<Exit, Problem
     let home = Home::open()?;
     let config = home.load_config()?;
     let catalog = Catalog::load(Some(&home.engines_dir()))?;
+    let mut lacking = Vec::new();
     let mut table = Table::new(&["engine", "trust", "stage", "check", "program", "endpoint", "model"]);
     for manifest in catalog.iter() {
         let own = config.engine(&manifest.id);
         let found = program_of(manifest, &config);
         let (tone, check, checked_at) = state(&home, manifest, found.as_deref().ok());
+        let (stage, lacks, admitted) = earned(&home, manifest)?;
+        let found = admitted.map_or(found, Ok);
         let model = own.model.clone().or_else(|| manifest.default_model.clone());
         if args.json {
             output.json(&serde_json::json!({
                 "engine": manifest.id, "gated": manifest.gated, "adapter": manifest.adapter,
-                "manifest": manifest.digest, "stage": manifest.gated.then_some("unproven"),
+                "manifest": manifest.digest, "stage": stage, "lacks": lacks,
                 "program": found.as_ref().ok(), "problem": found.as_ref().err().map(ToString::to_string),
                 "endpoint": own.endpoint, "model": model, "check": check, "checked_at": checked_at,
             }));
             continue;
         }
-        let (trust, stage) = if manifest.gated {
-            ((Tone::Warn, "gated"), "unproven")
-        } else {
-            ((Tone::Good, "built-in"), "-")
-        };
+        let trust = if manifest.gated { (Tone::Warn, "gated") } else { (Tone::Good, "built-in") };
         let program = match found {
             Ok(path) => (Tone::Plain, path.display().to_string()),
             Err(_) if own.program.is_some() => (Tone::Warn, "not found where configured".into()),
@@ -46,17 +48,33 @@ pub(super) fn list(args: &ListArgs, output: &mut Output) -> Result<Exit, Problem
         table.row([
             (Tone::Strong, manifest.id.to_string()),
             (trust.0, trust.1.into()),
-            (Tone::Plain, stage.into()),
+            (Tone::Plain, stage.map_or("-", Stage::as_str).into()),
             (tone, check),
             program,
             (Tone::Plain, own.endpoint.unwrap_or_else(|| "-".into())),
             (Tone::Plain, model.unwrap_or_else(|| "-".into())),
         ]);
+        if !lacks.is_empty() {
+            let line = Line::of(format!("{} lacks: ", manifest.id)).plain(lacks.join(", "));
+            lacking.push(line.add(Tone::Quiet, format!("  (`cto proof show {}`)", manifest.id)));
+        }
     }
     if !args.json {
-        for line in table.lines() {
+        for line in table.lines().into_iter().chain(lacking) {
             output.say(&line);
         }
     }
     Ok(Exit::Pass)
+}
+
+/// Its stage, what it lacks, and where its admitted program lies.
+type Earned = (Option<Stage>, Vec<String>, Option<PathBuf>);
+
+/// What a gated engine has earned, and what it lacks; nothing of a built-in one.
+fn earned(home: &Home, manifest: &EngineManifest) -> Result<Earned, Problem> {
+    if !manifest.gated {
+        return Ok((None, Vec::new(), None));
+    }
+    let view = proof_view::view(home, &home.proof_dir(), manifest)?;
+    Ok((Some(view.stage), view.lacks(), view.program))
 }

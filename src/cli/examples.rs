@@ -83,6 +83,37 @@ pub(super) const ENGINE_CHECK: &str = "\
 Examples:
   cto engine check codex                     a scripted turn in the sandbox, against a model that only recites
   cto engine check codex --json | tail -1";
+pub(super) const ENGINE_ADMIT: &str = "\
+Example:
+  cto engine admit case --installation /opt/case --program bin/ca --origin https://example.org/case.git \\
+      --commit <40 hex> --tree <40 hex> --runtime 'bun 1.2.0' --as ops --key ops.pem";
+pub(super) const ENGINE_LICENSE: &str = "\
+Examples:
+  cto engine license case --spdx Apache-2.0 --widest-mode sandbox-repo --as ops --key ops.pem
+  cto engine license case --decision 'Own evaluation, no redistribution' --widest-mode copied-fixture \\
+      --expires 2027-06-30 --as ops --key ops.pem";
+pub(super) const ENGINE_ENABLE: &str = "Example:\n  cto engine enable case --as ops --key ops.pem";
+pub(super) const ENGINE_DISABLE: &str = "Example:\n  cto engine disable case --as ops --key ops.pem";
+pub(super) const PROOF: &str = "\
+Examples:
+  cto proof open case --as ops --key ops.pem
+  cto proof show case                        what has it earned, and what holds it?";
+pub(super) const PROOF_OPEN: &str = "\
+Examples:
+  cto proof open case --as ops --key ops.pem
+  cto proof open case --stage copied-fixture=1 --stage sandbox-repo=3 --promoter alice --expires 2027-06-30 \\
+      --as ops --key ops.pem";
+pub(super) const PROOF_RUN: &str = "Example:\n  cto proof run case --stage default-deny";
+pub(super) const PROOF_PROMOTE: &str = "\
+Example:
+  cto proof promote case --to copied-fixture --evidence evidence/runs/run-0192… --as alice --key alice.pem";
+pub(super) const PROOF_SHOW: &str = "Example:\n  cto proof show case --json";
+pub(super) const PROOF_CHECK: &str = "\
+Examples:
+  cto proof check
+  cto proof check case --records ./records --json
+
+Exit codes: 0 every record holds · 1 one does not · 3 the proof is not open";
 pub(super) const ENGINE_LIST: &str = "Example:\n  cto engine list --json";
 pub(super) const DOCTOR: &str = "\
 Examples:

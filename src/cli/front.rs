@@ -7,6 +7,7 @@ use clap::error::ErrorKind;
 
 use super::args::{Cli, KeyVerb, PrincipalVerb, RepoVerb, Verb};
 use super::args_engine::EngineVerb;
+use super::args_proof::ProofVerb;
 use super::output::{Line, Output, Tone, lines_of};
 use super::problem::Problem;
 use crate::home::Home;
@@ -16,8 +17,8 @@ use crate::sandbox::{Expected, prepare_zygote};
 use crate::vocab::Reason;
 
 use super::{
-    Exit, answer, cancel, decide, diff, doctor, engine, engine_check, key, principal, repo, resume, run,
-    runs, sandbox, show, spend, verify,
+    Exit, answer, cancel, decide, diff, doctor, engine, engine_check, engine_records, key, principal, proof,
+    proof_view, repo, resume, run, runs, sandbox, show, spend, verify,
 };
 
 /// Verbs that may establish sandboxes.
@@ -148,24 +149,20 @@ fn dispatch(verb: &Verb, output: &mut Output) -> Result<Exit, Problem> {
         Verb::Engine(EngineVerb::List(args)) => engine::list(args, output),
         Verb::Engine(EngineVerb::Check(args)) => engine_check::check(args, output),
         Verb::Doctor(args) => doctor::doctor(args, output),
-        Verb::Engine(later) => Err(Problem::NotYet(later_engine_verb(later))),
+        Verb::Engine(EngineVerb::Admit(args)) => engine_records::admit(args, output),
+        Verb::Engine(EngineVerb::License(args)) => engine_records::license(args, output),
+        Verb::Engine(EngineVerb::Enable(args)) => engine_records::enable(args, true, output),
+        Verb::Engine(EngineVerb::Disable(args)) => engine_records::enable(args, false, output),
+        Verb::Engine(EngineVerb::Install(_)) => Err(Problem::NotYet("cto engine install")),
+        Verb::Engine(EngineVerb::Remove(_)) => Err(Problem::NotYet("cto engine remove")),
         Verb::Resume(args) => resume::resume(args, output),
         Verb::Cancel(args) => cancel::cancel(args, output),
-        Verb::Proof(_) => Err(Problem::NotYet("cto proof")),
+        Verb::Proof(ProofVerb::Open(args)) => proof::open(args, output),
+        Verb::Proof(ProofVerb::Run(args)) => proof::prove(args, output),
+        Verb::Proof(ProofVerb::Promote(args)) => proof::promote(args, output),
+        Verb::Proof(ProofVerb::Show(args)) => proof_view::show(args, output),
+        Verb::Proof(ProofVerb::Check(args)) => proof_view::check(args, output),
         Verb::Serve(_) => Err(Problem::NotYet("cto serve")),
         Verb::Worker(_) => Err(Problem::NotYet("cto worker")),
-    }
-}
-
-const fn later_engine_verb(verb: &EngineVerb) -> &'static str {
-    match verb {
-        EngineVerb::List(_) => "cto engine list",
-        EngineVerb::Check(_) => "cto engine check",
-        EngineVerb::Admit(_) => "cto engine admit",
-        EngineVerb::License(_) => "cto engine license",
-        EngineVerb::Enable(_) => "cto engine enable",
-        EngineVerb::Disable(_) => "cto engine disable",
-        EngineVerb::Install(_) => "cto engine install",
-        EngineVerb::Remove(_) => "cto engine remove",
     }
 }

@@ -8,6 +8,7 @@ use crate::audit::AuditError;
 use crate::broker::spend::LedgerError;
 use crate::engine::CatalogError;
 use crate::home::HomeError;
+use crate::proof::{InstallationError, RecordError};
 use crate::run::RunError;
 use crate::sandbox::SandboxError;
 use crate::store::StoreError;
@@ -62,6 +63,14 @@ pub(super) enum Problem {
     /// The event loop could not be started.
     #[error("the event loop could not be started: {0}\n  remedy: raise the limit on open files (ulimit -n)")]
     Loop(#[source] std::io::Error),
+    /// A record of a gated engine, or an installation, that cannot count.
+    #[error("{0}\n  remedy: see `cto proof show`, which says what is wanted next")]
+    Record(#[from] RecordError),
+    /// An installation that cannot be admitted.
+    #[error(
+        "{0}\n  remedy: admit a folder with nothing in it but the engine's own files, folders and inner links"
+    )]
+    Installation(#[from] InstallationError),
     /// A bundle that cannot even be looked at.
     #[error("{0}\n  remedy: name a bundle's folder; `cto runs` lists them")]
     Verify(#[from] VerifyError),
@@ -123,12 +132,15 @@ impl Problem {
                 Exit::Invalid
             }
             // Nothing may be spent from a ledger that does not read.
-            Self::Sandbox(_) | Self::Uid(_) | Self::Ledger(_) => Exit::Blocked,
+            Self::Sandbox(_) | Self::Uid(_) | Self::Ledger(_) | Self::Record(RecordError::Refused(_)) => {
+                Exit::Blocked
+            }
             Self::Damaged { .. } => Exit::Fail,
             Self::Home(_)
             | Self::Store(StoreError::Io { .. })
             | Self::Approvals(FolderError::Make { .. } | FolderError::Write { .. })
             | Self::Run(RunError::Unrecorded { .. } | RunError::Home(_))
+            | Self::Record(RecordError::Io { .. })
             | Self::Audit(_)
             | Self::Write { .. }
             | Self::Loop(_)

@@ -86,9 +86,12 @@ fn cells(entry: &RepoEntry) -> [(&'static str, String); 4] {
 }
 
 fn top_of(dir: &Path) -> Result<PathBuf, Problem> {
-    let remedy = "name the folder that holds the repository's .git";
+    let remedy = "name the folder that holds the repository's .git, or a fixture's `repo`";
     let path = dir.canonicalize().map_err(|source| Problem::Read { path: dir.to_owned(), source, remedy })?;
-    if path.join(".git").exists() {
+    // A fixture's plain files are a repository, too: the harness imports them.
+    let of_a_fixture = path.ends_with("repo")
+        && path.parent().is_some_and(|fixture| fixture.join("contract.toml").is_file());
+    if path.join(".git").exists() || of_a_fixture {
         Ok(path)
     } else {
         Err(Problem::usage(

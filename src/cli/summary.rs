@@ -283,6 +283,7 @@ mod tests {
                 spend: Spend::default(),
                 output: None,
                 learning: None,
+                proof: None,
                 cut_off: None,
             },
             artifacts: BTreeMap::new(),

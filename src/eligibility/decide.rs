@@ -34,6 +34,7 @@ pub(super) struct Granted {
     program: Digest,
     network_allow: Vec<String>,
     approvals: Vec<ApprovalId>,
+    starts_nothing: bool,
     valid_until: Option<Timestamp>,
 }
 
@@ -53,8 +54,8 @@ pub enum PermitRefused {
         /// When the permit was asked for.
         now: Timestamp,
     },
-    /// An approval or licence that counted has ended meanwhile.
-    #[error("an approval or licence that the decision rests on ended at {0}")]
+    /// An approval, licence or proof record that counted has ended meanwhile.
+    #[error("an approval, licence or proof record that the decision rests on ended at {0}")]
     Expired(Timestamp),
 }
 
@@ -83,6 +84,7 @@ struct Terms {
     program: Digest,
     network_allow: Vec<String>,
     approvals: Vec<ApprovalId>,
+    starts_nothing: bool,
 }
 
 /// Decides. Pure and total: every contract and every set of facts have an answer.
@@ -208,12 +210,17 @@ pub(super) fn judge(
         Observed::Seen(note) if engine.gated => note.expires_at,
         _ => None,
     };
+    let proof = match &engine.proof {
+        Some(Observed::Seen(proof)) if engine.gated => Some(proof.expires_at),
+        _ => None,
+    };
     Some(Granted {
         engine: q.engine_id.clone(),
         mode: q.contract.mutation_mode?,
         program: program.digest,
         network_allow: q.contract.network_allow.clone(),
-        valid_until: approvals.iter().map(|a| a.expires_at).chain(licence).min(),
+        starts_nothing: q.facts.proving,
+        valid_until: approvals.iter().map(|a| a.expires_at).chain(licence).chain(proof).min(),
         approvals: approvals.into_iter().map(|a| a.id.clone()).collect(),
     })
 }
@@ -294,6 +301,7 @@ impl Decision {
                 program: granted.program,
                 network_allow: granted.network_allow,
                 approvals: granted.approvals,
+                starts_nothing: granted.starts_nothing,
             },
         })
     }
@@ -353,6 +361,11 @@ macro_rules! terms {
             #[must_use]
             pub fn network_allow(&self) -> &[String] {
                 &self.terms.network_allow
+            }
+            /// Whether it is for the adapter that starts no process, and for nothing else.
+            #[must_use]
+            pub const fn starts_nothing(&self) -> bool {
+                self.terms.starts_nothing
             }
             /// The approvals that the decision rests on: to be spent for this run before launching.
             #[must_use]

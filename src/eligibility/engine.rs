@@ -1,8 +1,8 @@
 //! The gates over the engine: known, its program there, and, where it must prove itself, proven.
 
 use super::gate::{GateResult, Question};
-use super::{ConformanceFacts, EngineFacts, Observed, ProgramFacts, SpendFacts};
-use crate::vocab::{EngineId, MutationMode, RiskClass};
+use super::{ConformanceFacts, EngineFacts, Observed, ProgramFacts, ProofFacts, SpendFacts};
+use crate::vocab::{EngineId, MutationMode, RiskClass, Stage};
 
 fn known<'a>(q: &Question<'a>) -> Result<&'a EngineFacts, GateResult> {
     q.engine.ok_or_else(|| {
@@ -59,30 +59,37 @@ fn program_facts(engine: &EngineFacts) -> Result<&ProgramFacts, GateResult> {
 
 /// `engine.program`
 pub(super) fn program(q: &Question<'_>) -> GateResult {
-    let judged = known(q).and_then(|engine| program_facts(engine).map(|program| (engine, program)));
-    let (engine, program) = match judged {
-        Ok(pair) => pair,
+    let engine = match known(q) {
+        Ok(engine) => engine,
         Err(result) => return result,
     };
-    if !engine.gated {
-        return built_in(q, engine, program);
+    if engine.gated {
+        return admitted(q, engine);
     }
-    match &engine.admission {
-        Observed::Seen(admission) if admission.program == program.digest => {
+    program_facts(engine).map_or_else(|result| result, |program| built_in(q, engine, program))
+}
+
+/// The program of a gated engine is the admitted one; without an admission it does not matter what lies there.
+fn admitted(q: &Question<'_>, engine: &EngineFacts) -> GateResult {
+    let remedy = format!("have it admitted: `cto engine admit {}`", q.engine_id);
+    let admission = match &engine.admission {
+        Observed::Seen(admission) => admission,
+        Observed::Absent(what) => {
+            return GateResult::missing(format!("no program of this engine is admitted: {what}"), remedy);
+        }
+        Observed::Error(how) => {
+            return GateResult::errored(format!("the admission does not hold: {how}"), remedy);
+        }
+    };
+    match program_facts(engine) {
+        Ok(program) if admission.program == program.digest => {
             GateResult::passed(format!("{} is the admitted one", program.digest))
         }
-        Observed::Seen(admission) => GateResult::failed(
+        Ok(program) => GateResult::failed(
             format!("the program is {}, and admitted is {}", program.digest, admission.program),
-            "install the admitted program, or have this one admitted: `cto engine admit`",
+            remedy,
         ),
-        Observed::Absent(what) => GateResult::missing(
-            format!("no program of this engine is admitted: {what}"),
-            "`cto engine admit`",
-        ),
-        Observed::Error(how) => GateResult::errored(
-            format!("the admission could not be read: {how}"),
-            "mend the admission record",
-        ),
+        Err(result) => result,
     }
 }
 
@@ -127,17 +134,7 @@ fn built_in(q: &Question<'_>, engine: &EngineFacts, program: &ProgramFacts) -> G
 
 /// Nothing of anybody's is within reach of a check.
 fn checked_now(q: &Question<'_>, program: &ProgramFacts) -> GateResult {
-    let contract = q.contract;
-    let closed = contract.mutation_mode == Some(MutationMode::None)
-        && contract.risk_class == RiskClass::Safe
-        && matches!(&q.facts.target, Observed::Seen(target) if target.is_fixture)
-        && q.engine.is_some_and(|engine| engine.spend == SpendFacts::Free)
-        && contract.network_allow.is_empty()
-        && contract.permissions.is_empty()
-        && contract.toolchains.is_empty()
-        && contract.inputs.is_empty()
-        && contract.verification_commands.is_empty();
-    if closed {
+    if reaches_nothing(q) {
         GateResult::passed(format!(
             "{} is about to be checked, where nothing is within its reach",
             program.digest
@@ -147,12 +144,32 @@ fn checked_now(q: &Question<'_>, program: &ProgramFacts) -> GateResult {
     }
 }
 
+/// Whether the contract is closed: mode `none` on a fixture, no money, no network, no permission, nothing handed in.
+pub(super) fn reaches_nothing(q: &Question<'_>) -> bool {
+    let contract = q.contract;
+    contract.mutation_mode == Some(MutationMode::None)
+        && contract.risk_class == RiskClass::Safe
+        && matches!(&q.facts.target, Observed::Seen(target) if target.is_fixture)
+        && q.engine.is_some_and(|engine| engine.spend == SpendFacts::Free)
+        && contract.network_allow.is_empty()
+        && contract.permissions.is_empty()
+        && contract.toolchains.is_empty()
+        && contract.inputs.is_empty()
+        && contract.verification_commands.is_empty()
+}
+
 /// `engine.enabled`
 pub(super) fn enabled(q: &Question<'_>) -> GateResult {
     let engine = match known(q) {
         Ok(engine) => engine,
         Err(result) => return result,
     };
+    if let Some(how) = &engine.enabling_problem {
+        return GateResult::errored(
+            format!("the enabling on record does not count: {how}"),
+            format!("an operator enables it again: `cto engine enable {}`", q.engine_id),
+        );
+    }
     if !engine.enabled {
         return GateResult::failed(
             format!("no operator enabled engine `{}`", q.engine_id),
@@ -218,11 +235,14 @@ fn conforms(q: &Question<'_>, what: &str, shown: fn(&ConformanceFacts) -> bool) 
 
 /// `engine.stage`
 pub(super) fn stage(q: &Question<'_>) -> GateResult {
-    let engine = match known(q) {
-        Ok(engine) => engine,
+    let judged = known(q).and_then(|engine| opened(q, engine).map(|proof| (engine, proof)));
+    let (engine, proof) = match judged {
+        Ok(pair) => pair,
         Err(result) => return result,
     };
-    let remedy = format!("let it earn the stage: `cto proof open {}`", q.engine_id);
+    if q.facts.proving {
+        return loads_nothing(q, engine);
+    }
     match (q.contract.mutation_mode, engine.stage.allows()) {
         (None, _) => GateResult::missing(
             "the stage is held against the mode, and none is given",
@@ -232,7 +252,45 @@ pub(super) fn stage(q: &Question<'_>) -> GateResult {
             GateResult::passed(format!("stage `{}` reaches mode `{mode}`", engine.stage))
         }
         (Some(mode), _) => {
-            GateResult::failed(format!("stage `{}` does not reach mode `{mode}`", engine.stage), remedy)
+            let held = proof.held.as_ref().map_or_else(String::new, |why| format!(": {why}"));
+            GateResult::failed(
+                format!("stage `{}` does not reach mode `{mode}`{held}", engine.stage),
+                format!("let it earn the stage: `cto proof show {}` says what is wanted", q.engine_id),
+            )
         }
+    }
+}
+
+/// The record that comes first: without it, or after its end, nothing of a gated engine is loaded.
+fn opened<'a>(q: &Question<'_>, engine: &'a EngineFacts) -> Result<&'a ProofFacts, GateResult> {
+    let remedy = format!("an operator opens it: `cto proof open {}`", q.engine_id);
+    match &engine.proof {
+        Some(Observed::Seen(proof)) if proof.expires_at > q.facts.gathered_at => Ok(proof),
+        Some(Observed::Seen(proof)) => Err(GateResult::failed(
+            format!("the staged proof gate record ended at {}", proof.expires_at),
+            remedy,
+        )),
+        Some(Observed::Absent(what)) => {
+            Err(GateResult::missing(format!("no staged proof gate record: {what}"), remedy))
+        }
+        Some(Observed::Error(how)) => {
+            Err(GateResult::errored(format!("the staged proof gate record does not hold: {how}"), remedy))
+        }
+        None => Err(GateResult::missing("nobody looked for a staged proof gate record", remedy)),
+    }
+}
+
+/// The proof of the gates loads the adapter that starts nothing, and reaches nothing of anybody's.
+fn loads_nothing(q: &Question<'_>, engine: &EngineFacts) -> GateResult {
+    if engine.stage >= Stage::DefaultDeny && reaches_nothing(q) {
+        GateResult::passed(format!(
+            "stage `{}`: the adapter that starts no process may be loaded",
+            engine.stage
+        ))
+    } else {
+        GateResult::failed(
+            "the proof of the gates reaches nothing and starts nothing",
+            format!("use `cto proof run {} --stage default-deny`", q.engine_id),
+        )
     }
 }

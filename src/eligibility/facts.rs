@@ -37,6 +37,9 @@ pub struct Facts {
     /// Whether this is the harness's own check of an engine: its contract, a scripted model, no key.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub checking: bool,
+    /// Whether this is the proof of a gated engine's gates: the harness's own contract, and the adapter that starts nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub proving: bool,
     /// The target repository.
     pub target: Observed<TargetFacts>,
     /// What to do about a target that was not seen; empty for one that was.
@@ -163,8 +166,14 @@ pub struct EngineFacts {
     pub spend: SpendFacts,
     /// Whether an operator enabled it (gated engines only).
     pub enabled: bool,
+    /// Why the enabling that is on record does not count, where it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enabling_problem: Option<String>,
     /// What it has earned (gated engines only).
     pub stage: Stage,
+    /// The staged proof gate record, without which a gated engine earns nothing. `None` for a built-in one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<Observed<ProofFacts>>,
     /// The programs that this build's own suite covers; every other one has to be checked first. `None` for an engine
     /// whose program is built with the harness.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -191,6 +200,20 @@ pub struct ConformanceFacts {
     pub evidence_interface: bool,
     /// The adapter contract is kept.
     pub adapter_contract: bool,
+}
+
+/// What an operator's signed proof gate record opens, and how far the promotions on record have led.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProofFacts {
+    /// Digest of the signed record.
+    pub record: Digest,
+    /// When it ends.
+    pub expires_at: Timestamp,
+    /// Digests of the promotions that count, in the order of their stages.
+    pub promotions: Vec<Digest>,
+    /// Why the next stage is not earned; `None` where there is none.
+    pub held: Option<String>,
 }
 
 /// What an operator's signed admission admits.

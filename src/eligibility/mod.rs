@@ -11,6 +11,7 @@ mod engine;
 mod facts;
 mod gate;
 mod host;
+mod matrix;
 mod request;
 mod source;
 mod spend;
@@ -28,7 +29,7 @@ pub use document::{DecisionDocument, DeniedBackend, PassedGate, RefusalState, Re
 pub use facts::{
     AdmissionFacts, ApprovalAnswer, ApprovalFacts, AuthorityFacts, ConformanceFacts, Criticality,
     EngineFacts, Facts, Grantor, HostFacts, LicenceFacts, Observed, Ownership, PriceFacts, PricedFacts,
-    ProgramFacts, RegistryFacts, Requester, SandboxRefusal, SpendFacts, TargetFacts,
+    ProgramFacts, ProofFacts, RegistryFacts, Requester, SandboxRefusal, SpendFacts, TargetFacts,
 };
 pub use gate::{
     Demand, Escalation, GATE_SET, GateId, GateResult, Question, Shortfall, all_hold, evaluate, required_gates,
@@ -37,4 +38,5 @@ pub use host::{
     GROUPS_REMEDY, LANDLOCK_FLOOR, LANDLOCK_FLOOR_ELEVATED, NAMESPACES, enforces, landlock_floor,
     landlock_remedy,
 };
+pub use matrix::matrix;
 pub use supported::provision_names;

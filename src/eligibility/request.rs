@@ -42,6 +42,9 @@ pub(super) fn digest(
     if facts.checking {
         bound.add("checking", "yes");
     }
+    if facts.proving {
+        bound.add("proving", "yes");
+    }
     if facts.learning {
         bound.add("learning", "yes");
     }

@@ -24,7 +24,7 @@ pub(super) fn admission(q: &Question<'_>) -> GateResult {
                 GateResult::missing(format!("no admission is recorded: {what}"), remedy)
             }
             Observed::Error(how) => {
-                GateResult::errored(format!("the admission could not be read: {how}"), remedy)
+                GateResult::errored(format!("the admission does not hold: {how}"), remedy)
             }
         },
     );
@@ -44,7 +44,7 @@ fn judge(q: &Question<'_>, engine: &EngineFacts) -> GateResult {
             return GateResult::missing(format!("no licence note resolves its use: {what}"), remedy);
         }
         Observed::Error(how) => {
-            return GateResult::errored(format!("the licence note could not be read: {how}"), remedy);
+            return GateResult::errored(format!("the licence note does not hold: {how}"), remedy);
         }
     };
     if let Some(end) = note.expires_at.filter(|end| *end <= q.facts.gathered_at) {

@@ -61,6 +61,9 @@ fn remedies(forms: &[String]) -> String {
 
 /// `target.ownership`
 pub(super) fn ownership(q: &Question<'_>) -> GateResult {
+    if q.facts.proving && super::engine::reaches_nothing(q) {
+        return GateResult::passed("the harness's own tree: nothing of anybody's is in question");
+    }
     let register = "register it: `cto repo add DIR --ownership … --owner … --criticality …`";
     let result = match &q.facts.registry {
         Observed::Seen(entry) => owned_for(entry, q.contract.mutation_mode),

@@ -20,6 +20,9 @@ pub const WORKSPACE: &str = "/workspace";
 /// Where the engine's program lies inside.
 pub const PROGRAM: &str = "/engine/program";
 
+/// Where the admitted installation lies inside, for engines that have one; read-only.
+pub const INSTALLATION: &str = "/engine/installation";
+
 /// Everything an adapter gets to plan with.
 #[derive(Debug, Clone, Copy)]
 pub struct PlanInput<'a> {
@@ -267,6 +270,9 @@ pub enum AdapterError {
     /// The engine has no adapter in this version.
     #[error("the engine `{0}` has no adapter in this version")]
     NoAdapter(String),
+    /// The permit is for another engine, or for the adapter that starts nothing.
+    #[error("the permit is not for the adapter of the engine `{0}`")]
+    NotPermitted(String),
     /// The decision carries no model.
     #[error("the engine `{0}` needs a model, and the decision names none")]
     NoModel(String),

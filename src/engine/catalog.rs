@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use super::adapter::{Adapter, AdapterError};
 use super::manifest::{AdapterKind, EngineManifest, ManifestError};
 use super::{case, codex, fixture};
+use crate::eligibility::ExecutionPermit;
 use crate::vocab::EngineId;
 
 const EMBEDDED: [(&str, &str); 3] = [
@@ -127,17 +128,30 @@ impl Catalog {
 }
 
 impl EngineManifest {
-    /// A fresh adapter for this engine. `Err` for those that have none: every installed module so far. That there is one
-    /// lets nothing run: the gates decide, and ask no adapter.
+    /// A fresh adapter for this engine, without any permit: for built-in engines alone.
     pub fn load_adapter(&self) -> Result<Box<dyn Adapter>, AdapterError> {
-        match (self.gated, self.adapter) {
-            (false, AdapterKind::FixturePlayer) => Ok(Box::new(fixture::FixtureAdapter::new())),
-            (false, AdapterKind::CodexAppServer) => Ok(Box::new(codex::CodexAdapter::new())),
+        if self.gated {
+            return Err(AdapterError::NoAdapter(self.id.to_string()));
+        }
+        self.make_adapter()
+    }
+
+    /// A fresh adapter for the engine that `permit` is for. Of a gated engine nothing is loaded any other way: the permit
+    /// is proof that its gate record, admission, licence, enabling, conformance and stage were there.
+    pub fn load_permitted(&self, permit: &ExecutionPermit) -> Result<Box<dyn Adapter>, AdapterError> {
+        if *permit.engine() != self.id || permit.starts_nothing() {
+            return Err(AdapterError::NotPermitted(self.id.to_string()));
+        }
+        self.make_adapter()
+    }
+
+    fn make_adapter(&self) -> Result<Box<dyn Adapter>, AdapterError> {
+        match self.adapter {
+            AdapterKind::FixturePlayer => Ok(Box::new(fixture::FixtureAdapter::new())),
+            AdapterKind::CodexAppServer => Ok(Box::new(codex::CodexAdapter::new())),
             // No installed manifest can have this id.
-            (true, AdapterKind::CaseFiles) if self.id.as_str() == "case" => {
-                Ok(Box::new(case::CaseAdapter::new()))
-            }
-            (true, _) | (false, AdapterKind::CaseFiles | AdapterKind::None) => {
+            AdapterKind::CaseFiles if self.id.as_str() == "case" => Ok(Box::new(case::CaseAdapter::new())),
+            AdapterKind::CaseFiles | AdapterKind::NoOp | AdapterKind::None => {
                 Err(AdapterError::NoAdapter(self.id.to_string()))
             }
         }
@@ -159,7 +173,8 @@ mod tests {
         assert_eq!(ids, ["case", "codex", "fixture"]);
         let case = catalog.get(&id("case")).unwrap();
         assert!(case.gated);
-        assert!(case.load_adapter().is_ok());
+        assert!(case.load_adapter().is_err(), "not without a permit");
+        assert!(case.make_adapter().is_ok());
         assert!(catalog.get(&id("codex")).unwrap().load_adapter().is_ok());
         assert!(catalog.get(&id("fixture")).unwrap().load_adapter().is_ok());
     }
@@ -179,7 +194,18 @@ mod tests {
         std::fs::create_dir(dir.path().join("other")).unwrap();
         std::fs::write(dir.path().join("other/engine.toml"), &text).unwrap();
         let catalog = Catalog::load(Some(dir.path())).unwrap();
-        assert!(catalog.get(&id("other")).unwrap().load_adapter().is_err());
+        assert!(catalog.get(&id("other")).unwrap().make_adapter().is_err());
+        assert!(!mine.spends);
+        let models = format!("{text}\n[models]\ndialect = \"messages\"\n");
+        assert!(
+            EngineManifest::parse("mine", &models, true).unwrap().spends,
+            "whoever asks a model can spend"
+        );
+        let no_op = text.replace("adapter = \"fixture-player\"", "adapter = \"no-op\"");
+        assert!(
+            EngineManifest::parse("mine", &no_op, true).is_err(),
+            "no manifest names what starts nothing"
+        );
 
         std::fs::create_dir(dir.path().join("codex")).unwrap();
         std::fs::write(dir.path().join("codex/engine.toml"), EMBEDDED[1].1).unwrap();

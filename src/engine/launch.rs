@@ -33,6 +33,9 @@ pub enum EngineError {
         /// The store's.
         stored: Digest,
     },
+    /// The permit is for the adapter that starts nothing, or for one that starts something.
+    #[error("the permit is {0}")]
+    OtherPermit(&'static str),
     /// The sandbox was established for something else.
     #[error("the sandbox does not fit the permit: {0}")]
     OtherSandbox(&'static str),
@@ -145,6 +148,9 @@ fn fits(
     policy: &SandboxPolicy,
     program: &StoredProgram,
 ) -> Result<(), EngineError> {
+    if permit.starts_nothing() {
+        return Err(EngineError::OtherPermit("for the adapter that starts no process"));
+    }
     if permit.program() != program.digest {
         return Err(EngineError::OtherProgram { permitted: permit.program(), stored: program.digest });
     }

@@ -192,7 +192,13 @@ mod tests {
     }
 
     fn program() -> StoredProgram {
-        StoredProgram { digest: Digest::of(b""), path: "/p".into(), source: "/s".into(), version: None }
+        StoredProgram {
+            digest: Digest::of(b""),
+            path: "/p".into(),
+            source: "/s".into(),
+            version: None,
+            installation: None,
+        }
     }
 
     fn me(dir: &Path) -> (u32, u32) {

@@ -51,6 +51,9 @@ pub enum AdapterKind {
     CodexAppServer,
     /// The files, events and words of Case.
     CaseFiles,
+    /// The one that plans nothing and starts no process; no manifest can name it.
+    #[serde(skip)]
+    NoOp,
     /// None: the engine is known and cannot be loaded.
     None,
 }
@@ -63,6 +66,7 @@ impl AdapterKind {
             Self::FixturePlayer => "fixture-player/1",
             Self::CodexAppServer => "codex-app-server/2",
             Self::CaseFiles => "case-files/1",
+            Self::NoOp => "no-op/1",
             Self::None => "none",
         }
     }
@@ -176,7 +180,8 @@ impl EngineManifest {
             display: wire.display,
             gated: wire.gated || installed,
             adapter: wire.adapter,
-            spends: wire.spends,
+            // Whoever asks a model can spend, whatever he writes of himself.
+            spends: wire.spends || wire.models.is_some(),
             program: wire.program,
             documents: wire.documents,
             has_models: wire.models.is_some(),

@@ -18,6 +18,7 @@ mod launch;
 mod lay_out;
 mod leave;
 mod manifest;
+mod no_op;
 mod observed;
 mod people;
 mod program;
@@ -26,8 +27,8 @@ mod replay;
 mod stop;
 
 pub use adapter::{
-    Adapter, AdapterError, AdapterOutcome, Claims, CommandClaim, EarlierAttempt, KeptFiles, LaunchPlan,
-    PROGRAM, PlanInput, PrivateHome, SealedFile, Step, Stream, WORKSPACE, proxy_environment,
+    Adapter, AdapterError, AdapterOutcome, Claims, CommandClaim, EarlierAttempt, INSTALLATION, KeptFiles,
+    LaunchPlan, PROGRAM, PlanInput, PrivateHome, SealedFile, Step, Stream, WORKSPACE, proxy_environment,
 };
 pub use catalog::{Catalog, CatalogError};
 pub use find::find_program;
@@ -36,9 +37,10 @@ pub use launch::{Before, EngineError, FinishedEngine, RunningEngine, launch};
 pub use lay_out::{HOME_FOLDER, LayOutError, Provision};
 pub use leave::{Leave, Wish};
 pub use manifest::{AdapterKind, Discover, EngineManifest, ManifestError};
+pub use no_op::{NoOpSeen, exercise_no_op};
 pub use observed::{EngineCounts, EngineObservations, LimitHit, Yes};
 pub use people::{Asked, People, Question, Said};
-pub use program::{ProgramError, ProgramStore, StoredProgram};
+pub use program::{Installed, ProgramError, ProgramStore, StoredProgram};
 pub use raw_log::{RawLog, RawStream};
 pub use replay::last_words;
 pub use stop::StopSignal;

@@ -36,6 +36,17 @@ pub struct StoredProgram {
     pub source: PathBuf,
     /// What its package says that its version is, when there is one (a note, not observed by running it).
     pub version: Option<String>,
+    /// The admitted installation that it is part of (gated engines only).
+    pub installation: Option<Installed>,
+}
+
+/// The harness's own copy of an admitted installation: read-only, verified before every run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Installed {
+    /// Absolute path of the copy.
+    pub dir: PathBuf,
+    /// The file in it that the program is given, relative; from the admission.
+    pub entry: Option<String>,
 }
 
 /// Why a program was not admitted.
@@ -161,11 +172,11 @@ impl ProgramStore {
         let identity = Identity::of(&found);
         let version = version_beside(&source);
         if let Some((digest, path)) = self.remembered(&source, &identity) {
-            return Ok(StoredProgram { digest, path, source, version });
+            return Ok(StoredProgram { digest, path, source, version, installation: None });
         }
         let (digest, path) = self.copy(&source, &identity)?;
         self.remember(&source, &identity, digest, &path)?;
-        Ok(StoredProgram { digest, path, source, version })
+        Ok(StoredProgram { digest, path, source, version, installation: None })
     }
 
     /// The digest of `source`, where it was admitted before and has not moved since.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::vocab::Basis;
 
 /// Paths that begin the path of a field. What the harness decided or read in the contract it saw itself.
-const OBSERVED: [&str; 38] = [
+const OBSERVED: [&str; 39] = [
     "report_version",
     "harness",
     "run_id",
@@ -33,6 +33,7 @@ const OBSERVED: [&str; 38] = [
     "sections.output",
     "sections.patch",
     "sections.processes",
+    "sections.proof",
     "sections.sandbox",
     "sections.spend",
     "sections.stage_reached",

@@ -17,6 +17,7 @@ mod dsse;
 mod folder;
 mod money;
 mod note;
+mod proof;
 mod redaction;
 mod report;
 mod sarif;
@@ -47,6 +48,7 @@ pub use dsse::{
 pub use folder::{Listed, MAX_DEPTH, MAX_FILE, MAX_NAMES, check_name, list};
 pub use money::{CallSums, CountedSpend, MONEY_KEYS, Spend, SpendSums, Usage};
 pub use note::{NoteError, SignedHead, TreeHead};
+pub use proof::{ProofCell, ProofSection};
 pub use redaction::{MAX_RAW_LOG, RawLogs, Redactor, redact_value};
 pub use report::{
     CheckChange, ClaimRow, EngineOutcome, EngineSection, ExpectationRow, Finding, Holding, LayerRow,

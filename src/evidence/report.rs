@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::action_rows::ActionRow;
 use super::document::OutputSection;
 use super::money::{Spend, Usage};
+use super::proof::ProofSection;
 use super::times::Times;
 use super::work::{PatchSection, VerificationSection};
 use crate::vocab::{
@@ -99,6 +100,9 @@ pub struct Sections {
     /// Only of a run that learns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub learning: Option<LearningSection>,
+    /// Only of the proof of a gated engine's gates, in which no process is started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<ProofSection>,
     /// Not empty when the run was cut off: `cancelled`, `internal:<code>`; with the sentence.
     pub cut_off: Option<Reason>,
 }

@@ -24,6 +24,7 @@ pub fn summary(report: &Report) -> String {
     head(report, &mut page);
     change(report, &mut page);
     output(report, &mut page);
+    proof(report, &mut page);
     verification(report, &mut page);
     findings(report, &mut page);
     boundaries(report, &mut page);
@@ -105,6 +106,26 @@ fn output(report: &Report, page: &mut Page) {
     if !items.is_empty() {
         page.line("");
         page.bullets(&items, Clone::clone);
+    }
+}
+
+/// The gates that were taken away, where the run was the proof of them.
+fn proof(report: &Report, page: &mut Page) {
+    let Some(section) = &report.sections.proof else { return };
+    page.section("Gates");
+    let cells = counted(section.cells.len(), "cell");
+    let wrong: Vec<_> = section.wrong().collect();
+    page.line(&format!(
+        "Stage `{}`, adapter `{}`, no process: {cells}, {} not as they have to be.",
+        section.stage,
+        section.adapter,
+        wrong.len()
+    ));
+    if !wrong.is_empty() {
+        page.line("");
+        page.bullets(&wrong, |cell| {
+            format!("`{}` without {}: {} instead of {}", cell.mode, cell.removed, cell.found, cell.expected)
+        });
     }
 }
 

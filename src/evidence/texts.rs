@@ -52,6 +52,8 @@ fn texts(sections: &mut Sections) -> Vec<&mut String> {
         spend: _,
         output,
         learning: _,
+        // Words of the harness alone.
+        proof: _,
         cut_off,
     } = sections;
     let mut all = Vec::new();

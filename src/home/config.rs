@@ -59,6 +59,9 @@ pub struct SpendConfig {
 pub struct EngineConfig {
     /// Absolute path of the native program.
     pub program: Option<PathBuf>,
+    /// Absolute path of the admitted installation, where it does not lie where it was admitted (gated engines).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub installation: Option<PathBuf>,
     /// Base URL of the model endpoint, without user, query or fragment.
     pub endpoint: Option<String>,
     /// The model when the contract names none.
@@ -136,6 +139,7 @@ struct SpendWire {
 #[serde(deny_unknown_fields)]
 struct EngineWire {
     program: Option<PathBuf>,
+    installation: Option<PathBuf>,
     endpoint: Option<String>,
     model: Option<String>,
     provider: Option<String>,
@@ -248,6 +252,9 @@ impl Checker<'_> {
         if let Some(program) = &wire.program {
             self.absolute(field("program"), program)?;
         }
+        if let Some(installation) = &wire.installation {
+            self.absolute(field("installation"), installation)?;
+        }
         if let Some(endpoint) = &wire.endpoint {
             self.endpoint(field("endpoint"), endpoint)?;
         }
@@ -264,6 +271,7 @@ impl Checker<'_> {
         let key = wire.key.map(|key| self.key(&field("key"), key)).transpose()?;
         Ok(EngineConfig {
             program: wire.program,
+            installation: wire.installation,
             endpoint: wire.endpoint,
             model: wire.model,
             provider: wire.provider,

@@ -8,7 +8,7 @@ use std::path::Path;
 use super::HomeError;
 
 /// What to write for an engine, whatever was wrong.
-const REMEDY: &str = "an engine has program, endpoint, model, provider, unpriced and key = { env = \"NAME\" }, { file = \"/path\" } or \
+const REMEDY: &str = "an engine has program, installation, endpoint, model, provider, unpriced and key = { env = \"NAME\" }, { file = \"/path\" } or \
                       { command = [\"argv\", …] }; never the key itself";
 /// Longest name that is taken for one.
 const NAME: usize = 32;

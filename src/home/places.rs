@@ -103,6 +103,18 @@ impl Home {
         self.state.join("programs")
     }
 
+    /// Folder of the records of gated engines, one folder an engine; may not exist.
+    #[must_use]
+    pub fn proof_dir(&self) -> PathBuf {
+        self.config.join("proof")
+    }
+
+    /// Folder of the copies of admitted installations, by digest; may not exist yet.
+    #[must_use]
+    pub fn installations_dir(&self) -> PathBuf {
+        self.state.join("installations")
+    }
+
     /// The audit log; may not exist yet.
     #[must_use]
     pub fn audit_path(&self) -> PathBuf {

@@ -75,6 +75,7 @@ pub fn conclude(sections: &Sections) -> Conclusion {
         );
     }
     output(sections, &mut found);
+    proof(sections, &mut found);
     missing(sections, &mut found);
 
     found.0.sort_by_key(|(weight, _)| std::cmp::Reverse(*weight));
@@ -328,9 +329,32 @@ fn output(sections: &Sections, found: &mut Weighed) {
     }
 }
 
-/// What has to be on record of a run that was not refused and not cut off.
+/// The proof of a gated engine's gates: every cell as it has to be, and nothing that ran beside it.
+fn proof(sections: &Sections, found: &mut Weighed) {
+    let Some(proof) = &sections.proof else { return };
+    for cell in proof.wrong().take(PATHS_IN_A_REASON) {
+        let sentence = format!(
+            "In mode `{}` without {}, the gates say `{}`; it has to be `{}`.",
+            cell.mode, cell.removed, cell.found, cell.expected
+        );
+        found.blocked("proof.cell", sentence, "This build must not be used for gated engines.");
+    }
+    if proof.cells.is_empty() {
+        found.blocked("evidence.proof-missing", "No cell of the gate matrix is on record.", "Run it again.");
+    }
+    let ran = sections.engine.is_some() || sections.sandbox.is_some() || sections.processes.is_some();
+    if ran || sections.patch.is_some() || sections.verification.is_some() {
+        found.blocked(
+            "proof.not-alone",
+            "Something ran in a proof that starts nothing.",
+            "Do not rely on it.",
+        );
+    }
+}
+
+/// What has to be on record of a run that was not refused and not cut off, and that is no proof of gates.
 fn missing(sections: &Sections, found: &mut Weighed) {
-    if !sections.refused_gates.is_empty() || sections.cut_off.is_some() {
+    if !sections.refused_gates.is_empty() || sections.cut_off.is_some() || sections.proof.is_some() {
         return;
     }
     let remedy = "Run again; if it happens again, the evidence folder tells how far the run came.";

@@ -130,6 +130,7 @@ fn good() -> Sections {
         spend: Spend::default(),
         output: None,
         learning: None,
+        proof: None,
         cut_off: None,
     }
 }

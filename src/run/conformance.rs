@@ -52,7 +52,7 @@ pub(super) fn fixture(home: &Home, engine: &EngineId) -> Result<PathBuf, RunErro
 }
 
 /// The file holds exactly `text`; another process that does the same finds it whole.
-fn put(path: &Path, text: &str) -> std::io::Result<()> {
+pub(super) fn put(path: &Path, text: &str) -> std::io::Result<()> {
     if std::fs::read(path).is_ok_and(|found| found == text.as_bytes()) {
         return Ok(());
     }

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use super::earned::{self, Earning};
 use super::gather::Settings;
 use super::input::Asked;
 use super::money::priced;
@@ -14,7 +15,7 @@ use crate::eligibility::{ConformanceFacts, EngineFacts, Observed, ProgramFacts, 
 use crate::engine::{Catalog, EngineManifest, ProgramError, ProgramStore, StoredProgram, find_program};
 use crate::home::{Config, Home};
 use crate::store::ConformanceRecords;
-use crate::vocab::{EngineId, Stage};
+use crate::vocab::EngineId;
 
 /// The engines that were looked at.
 #[derive(Debug)]
@@ -24,11 +25,12 @@ pub(super) struct Engines {
 }
 
 impl Engines {
-    /// Looks at every registered engine. `beside` is the folder of the running executable.
+    /// Looks at every registered engine. `named` is the one that the caller names, `beside` is the folder of the running executable.
     pub(super) fn look(
         home: &Home,
         settings: &Settings,
         asked: &Asked,
+        named: Option<&EngineId>,
         beside: &Path,
     ) -> Result<Self, RecordError> {
         let catalog = Catalog::load(Some(&home.engines_dir()));
@@ -36,7 +38,11 @@ impl Engines {
         let store = ProgramStore::at(home.programs_dir());
         let mut rows = BTreeMap::new();
         for manifest in catalog.iter() {
-            let program = program(manifest, &settings.config, beside, &store);
+            let in_contract = asked.contract.task().engine.as_ref().map(|choice| &choice.id);
+            let wanted = [named, in_contract].contains(&Some(&manifest.id));
+            let mut earning = earned::look(home, settings, manifest, &store, wanted);
+            let admitted = earning.program.take();
+            let program = admitted.unwrap_or_else(|| program(manifest, &settings.config, beside, &store));
             if let Err(error) = program.as_ref()
                 && error.is_full()
             {
@@ -44,7 +50,8 @@ impl Engines {
                 return Err(RecordError::Program(error.to_string()));
             }
             let stored = program.as_ref().ok().cloned();
-            rows.insert(manifest.id.clone(), (facts(home, manifest, settings, asked, program), stored));
+            let facts = facts(home, manifest, settings, asked, program, earning);
+            rows.insert(manifest.id.clone(), (facts, stored));
         }
         Ok(Self { catalog, rows })
     }
@@ -77,16 +84,17 @@ fn facts(
     settings: &Settings,
     asked: &Asked,
     program: Result<StoredProgram, ProgramError>,
+    earning: Earning,
 ) -> EngineFacts {
     let configured = settings.config.engine(&manifest.id);
-    let checking = asked.checking;
+    let (checking, closed) = (asked.checking, asked.checking || asked.proving);
     let named = asked.contract.task().engine.as_ref().filter(|choice| choice.id == manifest.id);
     let model = named.and_then(|choice| choice.model.clone());
     // Whatever an operator's endpoint offers, the scripted model of a check is asked by a name that every program knows.
     let model = model.or_else(|| configured.model.clone().filter(|_| !checking));
     let model = model.or_else(|| manifest.default_model.clone());
     let spend = match &configured.endpoint {
-        _ if !manifest.spends || checking => SpendFacts::Free,
+        _ if !manifest.spends || closed => SpendFacts::Free,
         None => SpendFacts::NoEndpoint,
         Some(endpoint) if Upstream::parse(endpoint).is_err() => SpendFacts::Unbounded,
         Some(endpoint) if configured.unpriced && is_loopback(endpoint) => SpendFacts::UnpricedLoopback,
@@ -110,12 +118,14 @@ fn facts(
         model: if manifest.has_models { model } else { None },
         documents: manifest.documents,
         spend,
-        enabled: false,
-        stage: Stage::Unproven,
+        enabled: earning.enabled,
+        enabling_problem: earning.enabling_problem,
+        stage: earning.stage,
+        proof: earning.proof,
         covered: manifest.covered(),
         conformance,
-        admission: Observed::Absent(none("admission")),
-        licence: Observed::Absent(none("licence")),
+        admission: earning.admission,
+        licence: earning.licence,
     }
 }
 

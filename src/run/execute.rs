@@ -20,8 +20,8 @@ use crate::audit::Act;
 use crate::broker::{Dial, Dialect, Egress, ModelKey, Purse, Route, StandIn, Upstream, Ways};
 use crate::eligibility::{ExecutionPermit, Observed, landlock_floor};
 use crate::engine::{
-    self, Adapter, EngineManifest, FinishedEngine, Follower, LaunchPlan, PROGRAM, PlanInput, RawStream,
-    StoredProgram,
+    self, Adapter, EngineManifest, FinishedEngine, Follower, INSTALLATION, LaunchPlan, PROGRAM, PlanInput,
+    RawStream, StoredProgram,
 };
 use crate::event::{Draft, EventKind, EventSink as _};
 use crate::evidence::{LearningSection, MAX_FILE};
@@ -116,8 +116,10 @@ struct Planned {
 }
 
 fn plan(permit: &ExecutionPermit, tools: &Tools<'_>) -> Result<Planned, CutOff> {
-    let (manifest, _) = engine_of(permit, tools)?;
-    let mut adapter = manifest.load_adapter().map_err(|e| CutOff::at("adapter", e, AGAIN))?;
+    let (manifest, program) = engine_of(permit, tools)?;
+    let entry = program.installation.as_ref().and_then(|one| one.entry.as_ref());
+    let entry = entry.map(|entry| format!("{INSTALLATION}/{entry}"));
+    let mut adapter = manifest.load_permitted(permit).map_err(|e| CutOff::at("adapter", e, AGAIN))?;
     let asked = &tools.scene.asked.contract;
     let mut environment = tools.scene.seen.provisions.env();
     if !permit.network_allow().is_empty() {
@@ -129,7 +131,7 @@ fn plan(permit: &ExecutionPermit, tools: &Tools<'_>) -> Result<Planned, CutOff> 
         script: asked.attachments().script.as_deref(),
         model: model.as_deref(),
         program: PROGRAM,
-        entry: None,
+        entry: entry.as_deref(),
         listener_port: LISTENER_PORT,
         environment: &environment,
         earlier: tools.earlier.for_the_engine(),
@@ -274,6 +276,7 @@ fn policy(
     let bind = |(from, to)| Bind::new(from, to);
     let mut policy = SandboxPolicy::for_engine(tree, plan.argv.clone(), uid, permit.limits().clone());
     policy.read_only = read_only.chain(laid.read_only.into_iter().map(bind)).collect();
+    policy.read_only.extend(program.installation.iter().map(|one| Bind::new(&one.dir, INSTALLATION)));
     policy.writable = laid.writable.into_iter().map(bind).collect();
     policy.files = laid.files.into_iter().map(bind).collect();
     policy.env.clone_from(&plan.env);

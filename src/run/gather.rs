@@ -28,7 +28,7 @@ use crate::process;
 use crate::sandbox::{self, ProbeError};
 use crate::store::{Store, StoreError};
 use crate::verification::{Described, Provisions, SearchPlaces};
-use crate::vocab::{Digest, PublicKey, RunId, Timestamp};
+use crate::vocab::{Digest, EngineId, PublicKey, RunId, Timestamp};
 
 /// The configuration that decides, read once for a run.
 #[derive(Debug)]
@@ -112,6 +112,7 @@ pub(super) fn facts(
         named_engine: request.engine.clone(),
         learning: request.learn,
         checking: asked.checking,
+        proving: asked.proving,
         target: seen.source.facts(),
         target_remedy: seen.source.remedy().to_owned(),
         registry: registry(settings, seen.source.identity()),
@@ -173,11 +174,12 @@ impl Drop for Probing {
 }
 
 impl Seen {
-    /// Looks at everything that `asked` touches. `bundles` is where evidence goes.
+    /// Looks at everything that `asked` touches. `named` is the engine that the caller names, `bundles` is where evidence goes.
     pub(super) fn look(
         home: &Home,
         settings: &Settings,
         asked: &Asked,
+        named: Option<&EngineId>,
         bundles: &Path,
         probing: Probing,
     ) -> Result<Self, RecordError> {
@@ -196,7 +198,7 @@ impl Seen {
             &kept_out,
         );
         let source = Source::look(home, &settings.registry, asked, bundles);
-        let engines = Engines::look(home, settings, asked, beside)?;
+        let engines = Engines::look(home, settings, asked, named, beside)?;
         let host = probing.answer();
         sandbox::expect_another();
         Ok(Self { source, engines, provisions, described, kept_out, host })

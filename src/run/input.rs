@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{ContractInput, RunError, RunRequest, conformance};
+use super::{ContractInput, RunError, RunRequest, conformance, proving};
 use crate::beneath::{BeneathError, Dir};
 use crate::contract::{
     Ceilings, ContractFiles, FileProblem, Format, MAX_CONTRACT_BYTES, NoFiles, SealedContract, WireSource,
@@ -25,6 +25,8 @@ pub(super) struct Asked {
     pub(super) file: Option<PathBuf>,
     /// Whether it is the harness's own check of an engine.
     pub(super) checking: bool,
+    /// Whether it is the harness's own proof of an engine's gates.
+    pub(super) proving: bool,
 }
 
 impl Asked {
@@ -34,12 +36,16 @@ impl Asked {
             ContractInput::Stdin(text) => {
                 let source = WireSource { name: None, format: Format::Json, text: text.clone() };
                 let contract = parse_within(&source, Some(&request.cwd), &NoFiles, ceilings)?;
-                Ok(Self { contract, folder: None, file: None, checking: false })
+                Ok(Self { contract, folder: None, file: None, checking: false, proving: false })
             }
             ContractInput::Path(path) => Self::seal_file(&request.cwd.join(path), ceilings),
             ContractInput::Conformance(engine) => {
                 let asked = Self::seal_file(&conformance::fixture(home, engine)?, ceilings)?;
                 Ok(Self { checking: true, ..asked })
+            }
+            ContractInput::Proof(engine) => {
+                let asked = Self::seal_file(&proving::fixture(home, engine)?, ceilings)?;
+                Ok(Self { proving: true, ..asked })
             }
         }
     }
@@ -68,7 +74,7 @@ impl Asked {
         })?);
         let contract = parse_within(&source, Some(&folder), &files, ceilings)?;
         let file = file.file_name().map(|name| folder.join(name));
-        Ok(Self { contract, folder: Some(folder), file, checking: false })
+        Ok(Self { contract, folder: Some(folder), file, checking: false, proving: false })
     }
 
     /// Id and title of a task are kept as they are, in this machine's state too: they must not hold a secret.

@@ -57,6 +57,7 @@ impl Told {
                 spend: Spend::default(),
                 output: None,
                 learning: None,
+                proof: None,
                 cut_off: None,
             },
             patch: None,

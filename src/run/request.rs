@@ -16,6 +16,8 @@ pub enum ContractInput {
     Stdin(String),
     /// The harness's own contract that checks an engine; nothing of the caller's is in it.
     Conformance(EngineId),
+    /// The harness's own contract that proves an engine's gates; nothing of the caller's is in it, and nothing is started.
+    Proof(EngineId),
 }
 
 /// One request to run, or only to decide.
@@ -44,6 +46,8 @@ pub enum Step {
     Decision,
     /// Somebody has to say yes.
     Approval,
+    /// The gates of a gated engine are taken away, one at a time.
+    Proof,
     /// The isolated work tree is made.
     Workspace,
     /// The engine's sandbox is established.
@@ -68,6 +72,7 @@ impl Step {
             Self::Facts => "facts",
             Self::Decision => "decision",
             Self::Approval => "approval",
+            Self::Proof => "proof",
             Self::Workspace => "workspace",
             Self::Sandbox => "sandbox",
             Self::Engine => "engine",

@@ -8,7 +8,9 @@ use std::path::Path;
 
 use super::outcome::{Check, CheckState, VerifyError, VerifyReport};
 use super::read::{Hashed, Names};
-use super::{BundleContents, Expect, approvals, asked, derive, document, events, incomplete, money, read};
+use super::{
+    BundleContents, Expect, approvals, asked, derive, document, events, incomplete, money, proof, read,
+};
 use crate::beneath::Dir;
 use crate::contract::SealedContract;
 use crate::evidence::{
@@ -85,6 +87,7 @@ fn sealed(
     checks.extend(derive::report(&contents));
     checks.extend(asked::checks(&contents));
     checks.extend(document::check(&contents, dir));
+    checks.extend(proof::check(&contents));
     checks.push(derive::verdict(&contents, log.verdict.as_deref()));
     checks.push(log.programs.check(contents.report.sections.processes.as_ref()));
     checks.push(money::check(&contents, &log.calls));

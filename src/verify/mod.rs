@@ -23,6 +23,7 @@ mod layers;
 mod money;
 mod outcome;
 mod programs;
+mod proof;
 mod read;
 mod script;
 

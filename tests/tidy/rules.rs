@@ -10,7 +10,7 @@ pub const FILE_LINES: usize = 400;
 pub const FUNCTION_LINES: usize = 70;
 
 /// The import order: a module names only itself and modules before it.
-pub const ORDER: [&str; 21] = [
+pub const ORDER: [&str; 22] = [
     "vocab",
     "contract",
     "event",
@@ -28,6 +28,7 @@ pub const ORDER: [&str; 21] = [
     "inspection",
     "learning",
     "verify",
+    "proof",
     "store",
     "audit",
     "run",

@@ -2,6 +2,7 @@
 
 mod checked;
 mod gates;
+mod matrix;
 mod permit;
 mod request;
 mod samples;

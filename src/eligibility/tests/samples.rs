@@ -88,6 +88,10 @@ pub(super) fn engine(gated: bool) -> EngineFacts {
         documents: true,
         spend: SpendFacts::UnpricedLoopback,
         enabled: gated,
+        enabling_problem: None,
+        proof: gated.then(|| {
+            Observed::Seen(ProofFacts { record, expires_at: at(3600), promotions: Vec::new(), held: None })
+        }),
         covered: (!gated).then(|| [program].into()),
         stage: if gated { Stage::CandidateDefault } else { Stage::Unproven },
         conformance: if gated {
@@ -143,6 +147,7 @@ pub(super) fn facts(gated: bool, contract: &TaskContract) -> Facts {
         named_engine: Some(name.clone()),
         learning: false,
         checking: false,
+        proving: false,
         target: Observed::Seen(TargetFacts {
             identity: "/srv/repo".to_owned(),
             commit: GitId::new("1".repeat(40)).unwrap(),
@@ -310,7 +315,11 @@ fn engine_spoils() -> Vec<(GateId, RefusalState, Spoil)> {
         (G::EngineEvidenceInterface, Missing, |_, f| own(f, |e| e.conformance = gone())),
         (G::EngineAdapterContract, Errored, |_, f| own(f, |e| e.conformance = broken())),
         (G::EngineAdapterContract, Missing, |_, f| own(f, |e| e.adapter = Digest::of(b"other"))),
+        (G::EngineEnabled, Errored, |_, f| own(f, |e| e.enabling_problem = Some("forged".to_owned()))),
         (G::EngineStage, Failed, |_, f| own(f, |e| e.stage = Stage::DefaultDeny)),
+        (G::EngineStage, Missing, |_, f| own(f, |e| e.proof = Some(gone()))),
+        (G::EngineStage, Missing, |_, f| own(f, |e| e.proof = None)),
+        (G::EngineStage, Errored, |_, f| own(f, |e| e.proof = Some(broken()))),
         (G::SourceAdmission, Missing, |_, f| own(f, |e| e.admission = gone())),
         (G::SourceAdmission, Errored, |_, f| own(f, |e| e.admission = broken())),
         (G::SourceLicense, Missing, |_, f| own(f, |e| e.licence = gone())),

@@ -1,0 +1,94 @@
+//! The proof of a gated engine's gates (`cto proof run … --stage default-deny`): an ordinary run by the harness's own
+//! contract, decided like any other, that loads the adapter which starts nothing and goes through the gate matrix.
+//!
+//! Its permit is spent on that adapter and on nothing else; no sandbox, no process and no model are made. What it came to
+//! is sealed like any run, and `cto verify` makes every cell again from contract and facts.
+
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use super::conformance::put;
+use super::recording::{RecordError, Recording};
+use super::report::Told;
+use super::{RunError, Scene, Step};
+use crate::audit::Act;
+use crate::eligibility::{ExecutionPermit, matrix};
+use crate::engine::exercise_no_op;
+use crate::event::{Draft, EventKind, EventSink as _};
+use crate::evidence::{Finding, ProofSection};
+use crate::home::Home;
+use crate::vocab::{EngineId, Stage, Verdict, counted};
+
+/// The phase's name in the event log.
+const PHASE: &str = "gate-matrix";
+/// What lies in the tree of the proof.
+const README: &str = "Nothing is done here. The gates of an engine are taken away, one at a time.\n";
+
+/// The contract of the proof of `engine`.
+fn contract(engine: &EngineId) -> String {
+    format!(
+        "# What `cto proof run {engine} --stage default-deny` decides on: nothing of anybody's, and nothing that runs.\n\
+         contract_version = \"1\"\n\
+         task_id = \"proof-{engine}-default-deny\"\n\
+         title = \"Proof of the gates of {engine}\"\n\
+         instructions = \"Nothing is asked: no process is started.\"\n\
+         target_repository = \"repo\"\n\
+         authority_basis = {{ kind = \"task-contract\", reference = \"cto proof run {engine} --stage default-deny\" }}\n\
+         risk_class = \"SAFE\"\n\
+         mutation_mode = \"none\"\n\
+         allowed_paths = []\n\
+         forbidden_actions = [\"git.push\", \"network.egress\"]\n\
+         approval_required = false\n\
+         verification_commands = []\n\
+         evidence_expectations = []\n\
+         engine = \"{engine}\"\n"
+    )
+}
+
+/// Lays out the contract of the proof of `engine` as a fixture, and names its folder.
+pub(super) fn fixture(home: &Home, engine: &EngineId) -> Result<PathBuf, RunError> {
+    let folder = home.cache().join("proof").join(engine.as_str());
+    let written = std::fs::create_dir_all(folder.join("repo"))
+        .and_then(|()| put(&folder.join("contract.toml"), &contract(engine)))
+        .and_then(|()| put(&folder.join("repo").join("README.md"), README));
+    written.map_err(|source| RecordError::Folder { path: folder.clone(), source })?;
+    Ok(folder)
+}
+
+/// Goes through the matrix. The permit is used up, and what came of it is told.
+pub(super) fn exercise(
+    permit: ExecutionPermit,
+    scene: &Scene,
+    recording: &mut Recording<'_>,
+    told: &mut Told,
+) -> Result<(), RecordError> {
+    told.reached(Step::Proof);
+    recording.begin_step(Step::Proof);
+    let contract = &scene.asked.contract;
+    recording.announce(Act::ProveGates, format!("{} {}", permit.engine(), permit.decision_id()))?;
+    recording.append(Draft::observed(EventKind::PhaseStarted, json!({"phase": PHASE})))?;
+    let seen = match exercise_no_op(permit, contract.task()) {
+        Ok(seen) => seen,
+        Err(error) => {
+            told.sections.findings.push(finding(error.to_string()));
+            return recording.end_step_as("the permit is of another kind", false);
+        }
+    };
+    told.sections.findings.extend(seen.did.into_iter().map(finding));
+    let section = ProofSection {
+        stage: Stage::DefaultDeny,
+        adapter: seen.adapter.to_owned(),
+        cells: matrix(contract, &scene.facts),
+    };
+    let (cells, wrong) = (section.cells.len(), section.wrong().count());
+    let data = json!({"phase": PHASE, "cells": cells, "wrong": wrong, "adapter": seen.adapter});
+    recording.append(Draft::observed(EventKind::PhaseFinished, data))?;
+    told.sections.proof = Some(section);
+    recording.end_step_as(counted(cells, "cell"), wrong == 0 && cells > 0)
+}
+
+fn finding(sentence: String) -> Finding {
+    let code = "proof.adapter".to_owned();
+    Finding { code, path: String::new(), line: None, sentence, weight: Verdict::Blocked }
+}
