@@ -139,7 +139,7 @@ fn left(id: &str) -> Vec<KeptFiles> {
         (&of_the_task, "reviewed", "", "reviewed"),
         (STATE, "run-log", ".jsonl", "run-log"),
         (STATE, "learnings", ".md", "learnings"),
-        ("case/tasks/active", id, ".task.json", "task-after"),
+        ("case/tasks/active", id, ".json", "task-after"),
         ("case/tasks/active", id, ".md", "brief-after"),
         ("case/amendments", "", ".md", "amendments"),
         (shims::FOLDER, "attempts", ".log", "attempts"),
