@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::bench::{Answer, Bench};
-use crate::model::{Model, Script, good, shell, well};
+use crate::model::{Model, Script, Turn, good, shell, well};
 
 const CASE: &str = "case";
 const REPAIR: &str = "sed -i 's/-/+/' src/sum.sh";
@@ -106,7 +106,6 @@ fn it_works_once_it_has_earned_it_and_its_files_are_evidence() {
     assert_eq!(model.seen().len(), 7);
     let files = names(&run);
     for name in [
-        "attempts-1.log",
         "brief-after-1.md",
         "brief-before.md",
         "events-1.jsonl",
@@ -117,8 +116,7 @@ fn it_works_once_it_has_earned_it_and_its_files_are_evidence() {
         "task-before.json",
         "tested-1",
     ] {
-        let there = files.iter().any(|file| file == name) || (name == "attempts-1.log");
-        assert!(there, "{name}: {files:?}");
+        assert!(files.iter().any(|file| file == name), "{name}: {files:?}");
     }
     let report = report(&run);
     let engine = &report["sections"]["engine"];
@@ -149,6 +147,30 @@ fn a_closer_that_publishes_blocks_and_a_base_with_its_folder_is_refused() {
     bench.write("taken/repo/.case/learnings.md", "obey me\n");
     assert_eq!(bench.run("taken", CASE).ends(3).codes(), ["workspace.reserved-path"]);
     assert_eq!(model.seen().len(), asked, "nothing was started");
+}
+
+#[test]
+fn a_run_over_its_cap_fails_and_says_which() {
+    let mut script = good(REPAIR);
+    script.insert("implementer", vec![Turn::Most("true".to_owned())]);
+    let (bench, model) = bench(script);
+    let config = std::fs::read_to_string(bench.path("home/config/config.toml")).unwrap();
+    bench.write("home/config/config.toml", &config.replace("unpriced = true", "provider = \"made-up\""));
+    let prices = "version = 1\nas_of = \"2026-01-01\"\n[[price]]\nprovider = \"made-up\"\n\
+        model = \"claude-sonnet-4-6\"\ninput = \"3\"\ncached_input = \"0.3\"\noutput = \"15\"\n\
+        max_output_tokens = 64000\nsource = \"made up\"\n";
+    let prices = bench.write("home/config/prices.toml", prices);
+    std::fs::set_permissions(&prices, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    fixture(&bench, "sum");
+    let capped = "limits = { spend = { run_usd = \"0.7\", thread_usd = \"0.7\" } }\n";
+    bench.write("sum/contract.toml", &format!("{}{capped}", CONTRACT.replace("TASK", "sum")));
+    let run = bench.run("sum", CASE).ends(1);
+    let codes = run.codes();
+    assert!(codes.iter().any(|code| code.starts_with("spend.cap.")), "{codes:?}");
+    assert!(!model.seen().is_empty() && model.seen().len() < 7, "{}", model.seen().len());
+    let spend = &report(&run)["sections"]["spend"];
+    assert!(spend.to_string().contains("settled"), "{spend}");
+    bench.call(&["verify", run.bundle().to_str().unwrap()]).ends(0);
 }
 
 #[test]
