@@ -15,7 +15,8 @@ type Spoil = (&'static str, fn(&mut Facts));
 #[test]
 fn with_one_gate_missing_there_is_no_permit() {
     assert!(decision(&Asked::default(), |_| {}).document().eligible(), "the control");
-    let spoils: [Spoil; 7] = [
+    let spoils: [Spoil; 8] = [
+        ("engine.stage", |facts| engine(facts).proof = Some(Observed::Absent("none".into()))),
         ("engine.enabled", |facts| engine(facts).enabled = false),
         ("engine.enabled", |facts| facts.named_engine = None),
         ("engine.stage", |facts| engine(facts).stage = Stage::DefaultDeny),

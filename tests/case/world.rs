@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use cto_harness::contract::{NoFiles, SealedContract, WireSource, parse};
 use cto_harness::eligibility::{
     AdmissionFacts, AuthorityFacts, ConformanceFacts, Criticality, EngineFacts, Facts, LicenceFacts,
-    Observed, Ownership, ProgramFacts, RegistryFacts, Requester, SpendFacts, TargetFacts,
+    Observed, Ownership, ProgramFacts, ProofFacts, RegistryFacts, Requester, SpendFacts, TargetFacts,
 };
 use cto_harness::engine::{Catalog, ProgramStore, StoredProgram};
 use cto_harness::home::Home;
@@ -87,6 +87,13 @@ fn facts(
         documents: false,
         spend: SpendFacts::UnpricedLoopback,
         enabled: true,
+        enabling_problem: None,
+        proof: Some(Observed::Seen(ProofFacts {
+            record: seen("gate record"),
+            expires_at: Timestamp::now().plus_seconds(3_600).unwrap(),
+            promotions: Vec::new(),
+            held: None,
+        })),
         covered: None,
         stage: Stage::CopiedFixture,
         conformance: Observed::Seen(ConformanceFacts {
@@ -108,6 +115,7 @@ fn facts(
         named_engine: Some(case()),
         learning: false,
         checking: false,
+        proving: false,
         target: Observed::Seen(TargetFacts {
             identity: "/fixture".to_owned(),
             commit: base.commit.clone(),
