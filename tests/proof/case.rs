@@ -174,6 +174,21 @@ fn a_run_over_its_cap_fails_and_says_which() {
 }
 
 #[test]
+fn a_secret_in_its_files_stands_nowhere_in_the_evidence() {
+    let (first, second) = ("x8Kq2LmP9vT4nR", "7wZ1cYb3Qe");
+    let leak = format!("printf 'password=%s%s\\n' {first} {second} | tee .case/learnings.md; {REPAIR}");
+    let (bench, _model) = bench(good(&leak));
+    fixture(&bench, "sum");
+    let run = bench.run("sum", CASE).ends(3);
+    assert_eq!(run.codes(), ["evidence.secret"]);
+    assert!(names(&run).contains(&"learnings-1.md".to_owned()), "{:?}", names(&run));
+    let secret = [first, second].concat();
+    assert!(!holds(&run.bundle(), &secret) && !holds(&bench.path("home/state"), &secret));
+    assert!(holds(&run.bundle(), "[redacted:"), "the control: there is something that was taken out");
+    bench.call(&["verify", run.bundle().to_str().unwrap()]).ends(0);
+}
+
+#[test]
 fn a_changed_byte_of_the_installation_takes_it_all_back() {
     let (bench, model) = bench(good(REPAIR));
     fixture(&bench, "sum");
