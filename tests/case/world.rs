@@ -70,16 +70,12 @@ fn contract(asked: &Asked, folder: &Path) -> SealedContract {
     parse(&source, Some(folder), &NoFiles).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// The facts of a world in which the engine has everything.
-fn facts(
-    home: &Home,
-    contract: &SealedContract,
-    base: &Base,
-    program: &StoredProgram,
-    adapter: Digest,
-) -> Facts {
-    let seen = |text: &str| Digest::of(text.as_bytes());
-    let engine = EngineFacts {
+fn seen(text: &str) -> Digest {
+    Digest::of(text.as_bytes())
+}
+
+fn engine_facts(program: &StoredProgram, adapter: Digest) -> EngineFacts {
+    EngineFacts {
         gated: true,
         adapter,
         program: Observed::Seen(ProgramFacts { digest: program.digest, version: None }),
@@ -109,7 +105,18 @@ fn facts(
             widest_mode: MutationMode::CopiedFixture,
             expires_at: None,
         }),
-    };
+    }
+}
+
+/// The facts of a world in which the engine has everything.
+fn facts(
+    home: &Home,
+    contract: &SealedContract,
+    base: &Base,
+    program: &StoredProgram,
+    adapter: Digest,
+) -> Facts {
+    let engine = engine_facts(program, adapter);
     let limits = contract.task().limits.clone();
     Facts {
         named_engine: Some(case()),
