@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::follow::{FileTrouble, WatchedFile, WatchedFolder};
 use super::leave::Wish;
 use crate::contract::TaskContract;
 use crate::event::{Draft, EventKind};
@@ -33,6 +34,8 @@ pub struct PlanInput<'a> {
     pub model: Option<&'a str>,
     /// Absolute path of the program inside the sandbox.
     pub program: &'a str,
+    /// Absolute path inside of the file that the program is given, where it is a runtime that takes one.
+    pub entry: Option<&'a str>,
     /// Port of the listener on 127.0.0.1 inside, for engines that need one.
     pub listener_port: u16,
     /// Environment that the commands of the engine need (toolchains, and [`proxy_environment`] where the contract names
@@ -63,7 +66,7 @@ pub fn proxy_environment(port: u16) -> BTreeMap<String, String> {
 }
 
 /// How to start an engine: plain data that the harness carries out.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct LaunchPlan {
     /// What is executed; the first is the program's path inside.
     pub argv: Vec<String>,
@@ -77,10 +80,20 @@ pub struct LaunchPlan {
     pub files: Vec<SealedFile>,
     /// Whether the sandbox must hand out a listener for the broker.
     pub needs_listener: bool,
+    /// Absolute paths inside at which the program lies as well.
+    pub program_also_at: Vec<String>,
+    /// Absolute path inside of a folder that holds nothing and takes nothing: what starts there finds nobody's files.
+    pub empty_at: Option<String>,
+    /// Folders of the home whose files are read while the engine works, line by line.
+    pub watched: Vec<WatchedFolder>,
+    /// Files that become evidence as they were handed in: name in the bundle and bytes.
+    pub given: Vec<(String, Vec<u8>)>,
+    /// Files of the home that become evidence as the engine left them.
+    pub left: Vec<KeptFiles>,
 }
 
 /// A writable folder of the run's own.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct PrivateHome {
     /// Absolute path inside.
     pub at: String,
@@ -90,12 +103,16 @@ pub struct PrivateHome {
     pub files: Vec<(String, Vec<u8>)>,
     /// What of it a later attempt of the run needs to go on with the engine's thread. `None`: the engine cannot.
     pub kept: Option<KeptFiles>,
+    /// Folders of it that lie at another place inside as well: relative name and absolute path. One in the work tree is
+    /// no part of it: the patch does not see it.
+    pub also_at: Vec<(String, String)>,
 }
 
-/// What holds an engine's threads. It stays for a later attempt, and its files become evidence.
+/// Files of the home that become evidence once the engine is dead. Those that hold an engine's threads stay for a
+/// later attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct KeptFiles {
-    /// A folder directly in the home.
+    /// A folder in the home; the one that holds threads lies directly in it.
     pub folder: String,
     /// How the names of the files in it begin and end, at whatever depth.
     pub named: (String, String),
@@ -104,21 +121,25 @@ pub struct KeptFiles {
 }
 
 /// A read-only file handed in.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct SealedFile {
     /// Absolute path inside.
     pub at: String,
     /// Its bytes.
     pub bytes: Vec<u8>,
+    /// Whether it can be executed.
+    pub executable: bool,
 }
 
-/// One of the two output streams of an engine.
+/// Where a line of an engine's comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stream {
     /// Standard output.
     Stdout,
     /// Standard error.
     Stderr,
+    /// A file in one of the plan's watched folders.
+    File(WatchedFile),
 }
 
 /// What an adapter asks the harness to do next.
@@ -140,6 +161,16 @@ pub enum Step {
         asked: Value,
         /// Exactly what leave is asked for, as JSON: the command and its folder, or the changes with their content.
         exactly: String,
+    },
+    /// The engine is about to do, or says that it does, what no engine may: it is recorded as asked for and as denied by
+    /// policy, and nobody is told. What stops it is the missing route and credential.
+    Deny {
+        /// What it is about, in the engine's words.
+        asked: Value,
+        /// Exactly what it is about.
+        exactly: String,
+        /// Why not.
+        why: &'static str,
     },
     /// The engine named its thread.
     ThreadId(String),
@@ -253,6 +284,9 @@ pub enum AdapterError {
         /// Why.
         why: String,
     },
+    /// The engine cannot go on with what an earlier attempt left.
+    #[error("the engine `{0}` starts from nothing each time and cannot go on with what was left")]
+    NeverResumed(String),
 }
 
 /// Translates between the harness and one engine. Pure: no file, no network, no clock.
@@ -263,6 +297,10 @@ pub trait Adapter: Send {
     fn opening(&mut self) -> Vec<Step>;
     /// One line of output without its newline; possibly cut, possibly not UTF-8, possibly hostile.
     fn on_line(&mut self, stream: Stream, line: &[u8]) -> Vec<Step>;
+    /// A watched file is not what was followed any more, or cannot be followed. The harness recorded it already.
+    fn on_trouble(&mut self, _trouble: &FileTrouble) -> Vec<Step> {
+        Vec::new()
+    }
     /// The whole tree is dead: `exited:<code>` or `signal:<number>`. What is still open is settled here.
     fn on_exit(&mut self, exit: &str) -> Vec<Step>;
     /// Leave was declined, and this is why: what to tell the engine beside the answer. Nothing, unless there is a way.
@@ -283,6 +321,7 @@ pub(super) fn unrecognized(stream: Stream, line: &[u8]) -> Step {
     let name = match stream {
         Stream::Stdout => "stdout",
         Stream::Stderr => "stderr",
+        Stream::File(_) => "file",
     };
     let head = line.get(..SHOWN_BYTES).unwrap_or(line);
     let data = json!({"stream": name, "bytes": line.len(), "line": shown_bytes(head)});

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::adapter::{Adapter, AdapterError};
 use super::manifest::{AdapterKind, EngineManifest, ManifestError};
-use super::{codex, fixture};
+use super::{case, codex, fixture};
 use crate::eligibility::ExecutionPermit;
 use crate::vocab::EngineId;
 
@@ -149,7 +149,11 @@ impl EngineManifest {
         match self.adapter {
             AdapterKind::FixturePlayer => Ok(Box::new(fixture::FixtureAdapter::new())),
             AdapterKind::CodexAppServer => Ok(Box::new(codex::CodexAdapter::new())),
-            AdapterKind::NoOp | AdapterKind::None => Err(AdapterError::NoAdapter(self.id.to_string())),
+            // No installed manifest can have this id.
+            AdapterKind::CaseFiles if self.id.as_str() == "case" => Ok(Box::new(case::CaseAdapter::new())),
+            AdapterKind::CaseFiles | AdapterKind::NoOp | AdapterKind::None => {
+                Err(AdapterError::NoAdapter(self.id.to_string()))
+            }
         }
     }
 }
@@ -163,13 +167,14 @@ mod tests {
     }
 
     #[test]
-    fn the_three_embedded_engines_are_there_and_case_cannot_be_loaded() {
+    fn the_three_embedded_engines_are_there_and_case_is_gated() {
         let catalog = Catalog::load(None).unwrap();
         let ids: Vec<_> = catalog.iter().map(|manifest| manifest.id.to_string()).collect();
         assert_eq!(ids, ["case", "codex", "fixture"]);
         let case = catalog.get(&id("case")).unwrap();
         assert!(case.gated);
-        assert!(case.load_adapter().is_err());
+        assert!(case.load_adapter().is_err(), "not without a permit");
+        assert!(case.make_adapter().is_ok());
         assert!(catalog.get(&id("codex")).unwrap().load_adapter().is_ok());
         assert!(catalog.get(&id("fixture")).unwrap().load_adapter().is_ok());
     }
@@ -184,6 +189,12 @@ mod tests {
         let mine = catalog.get(&id("mine")).unwrap();
         assert!(mine.gated, "`gated = false` in an installed manifest must not count");
         assert!(mine.load_adapter().is_err());
+        // Nor does one get an embedded engine's adapter by naming it.
+        let text = EMBEDDED[0].1.replace("id = \"case\"", "id = \"other\"");
+        std::fs::create_dir(dir.path().join("other")).unwrap();
+        std::fs::write(dir.path().join("other/engine.toml"), &text).unwrap();
+        let catalog = Catalog::load(Some(dir.path())).unwrap();
+        assert!(catalog.get(&id("other")).unwrap().make_adapter().is_err());
         assert!(!mine.spends);
         let models = format!("{text}\n[models]\ndialect = \"messages\"\n");
         assert!(

@@ -5,6 +5,7 @@
 
 mod asking;
 mod ending;
+mod files;
 
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::adapter::{Adapter, Claims, Step, Stream};
 use super::claim::{self, ClaimGate};
+use super::follow::Follower;
 use super::launch::{EngineError, FinishedEngine, RunningEngine};
 use super::leave::Leave;
 use super::observed::{EngineCounts, EngineObservations, LimitHit};
@@ -40,6 +42,8 @@ struct Drive<'a> {
     gate: ClaimGate,
     leave: Leave,
     asking: Asking,
+    follower: Option<Follower>,
+    files_at: Option<Instant>,
     counts: EngineCounts,
     grace: Duration,
     deadline: Option<Instant>,
@@ -64,12 +68,14 @@ impl RunningEngine {
         raw: &mut dyn RawLog,
         mut stop: StopSignal,
     ) -> Result<FinishedEngine, EngineError> {
-        let Self { permit, mut payload, workspace, adapter, broker, leave, before } = self;
+        let Self { permit, mut payload, workspace, adapter, broker, leave, before, follower } = self;
         let grace = Duration::from_secs(permit.limits().grace_seconds);
         payload.leave_asking_to_the_owner();
         payload.count_before(before.wall);
         let mut drive = Drive::new(payload, adapter, leave, grace, sink, raw);
         (drive.processes, drive.calls) = (before.processes, before.calls);
+        drive.files_at = follower.as_ref().map(|_| Instant::now());
+        drive.follower = follower;
         let observed = drive.until_dead(broker, &mut stop).await?;
         Ok(FinishedEngine { permit, workspace, observed })
     }
@@ -80,6 +86,7 @@ enum Woken {
     Stop(Option<&'static str>),
     Deadline,
     Look,
+    Files,
     Notice(Option<Notice>),
     Payload(PayloadEvent),
 }
@@ -102,6 +109,8 @@ impl<'a> Drive<'a> {
             gate: ClaimGate::default(),
             leave,
             asking: Asking::default(),
+            follower: None,
+            files_at: None,
             counts: EngineCounts::default(),
             grace,
             deadline: None,
@@ -141,7 +150,7 @@ impl<'a> Drive<'a> {
         self.take(opening).await?;
         let mut listening = true;
         loop {
-            let (deadline, look) = (self.deadline, self.asking.next_look());
+            let (deadline, look, files) = (self.deadline, self.asking.next_look(), self.files_at);
             // In this order: a stop is heard before whatever a talkative engine or a busy broker has waiting. What the
             // broker does for long (reading bodies) it does beside this loop.
             let woken = tokio::select! {
@@ -149,6 +158,7 @@ impl<'a> Drive<'a> {
                 said = said_stop(stop, self.stopped_by.is_some()), if listening => Woken::Stop(said),
                 () = at(deadline) => Woken::Deadline,
                 () = at(look) => Woken::Look,
+                () = at(files) => Woken::Files,
                 notice = next_notice(notices.as_mut()) => Woken::Notice(notice),
                 event = self.payload.next() => Woken::Payload(event),
             };
@@ -168,6 +178,7 @@ impl<'a> Drive<'a> {
                     }
                 }
                 Woken::Look => self.look().await?,
+                Woken::Files => self.files().await?,
                 Woken::Notice(Some(notice)) => {
                     let out_of_money = notice.is_out_of_money();
                     self.record(notice)?;
@@ -223,6 +234,7 @@ impl<'a> Drive<'a> {
                 Step::Ask { wish, granted, declined, asked, exactly } => {
                     self.ask(wish, asked, exactly, Words { granted, declined }).await?;
                 }
+                Step::Deny { asked, exactly, why } => self.deny(asked, &exactly, why)?,
                 Step::ThreadId(id) => {
                     let id = claim::text(&id);
                     self.sink.append(Draft::claimed(EventKind::ThreadStarted, json!({"thread_id": id})))?;
@@ -286,15 +298,9 @@ impl<'a> Drive<'a> {
             self.last_notices(&mut notices).await?;
         }
         self.abandon()?;
+        self.last_files().await?;
         let steps = self.adapter.on_exit(&exit.status);
-        for step in steps {
-            // Whatever else it asks for, there is nobody left to send it to.
-            if let Step::Event(draft) = step
-                && let Some(draft) = self.gate.admit(draft, &mut self.counts)
-            {
-                self.sink.append(draft)?;
-            }
-        }
+        self.take(nothing_sent(steps)).await?;
         self.counts.output_bytes = exit.output_bytes;
         self.counts.micros = exit.micros;
         self.counts.max_rss = exit.max_rss;
@@ -343,6 +349,12 @@ impl<'a> Drive<'a> {
         self.counts.broker = broker.counts();
         Ok(())
     }
+}
+
+/// The engine is dead: what is to be recorded of it stays, and there is nobody left to send anything to.
+fn nothing_sent(steps: Vec<Step>) -> Vec<Step> {
+    let recorded = |step: &Step| matches!(step, Step::Event(_) | Step::Deny { .. } | Step::ThreadId(_));
+    steps.into_iter().filter(recorded).collect()
 }
 
 /// The claims with nothing hidden in them.

@@ -9,6 +9,7 @@
 use std::time::Duration;
 
 use super::adapter::{Adapter, PROGRAM};
+use super::follow::Follower;
 use super::leave::Leave;
 use super::observed::EngineObservations;
 use super::program::StoredProgram;
@@ -68,6 +69,7 @@ pub struct RunningEngine {
     pub(super) broker: Option<(Broker, Notices)>,
     pub(super) leave: Leave,
     pub(super) before: Before,
+    pub(super) follower: Option<Follower>,
 }
 
 /// What earlier attempts of the run used and showed: it is counted and judged together with this one's.
@@ -85,6 +87,12 @@ impl RunningEngine {
     /// Counts what earlier attempts had.
     pub fn after(mut self, before: Before) -> Self {
         self.before = before;
+        self
+    }
+
+    /// Follows the files that it says things in.
+    pub fn following(mut self, follower: Option<Follower>) -> Self {
+        self.follower = follower;
         self
     }
 
@@ -130,7 +138,8 @@ pub fn launch(
     };
     let payload = sandbox.start(Stdio::Piped)?;
     let before = Before::default();
-    Ok(RunningEngine { permit: permit.spend(), payload, workspace, adapter, broker, leave, before })
+    let permit = permit.spend();
+    Ok(RunningEngine { permit, payload, workspace, adapter, broker, leave, before, follower: None })
 }
 
 /// Whether what is about to start is what was decided on.

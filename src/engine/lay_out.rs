@@ -8,7 +8,7 @@ use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Component, Path, PathBuf};
 
-use super::adapter::{LaunchPlan, PROGRAM};
+use super::adapter::{LaunchPlan, PROGRAM, WORKSPACE};
 use super::program::StoredProgram;
 use crate::beneath::{BeneathError, Dir, FileKind};
 
@@ -19,6 +19,8 @@ pub struct Provision {
     pub writable: Vec<(PathBuf, PathBuf)>,
     /// Single read-only files, the program among them.
     pub files: Vec<(PathBuf, PathBuf)>,
+    /// Read-only folders.
+    pub read_only: Vec<(PathBuf, PathBuf)>,
 }
 
 /// Why a plan could not be laid out.
@@ -54,6 +56,8 @@ fn make(path: &Path) -> impl Fn(std::io::Error) -> LayOutError {
 pub const HOME_FOLDER: &str = "engine-home";
 /// The sealed files, in the run's folder.
 const FILES: &str = "engine-files";
+/// The folder that holds nothing, in the run's folder.
+const EMPTY: &str = "engine-empty";
 
 impl LaunchPlan {
     /// Removes from `folder` what an earlier attempt had laid out there, but for what the home keeps, which
@@ -61,6 +65,7 @@ impl LaunchPlan {
     pub fn clear(&self, folder: &Path, owner: (u32, u32)) -> Result<(), LayOutError> {
         let run = Dir::open_root(folder)?;
         run.remove_tree(OsStr::new(FILES))?;
+        run.remove_tree(OsStr::new(EMPTY))?;
         let kept = self.home.as_ref().and_then(|home| home.kept.as_ref()).map(|kept| kept.folder.as_str());
         match run.status(HOME_FOLDER)? {
             Some(found) if found.kind == FileKind::Directory && kept.is_some() => {}
@@ -76,6 +81,15 @@ impl LaunchPlan {
         Ok(home.give_all(owner, HOME_LEVELS)?)
     }
 
+    /// Places in the work tree that the plan lays something on: no part of the tree, relative to its top.
+    #[must_use]
+    pub fn places_in_the_tree(&self) -> Vec<String> {
+        let homes = self.home.iter().flat_map(|home| &home.also_at).map(|(_, at)| at);
+        let files = self.files.iter().map(|file| &file.at).chain(&self.program_also_at).chain(&self.empty_at);
+        let below = |at: &String| Some(Path::new(at).strip_prefix(WORKSPACE).ok()?.to_str()?.to_owned());
+        homes.chain(files).filter_map(below).filter(|place| !place.is_empty()).collect()
+    }
+
     /// Lays the plan out in `folder`, which must exist and be the run's own. What is writable inside will belong to
     /// `owner` (host uid and gid of the payload).
     pub fn lay_out(
@@ -85,13 +99,21 @@ impl LaunchPlan {
         owner: (u32, u32),
     ) -> Result<Provision, LayOutError> {
         let mut provision = Provision::default();
-        provision.files.push((program.path.clone(), PathBuf::from(PROGRAM)));
+        for at in std::iter::once(PROGRAM).chain(self.program_also_at.iter().map(String::as_str)) {
+            provision.files.push((program.path.clone(), PathBuf::from(at)));
+        }
+        if let Some(at) = &self.empty_at {
+            let empty = folder.join(EMPTY);
+            std::fs::DirBuilder::new().mode(0o555).create(&empty).map_err(make(&empty))?;
+            provision.read_only.push((empty, PathBuf::from(at)));
+        }
         if !self.files.is_empty() {
             let sealed = folder.join(FILES);
             make_folder(&sealed, None)?;
             for (index, file) in self.files.iter().enumerate() {
                 let path = sealed.join(index.to_string());
-                write_new(&path, &file.bytes, 0o444, None)?;
+                let mode = if file.executable { 0o555 } else { 0o444 };
+                write_new(&path, &file.bytes, mode, None)?;
                 provision.files.push((path, PathBuf::from(&file.at)));
             }
         }
@@ -108,6 +130,9 @@ impl LaunchPlan {
             }
             for (name, bytes) in &home.files {
                 write_new(&root.join(plain(name)?), bytes, 0o600, Some(owner))?;
+            }
+            for (name, at) in &home.also_at {
+                provision.writable.push((root.join(plain(name)?), PathBuf::from(at)));
             }
             provision.writable.push((root, PathBuf::from(&home.at)));
         }
@@ -159,10 +184,10 @@ mod tests {
                 at: "/home-of-it".into(),
                 folders: vec!["tmp".into()],
                 files: vec![(home_file.into(), b"x = 1\n".to_vec())],
-                kept: None,
+                ..PrivateHome::default()
             }),
-            files: vec![SealedFile { at: "/engine/script.toml".into(), bytes: b"".to_vec() }],
-            needs_listener: false,
+            files: vec![SealedFile { at: "/engine/script.toml".into(), ..SealedFile::default() }],
+            ..LaunchPlan::default()
         }
     }
 
@@ -193,6 +218,27 @@ mod tests {
             plan("config.toml").lay_out(dir.path(), &program(), me(dir.path())).is_err(),
             "never over what is there"
         );
+    }
+
+    #[test]
+    fn a_folder_of_the_home_lies_in_the_tree_and_is_named_as_no_part_of_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut plan = plan("config.toml");
+        plan.home.as_mut().unwrap().also_at = vec![("tmp".into(), "/workspace/.mine".into())];
+        plan.program_also_at = vec!["/engine/bin/p".into()];
+        plan.empty_at = Some("/engine/empty".into());
+        plan.files.push(SealedFile { at: "/engine/bin/q".into(), bytes: b"x".to_vec(), executable: true });
+        assert_eq!(plan.places_in_the_tree(), [".mine"]);
+        let laid = plan.lay_out(dir.path(), &program(), me(dir.path())).unwrap();
+        assert_eq!(laid.writable[0], (dir.path().join("engine-home/tmp"), "/workspace/.mine".into()));
+        assert!(laid.files.contains(&("/p".into(), "/engine/bin/p".into())));
+        assert_eq!(laid.read_only, [(dir.path().join("engine-empty"), "/engine/empty".into())]);
+        let mode = |name: &str| {
+            use std::os::unix::fs::PermissionsExt as _;
+            std::fs::metadata(dir.path().join(name)).unwrap().permissions().mode() & 0o777
+        };
+        let modes = ["engine-files/0", "engine-files/1", "engine-empty"].map(mode);
+        assert_eq!(modes, [0o444, 0o555, 0o555]);
     }
 
     #[test]

@@ -49,6 +49,8 @@ pub enum AdapterKind {
     FixturePlayer,
     /// `codex app-server` over stdio.
     CodexAppServer,
+    /// The files, events and words of Case.
+    CaseFiles,
     /// The one that plans nothing and starts no process; no manifest can name it.
     #[serde(skip)]
     NoOp,
@@ -63,6 +65,7 @@ impl AdapterKind {
         match self {
             Self::FixturePlayer => "fixture-player/1",
             Self::CodexAppServer => "codex-app-server/3",
+            Self::CaseFiles => "case-files/1",
             Self::NoOp => "no-op/1",
             Self::None => "none",
         }

@@ -6,12 +6,14 @@
 //! exit status and refused requests are measured by the sandbox, the kernel and the broker.
 
 mod adapter;
+pub mod case;
 mod catalog;
 mod claim;
 pub mod codex;
 mod drive;
 mod find;
 pub mod fixture;
+mod follow;
 mod launch;
 mod lay_out;
 mod leave;
@@ -30,6 +32,7 @@ pub use adapter::{
 };
 pub use catalog::{Catalog, CatalogError};
 pub use find::find_program;
+pub use follow::{FileFault, FileTrouble, Follower, WatchedFile, WatchedFolder};
 pub use launch::{Before, EngineError, FinishedEngine, RunningEngine, launch};
 pub use lay_out::{HOME_FOLDER, LayOutError, Provision};
 pub use leave::{Leave, Wish};

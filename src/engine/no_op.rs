@@ -39,6 +39,7 @@ pub fn exercise_no_op(permit: ExecutionPermit, contract: &TaskContract) -> Resul
         script: None,
         model: None,
         program: "",
+        entry: None,
         listener_port: 0,
         environment: &std::collections::BTreeMap::new(),
         earlier: None,
@@ -65,14 +66,7 @@ pub fn exercise_no_op(permit: ExecutionPermit, contract: &TaskContract) -> Resul
 
 impl Adapter for NoOp {
     fn plan(&mut self, _: &PlanInput<'_>) -> Result<LaunchPlan, AdapterError> {
-        Ok(LaunchPlan {
-            argv: Vec::new(),
-            env: std::collections::BTreeMap::new(),
-            cwd: WORKSPACE.to_owned(),
-            home: None,
-            files: Vec::new(),
-            needs_listener: false,
-        })
+        Ok(LaunchPlan { cwd: WORKSPACE.to_owned(), ..LaunchPlan::default() })
     }
 
     fn opening(&mut self) -> Vec<Step> {

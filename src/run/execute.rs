@@ -3,6 +3,7 @@
 //! Each stage's answer goes into the sections the moment it is known, so a run that breaks in the middle still
 //! tells everything up to there.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde_json::json;
@@ -19,7 +20,8 @@ use crate::audit::Act;
 use crate::broker::{Dial, Dialect, Egress, ModelKey, Purse, Route, StandIn, Upstream, Ways};
 use crate::eligibility::{ExecutionPermit, Observed, landlock_floor};
 use crate::engine::{
-    self, Adapter, FinishedEngine, INSTALLATION, PROGRAM, PlanInput, RawStream, StoredProgram,
+    self, Adapter, EngineManifest, FinishedEngine, Follower, INSTALLATION, LaunchPlan, PROGRAM, PlanInput,
+    RawStream, StoredProgram,
 };
 use crate::event::{Draft, EventKind, EventSink as _};
 use crate::evidence::{LearningSection, MAX_FILE};
@@ -27,7 +29,7 @@ use crate::home::Home;
 use crate::inspection::secrets::Scanner;
 use crate::sandbox::{Bind, Grouping, LISTENER_PORT, Sandbox, SandboxPolicy, expect_as};
 use crate::vocab::{LimitName, Reason, Timestamp, counted};
-use crate::workspace::{Base, Patch, Placement, RunUid, RunUidLease, Workspace, WorkspaceError};
+use crate::workspace::{Base, Patch, Placement, RunUid, RunUidLease, Workspace, WorkspaceError, base_holds};
 
 const HOST: &str =
     "Run `cto doctor`: it shows what this host can enforce, with the remedy for what it cannot.";
@@ -75,7 +77,9 @@ pub(super) async fn execute(
     tools.earlier.tell_limits(told);
     let base =
         tools.scene.seen.source.base().ok_or_else(|| CutOff::at("base", "The base is not there.", AGAIN))?;
-    let placement = placement(tools, recording, lease.uid());
+    let planned = plan(&permit, tools)?;
+    refuse_reserved(&planned.plan, base)?;
+    let placement = placement(tools, recording, lease.uid(), &planned.plan);
 
     tools.go_on()?;
     told.reached(Step::Workspace);
@@ -87,7 +91,7 @@ pub(super) async fn execute(
     recording.append(Draft::observed(EventKind::WorkspacePrepared, data))?;
     recording.end_step(workspace.form())?;
 
-    let finished = Box::pin(work(permit, tools, workspace, &lease.uid(), recording, told)).await?;
+    let finished = Box::pin(work(permit, tools, planned, workspace, &lease.uid(), recording, told)).await?;
     let patch = collect(&finished, recording, told)?;
     judge::verify_and_inspect(&finished, &patch, base, &placement, tools, recording, told).await?;
     tools.go_on()
@@ -105,14 +109,67 @@ fn workspace(
     kept.flatten().map_or_else(|| Workspace::prepare(permit, base, placement.clone()), Ok)
 }
 
-fn placement(tools: &Tools<'_>, recording: &Recording<'_>, uid: RunUid) -> Placement {
-    let inputs = tools.scene.asked.contract.task().inputs.iter();
+/// The adapter of the engine, and how it wants it started.
+struct Planned {
+    adapter: Box<dyn Adapter>,
+    plan: LaunchPlan,
+}
+
+fn plan(permit: &ExecutionPermit, tools: &Tools<'_>) -> Result<Planned, CutOff> {
+    let (manifest, program) = engine_of(permit, tools)?;
+    let entry = program.installation.as_ref().and_then(|one| one.entry.as_ref());
+    let entry = entry.map(|entry| format!("{INSTALLATION}/{entry}"));
+    let mut adapter = manifest.load_permitted(permit).map_err(|e| CutOff::at("adapter", e, AGAIN))?;
+    let asked = &tools.scene.asked.contract;
+    let mut environment = tools.scene.seen.provisions.env();
+    if !permit.network_allow().is_empty() {
+        environment.extend(engine::proxy_environment(LISTENER_PORT));
+    }
+    let model = tools.scene.model(permit.engine());
+    let plan = adapter.plan(&PlanInput {
+        contract: asked.task(),
+        script: asked.attachments().script.as_deref(),
+        model: model.as_deref(),
+        program: PROGRAM,
+        entry: entry.as_deref(),
+        listener_port: LISTENER_PORT,
+        environment: &environment,
+        earlier: tools.earlier.for_the_engine(),
+    });
+    let plan = plan.map_err(|error| CutOff::at("plan", error, AGAIN))?;
+    Ok(Planned { adapter, plan })
+}
+
+fn engine_of<'a>(
+    permit: &ExecutionPermit,
+    tools: &'a Tools<'_>,
+) -> Result<(&'a EngineManifest, &'a StoredProgram), CutOff> {
+    let engines = &tools.scene.seen.engines;
+    engines.get(permit.engine()).ok_or_else(|| CutOff::at("engine", "The engine's program is gone.", AGAIN))
+}
+
+/// What an engine has for itself in the work tree must not be somebody's already: it would be hidden.
+fn refuse_reserved(plan: &LaunchPlan, base: &Base) -> Result<(), CutOff> {
+    for place in plan.places_in_the_tree() {
+        let there = base_holds(base, &place);
+        if there.map_err(|error| CutOff::at("base", error, AGAIN))? {
+            let sentence =
+                format!("The base tree has `{place}`, which this engine needs for files of its own.");
+            let remedy = "Choose another engine, or a base without it.";
+            return Err(CutOff::Sealed(Reason::observed("workspace.reserved-path", sentence, remedy)));
+        }
+    }
+    Ok(())
+}
+
+fn placement(tools: &Tools<'_>, recording: &Recording<'_>, uid: RunUid, plan: &LaunchPlan) -> Placement {
+    let inputs = tools.scene.asked.contract.task().inputs.iter().map(|input| input.to.clone());
     Placement {
         cache_dir: tools.home.cache().to_owned(),
         run_dir: recording.work(),
         uid,
         overlay: matches!(&tools.scene.facts.host, Observed::Seen(host) if host.overlay),
-        mounted: inputs.map(|input| input.to.clone()).collect(),
+        mounted: inputs.chain(plan.places_in_the_tree()).collect(),
     }
 }
 
@@ -120,21 +177,19 @@ fn placement(tools: &Tools<'_>, recording: &Recording<'_>, uid: RunUid) -> Place
 async fn work(
     permit: ExecutionPermit,
     tools: &Tools<'_>,
+    planned: Planned,
     workspace: Workspace,
     uid: &RunUid,
     recording: &mut Recording<'_>,
     told: &mut Told,
 ) -> Result<FinishedEngine, CutOff> {
-    let engines = &tools.scene.seen.engines;
-    let (manifest, program) = engines
-        .get(permit.engine())
-        .ok_or_else(|| CutOff::at("engine", "The engine's program is gone.", AGAIN))?;
-    let mut adapter = manifest.load_permitted(&permit).map_err(|e| CutOff::at("adapter", e, AGAIN))?;
+    let (manifest, program) = engine_of(&permit, tools)?;
+    let Planned { adapter, plan } = planned;
 
     tools.go_on()?;
     told.reached(Step::Sandbox);
     recording.begin_step(Step::Sandbox);
-    let policy = policy(&permit, tools, &workspace, *uid, adapter.as_mut(), program, recording)?;
+    let policy = policy(&permit, tools, &workspace, *uid, &plan, recording)?;
     let stand_in = conformance::stand_in(tools).await?;
     let ways = ways(&permit, tools, manifest.dialect, stand_in.as_ref())?;
     let purse = ways.model.as_ref().and_then(|route| route.purse.clone());
@@ -165,15 +220,18 @@ async fn work(
     let data = json!({"engine": permit.engine(), "program": program.digest, "model": tools.scene.model(permit.engine())});
     recording.append(Draft::observed(EventKind::EngineStarted, data))?;
     let model = tools.scene.model(permit.engine());
+    for (name, bytes) in &plan.given {
+        recording.bundle().write(name, bytes)?;
+    }
     tools.go_on()?;
     let (leave, answers) = people::leave(&permit, tools)?;
     let running = engine::launch(permit, sandbox, workspace, adapter, program, ways, leave)
         .map_err(|error| CutOff::at("launch", error, AGAIN))?;
-    let running = running.after(tools.earlier.before());
+    let running = running.after(tools.earlier.before()).following(Follower::of(&plan, &recording.work()));
     recording.holds(uid.own.then_some(uid.host_uid), running.init())?;
     let (mut events, raw) = recording.sinks();
     let mut tap = conformance::Tap::over(&mut events, tools.scene.facts.checking);
-    let finished = running.drive(&mut tap, raw, tools.stop.receiver()).await;
+    let finished = Box::pin(running.drive(&mut tap, raw, tools.stop.receiver())).await;
     let seen = tap.into_seen();
     answers.recall(tools)?;
     answers.attach(recording)?;
@@ -185,7 +243,7 @@ async fn work(
     if resume::can_start_again(&finished.observed, recording, tools) {
         return Err(CutOff::EngineDied);
     }
-    threads::copy(recording, told)?;
+    threads::copy(&plan, recording, told)?;
     told.sections.findings.extend(tools.earlier.join(&mut finished.observed));
     told.engine(manifest, program, model, &finished.observed);
     told.calls(purse.as_ref(), &finished.observed);
@@ -200,28 +258,11 @@ fn policy(
     tools: &Tools<'_>,
     workspace: &Workspace,
     uid: RunUid,
-    adapter: &mut dyn Adapter,
-    program: &StoredProgram,
+    plan: &LaunchPlan,
     recording: &mut Recording<'_>,
 ) -> Result<SandboxPolicy, CutOff> {
-    let asked = &tools.scene.asked.contract;
     let provisions = &tools.scene.seen.provisions;
-    let mut environment = provisions.env();
-    if !permit.network_allow().is_empty() {
-        environment.extend(engine::proxy_environment(LISTENER_PORT));
-    }
-    let model = tools.scene.model(permit.engine());
-    let plan = adapter
-        .plan(&PlanInput {
-            contract: asked.task(),
-            script: asked.attachments().script.as_deref(),
-            model: model.as_deref(),
-            program: PROGRAM,
-            listener_port: LISTENER_PORT,
-            environment: &environment,
-            earlier: tools.earlier.for_the_engine(),
-        })
-        .map_err(|error| CutOff::at("plan", error, AGAIN))?;
+    let (_, program) = engine_of(permit, tools)?;
     if tools.earlier.for_the_engine().is_some() {
         plan.clear(&recording.work(), (uid.host_uid, uid.host_gid))
             .map_err(|error| CutOff::at("plan", error, AGAIN))?;
@@ -231,15 +272,15 @@ fn policy(
         .map_err(|error| CutOff::at("plan", error, AGAIN))?;
     recording.keeps_threads(plan.home.as_ref().and_then(|home| home.kept.clone()));
     let tree = workspace.mount();
-    let read_only =
-        provisions.read_only(&tree.at).into_iter().map(|bind| Bind::new(bind.from, bind.to)).collect();
-    let mut policy = SandboxPolicy::for_engine(tree, plan.argv, uid, permit.limits().clone());
-    policy.read_only = read_only;
+    let read_only = provisions.read_only(&tree.at).into_iter().map(|bind| Bind::new(bind.from, bind.to));
+    let bind = |(from, to)| Bind::new(from, to);
+    let mut policy = SandboxPolicy::for_engine(tree, plan.argv.clone(), uid, permit.limits().clone());
+    policy.read_only = read_only.chain(laid.read_only.into_iter().map(bind)).collect();
     policy.read_only.extend(program.installation.iter().map(|one| Bind::new(&one.dir, INSTALLATION)));
-    policy.writable = laid.writable.into_iter().map(|(from, to)| Bind::new(from, to)).collect();
-    policy.files = laid.files.into_iter().map(|(from, to)| Bind::new(from, to)).collect();
-    policy.env = plan.env;
-    policy.cwd = plan.cwd.into();
+    policy.writable = laid.writable.into_iter().map(bind).collect();
+    policy.files = laid.files.into_iter().map(bind).collect();
+    policy.env.clone_from(&plan.env);
+    policy.cwd = PathBuf::from(&plan.cwd);
     policy.landlock_floor = landlock_floor(permit.risk());
     policy.landlock_at_most = tools.landlock_at_most();
     policy.group = Grouping::for_risk(permit.risk());

@@ -57,7 +57,7 @@ pub use mount::{TreeForm, TreeMount, Upper};
 pub use patch::{AddedLine, Change, Patch};
 pub use prepare::{PATCH_BYTES, Placement, WORK_FOLDER, WORKSPACE, Workspace, remove_remains};
 pub use publish::{PublishPlace, result_branch};
-pub use read::read_base_file;
+pub use read::{base_holds, read_base_file};
 pub use result_commit::ResultCommit;
 pub use target::{ObserveOptions, Target, TargetProblem, observe_target, observe_target_cached};
 pub use trial::OverlayTrial;

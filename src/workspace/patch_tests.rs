@@ -271,6 +271,22 @@ fn mounts_of_the_harness_are_no_changes() {
 }
 
 #[test]
+fn whatever_a_base_has_at_a_place_is_seen() {
+    let bed = Bed::new(BASE);
+    let base = bed.base();
+    for (place, there) in [
+        ("src", true),
+        ("src/a.txt", true),
+        ("link", true),
+        ("empty", true),
+        (".case", false),
+        ("src/none", false),
+    ] {
+        assert_eq!(super::base_holds(&base, place).unwrap(), there, "{place}");
+    }
+}
+
+#[test]
 fn verification_sees_base_and_patch_and_nothing_else() {
     let bed = Bed::new(BASE);
     let mut files = std::collections::BTreeMap::new();

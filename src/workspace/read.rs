@@ -34,3 +34,15 @@ pub fn read_base_file(base: &Base, path: &str, max: u64) -> Result<Option<Vec<u8
     }
     Ok(Some(odb.read(entry.id()).map_err(git())?.data().to_vec()))
 }
+
+/// Whether the base tree has something at `path`, whatever it is.
+pub fn base_holds(base: &Base, path: &str) -> Result<bool, WorkspaceError> {
+    let git = || WorkspaceError::git("look into the base tree");
+    let scratch = Scratch::over(Some(&base.git_dir)).map_err(git())?;
+    let tree = oid(&base.tree).and_then(|id| scratch.repo().find_tree(id)).map_err(git())?;
+    match tree.get_path(Path::new(path)) {
+        Ok(_) => Ok(true),
+        Err(error) if error.code() == ErrorCode::NotFound => Ok(false),
+        Err(error) => Err(git()(error)),
+    }
+}

@@ -10,9 +10,13 @@
 )]
 
 mod bench;
+mod case;
 mod climbing;
 mod default_deny;
 mod falling;
+#[expect(dead_code, reason = "other tests use the rest of it")]
+#[path = "../case/model.rs"]
+mod model;
 mod nothing_else;
 mod permits;
 #[path = "../support/reseal.rs"]

@@ -308,9 +308,10 @@ impl Adapter for CodexAdapter {
                 folders: vec!["home".to_owned(), "tmp".to_owned()],
                 files: vec![("config.toml".to_owned(), config.into_bytes())],
                 kept: Some(config::kept()),
+                also_at: Vec::new(),
             }),
-            files: Vec::new(),
             needs_listener: true,
+            ..LaunchPlan::default()
         })
     }
 

@@ -107,6 +107,17 @@ impl Drive<'_> {
         self.by_policy(digest, forbidden.as_ref(), why.as_deref(), &words).await
     }
 
+    /// What no engine may: on record as asked for and denied, and nobody is told.
+    pub(super) fn deny(&mut self, asked: Value, exactly: &str, why: &str) -> Result<(), EngineError> {
+        self.counts.declined = self.counts.declined.saturating_add(1);
+        let Some(asked) = self.gate.ask(asked) else { return Ok(()) };
+        let digest = Digest::of(exactly.as_bytes());
+        let requested = json!({"digest": digest, "asked": asked});
+        self.sink.append(Draft::observed(EventKind::ApprovalRequested, requested))?;
+        let denied = json!({"by": "policy", "digest": digest, "reason": why});
+        Ok(self.sink.append(Draft::observed(EventKind::ApprovalDenied, denied))?)
+    }
+
     fn put(&mut self, wish: &Wish, question: &Question) -> Result<Asked, String> {
         if *wish == Wish::Change(None) {
             return Err("it does not say which files it changes, so nobody can say yes to it".to_owned());
