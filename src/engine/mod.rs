@@ -9,9 +9,11 @@ mod adapter;
 mod catalog;
 mod claim;
 pub mod codex;
+pub mod component;
 mod drive;
 mod find;
 pub mod fixture;
+mod installed;
 mod launch;
 mod lay_out;
 mod leave;
@@ -21,7 +23,10 @@ mod people;
 mod program;
 mod raw_log;
 mod replay;
+#[cfg(test)]
+mod replay_tests;
 mod stop;
+mod trouble;
 
 pub use adapter::{
     Adapter, AdapterError, AdapterOutcome, Claims, CommandClaim, EarlierAttempt, KeptFiles, LaunchPlan,
@@ -29,6 +34,7 @@ pub use adapter::{
 };
 pub use catalog::{Catalog, CatalogError};
 pub use find::find_program;
+pub use installed::{Found, InstallError, InstalledEngines, Origin};
 pub use launch::{Before, EngineError, FinishedEngine, RunningEngine, launch};
 pub use lay_out::{HOME_FOLDER, LayOutError, Provision};
 pub use leave::{Leave, Wish};
@@ -37,5 +43,6 @@ pub use observed::{EngineCounts, EngineObservations, LimitHit, Yes};
 pub use people::{Asked, People, Question, Said};
 pub use program::{ProgramError, ProgramStore, StoredProgram};
 pub use raw_log::{RawLog, RawStream};
-pub use replay::last_words;
+pub use replay::{Replayed, Transcript, last_words, replay};
 pub use stop::StopSignal;
+pub use trouble::{Trouble, TroubleKind};

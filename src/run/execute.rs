@@ -18,6 +18,7 @@ use super::{Scene, Step, approve, conformance, people, resume, threads};
 use crate::audit::Act;
 use crate::broker::{Dial, Dialect, Egress, ModelKey, Purse, Route, StandIn, Upstream, Ways};
 use crate::eligibility::{ExecutionPermit, Observed, landlock_floor};
+use crate::engine::component::CodeCache;
 use crate::engine::{self, Adapter, FinishedEngine, PROGRAM, PlanInput, RawStream, StoredProgram};
 use crate::event::{Draft, EventKind, EventSink as _};
 use crate::evidence::{LearningSection, MAX_FILE};
@@ -127,7 +128,8 @@ async fn work(
     let (manifest, program) = engines
         .get(permit.engine())
         .ok_or_else(|| CutOff::at("engine", "The engine's program is gone.", AGAIN))?;
-    let mut adapter = manifest.load_adapter().map_err(|e| CutOff::at("adapter", e, AGAIN))?;
+    let adapter = manifest.load_adapter_with(Some(&CodeCache::of(tools.home)));
+    let mut adapter = adapter.map_err(|error| CutOff::adapter("adapter", &error, AGAIN))?;
 
     tools.go_on()?;
     told.reached(Step::Sandbox);
@@ -219,7 +221,7 @@ fn policy(
             environment: &environment,
             earlier: tools.earlier.for_the_engine(),
         })
-        .map_err(|error| CutOff::at("plan", error, AGAIN))?;
+        .map_err(|error| CutOff::adapter("plan", &error, AGAIN))?;
     if tools.earlier.for_the_engine().is_some() {
         plan.clear(&recording.work(), (uid.host_uid, uid.host_gid))
             .map_err(|error| CutOff::at("plan", error, AGAIN))?;
