@@ -27,12 +27,12 @@ pub(super) enum EngineVerb {
     /// (not yet)
     #[command(hide = true)]
     Disable(Later),
-    /// (not yet)
-    #[command(hide = true)]
-    Install(Later),
-    /// (not yet)
-    #[command(hide = true)]
-    Remove(Later),
+    /// Register an engine of somebody else's: its manifest and its adapter, a WebAssembly component
+    #[command(after_help = examples::ENGINE_INSTALL)]
+    Install(InstallArgs),
+    /// Remove an installed engine
+    #[command(after_help = examples::ENGINE_REMOVE)]
+    Remove(RemoveArgs),
 }
 
 #[derive(Debug, Args)]
@@ -45,4 +45,17 @@ pub(super) struct CheckArgs {
     /// First line {"launch":…}, last line {"result":…}, nothing else on standard output
     #[arg(long)]
     pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct InstallArgs {
+    /// A folder with engine.toml and adapter.wasm, or a manifest and a module
+    #[arg(required = true, num_args = 1..=2, value_name = "DIR | FILE FILE")]
+    pub(super) paths: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RemoveArgs {
+    /// The engine
+    pub(super) engine: String,
 }

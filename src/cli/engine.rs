@@ -3,11 +3,12 @@
 use super::Exit;
 use super::args::ListArgs;
 use super::engine_check::{program_of, state};
-use super::output::{Output, Tone};
+use super::output::{Line, Output, Tone};
 use super::problem::Problem;
 use super::table::Table;
-use crate::engine::{Catalog, Discover};
+use crate::engine::{Catalog, Discover, EngineManifest, InstalledEngines};
 use crate::home::Home;
+use crate::vocab::shown;
 
 /// Every registered engine as a table, or one JSON object a line.
 pub(super) fn list(args: &ListArgs, output: &mut Output) -> Result<Exit, Problem> {
@@ -27,6 +28,8 @@ pub(super) fn list(args: &ListArgs, output: &mut Output) -> Result<Exit, Problem
                 "manifest": manifest.digest, "stage": manifest.gated.then_some("unproven"),
                 "program": found.as_ref().ok(), "problem": found.as_ref().err().map(ToString::to_string),
                 "endpoint": own.endpoint, "model": model, "check": check, "checked_at": checked_at,
+                "module": manifest.component.as_ref().map(|module| module.digest),
+                "origin": InstalledEngines::of(&home).origin(&manifest.id),
             }));
             continue;
         }
@@ -57,6 +60,19 @@ pub(super) fn list(args: &ListArgs, output: &mut Output) -> Result<Exit, Problem
         for line in table.lines() {
             output.say(&line);
         }
+        for line in catalog.iter().filter_map(|manifest| installed(&home, manifest)) {
+            output.say(&Line::of(line));
+        }
     }
     Ok(Exit::Pass)
+}
+
+/// What an installed engine's adapter is, and where it is from.
+fn installed(home: &Home, manifest: &EngineManifest) -> Option<String> {
+    let module = manifest.component.as_ref()?;
+    let from = match InstalledEngines::of(home).origin(&manifest.id) {
+        Some(origin) => format!("{}, {}", shown(&origin.from.display().to_string()), origin.installed_at),
+        None => "nobody knows where".to_owned(),
+    };
+    Some(format!("{}: adapter {} from {from}", manifest.id, module.digest))
 }

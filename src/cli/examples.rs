@@ -84,6 +84,13 @@ Examples:
   cto engine check codex                     a scripted turn in the sandbox, against a model that only recites
   cto engine check codex --json | tail -1";
 pub(super) const ENGINE_LIST: &str = "Example:\n  cto engine list --json";
+pub(super) const ENGINE_INSTALL: &str = "\
+Examples:
+  scripts/guests.sh && cto engine install target/guests/wordy
+  cto engine install engine.toml adapter.wasm
+
+Nothing of it runs before it has been admitted, enabled and has proven itself.";
+pub(super) const ENGINE_REMOVE: &str = "Example:\n  cto engine remove wordy";
 pub(super) const DOCTOR: &str = "\
 Examples:
   cto doctor

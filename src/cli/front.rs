@@ -16,8 +16,8 @@ use crate::sandbox::{Expected, prepare_zygote};
 use crate::vocab::Reason;
 
 use super::{
-    Exit, answer, cancel, decide, diff, doctor, engine, engine_check, key, principal, repo, resume, run,
-    runs, sandbox, show, spend, verify,
+    Exit, answer, cancel, decide, diff, doctor, engine, engine_check, engine_install, key, principal, repo,
+    resume, run, runs, sandbox, show, spend, verify,
 };
 
 /// Verbs that may establish sandboxes.
@@ -147,6 +147,8 @@ fn dispatch(verb: &Verb, output: &mut Output) -> Result<Exit, Problem> {
         Verb::Key(KeyVerb::Rotate(args)) => key::rotate(args, output),
         Verb::Engine(EngineVerb::List(args)) => engine::list(args, output),
         Verb::Engine(EngineVerb::Check(args)) => engine_check::check(args, output),
+        Verb::Engine(EngineVerb::Install(args)) => engine_install::install(args, output),
+        Verb::Engine(EngineVerb::Remove(args)) => engine_install::remove(args, output),
         Verb::Doctor(args) => doctor::doctor(args, output),
         Verb::Engine(later) => Err(Problem::NotYet(later_engine_verb(later))),
         Verb::Resume(args) => resume::resume(args, output),

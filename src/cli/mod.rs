@@ -18,6 +18,7 @@ mod doctor;
 mod document_view;
 mod engine;
 mod engine_check;
+mod engine_install;
 mod examples;
 mod exit;
 mod front;
