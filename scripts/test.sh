@@ -27,6 +27,11 @@ if [ -x scripts/install-codex.sh ]; then
     scripts/install-codex.sh
 fi
 
+step "the sample module, from source"
+if ! scripts/guests.sh --install >/dev/null; then
+    printf 'its tests are skipped\n' >&2
+fi
+
 step "format"
 cargo fmt --check
 step "lints"

@@ -21,6 +21,8 @@ mod judge;
 mod learn;
 mod leftovers;
 mod line;
+#[cfg(test)]
+mod module_tests;
 mod money;
 mod output;
 mod people;

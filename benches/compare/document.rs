@@ -35,12 +35,17 @@ pub(crate) fn table(rows: &[Row]) -> String {
 fn line(text: &mut String, row: &Row, measured: &Measured) {
     let times = |(median, low, high): (f64, f64, f64)| {
         // A tenth says too little of what takes less than two milliseconds.
-        let digits = if median < 2.0 { 2 } else { 1 };
+        let digits = match median {
+            tiny if tiny < 0.1 => 4,
+            small if small < 2.0 => 2,
+            _ => 1,
+        };
         format!("**{median:.digits$}** ({low:.digits$}–{high:.digits$})")
     };
     let met = match row.goal {
         Goal::Ratio(_, most) => measured.ratio() <= most,
         Goal::Millis(most) => millis(&measured.ours).0 <= f64::from(most),
+        Goal::Micros(most) => millis(&measured.ours).0 * 1_000.0 <= f64::from(most),
     };
     let verdict = if met { "met" } else { "missed" };
     writeln!(
@@ -61,6 +66,7 @@ fn goal(goal: Goal) -> String {
     match goal {
         Goal::Ratio(text, _) => format!("≤ {text}"),
         Goal::Millis(most) => format!("≤ {most} ms"),
+        Goal::Micros(most) => format!("≤ {most} µs"),
     }
 }
 

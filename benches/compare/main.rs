@@ -19,6 +19,7 @@
 
 mod broker;
 mod bundle;
+mod component;
 mod document;
 mod hundred;
 #[path = "../../tests/support/model_server.rs"]
@@ -41,11 +42,12 @@ use rows::Row;
 /// A name and what measures its rows.
 type Measurement = (&'static str, fn(&Place) -> Vec<Row>);
 
-const MEASUREMENTS: [Measurement; 13] = [
+const MEASUREMENTS: [Measurement; 14] = [
     ("sandbox", rows::sandbox),
     ("warm", warm::warm),
     ("peers", peers::command),
     ("observation", observation::observation),
+    ("component", component::component),
     ("spend", spend::spend),
     ("broker", broker::broker),
     ("codex", broker::codex),

@@ -35,6 +35,8 @@ pub(crate) enum Goal {
     Ratio(&'static str, f64),
     /// Milliseconds, whatever the peer takes.
     Millis(u32),
+    /// Microseconds, likewise.
+    Micros(u32),
 }
 
 /// Ours and the peer's.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::args::{Later, ListArgs};
+use super::args::ListArgs;
 use super::args_proof::SignerArgs;
 use super::examples;
 
@@ -28,12 +28,12 @@ pub(super) enum EngineVerb {
     /// Let it not be used any more
     #[command(after_help = examples::ENGINE_DISABLE)]
     Disable(EnableArgs),
-    /// (not yet)
-    #[command(hide = true)]
-    Install(Later),
-    /// (not yet)
-    #[command(hide = true)]
-    Remove(Later),
+    /// Register an engine of somebody else's: its manifest and its adapter, a WebAssembly component
+    #[command(after_help = examples::ENGINE_INSTALL)]
+    Install(InstallArgs),
+    /// Remove an installed engine
+    #[command(after_help = examples::ENGINE_REMOVE)]
+    Remove(RemoveArgs),
 }
 
 #[derive(Debug, Args)]
@@ -115,4 +115,17 @@ pub(super) struct EnableArgs {
     /// Answer as one JSON object
     #[arg(long)]
     pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct InstallArgs {
+    /// A folder with engine.toml and adapter.wasm, or a manifest and a module
+    #[arg(required = true, num_args = 1..=2, value_name = "DIR | FILE FILE")]
+    pub(super) paths: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RemoveArgs {
+    /// The engine
+    pub(super) engine: String,
 }

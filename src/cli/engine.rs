@@ -8,9 +8,9 @@ use super::output::{Line, Output, Tone};
 use super::problem::Problem;
 use super::table::Table;
 use super::{Exit, proof_view};
-use crate::engine::{Catalog, Discover, EngineManifest};
+use crate::engine::{Catalog, Discover, EngineManifest, InstalledEngines};
 use crate::home::Home;
-use crate::vocab::Stage;
+use crate::vocab::{Stage, shown};
 
 /// Every registered engine as a table, or one JSON object a line.
 pub(super) fn list(args: &ListArgs, output: &mut Output) -> Result<Exit, Problem> {
@@ -33,6 +33,8 @@ pub(super) fn list(args: &ListArgs, output: &mut Output) -> Result<Exit, Problem
                 "manifest": manifest.digest, "stage": stage, "lacks": lacks,
                 "program": found.as_ref().ok(), "problem": found.as_ref().err().map(ToString::to_string),
                 "endpoint": own.endpoint, "model": model, "check": check, "checked_at": checked_at,
+                "module": manifest.component.as_ref().map(|module| module.digest),
+                "origin": InstalledEngines::of(&home).origin(&manifest.id),
             }));
             continue;
         }
@@ -63,6 +65,9 @@ pub(super) fn list(args: &ListArgs, output: &mut Output) -> Result<Exit, Problem
         for line in table.lines().into_iter().chain(lacking) {
             output.say(&line);
         }
+        for line in catalog.iter().filter_map(|manifest| installed(&home, manifest)) {
+            output.say(&Line::of(line));
+        }
     }
     Ok(Exit::Pass)
 }
@@ -80,4 +85,14 @@ fn earned(home: &Home, manifest: &EngineManifest) -> Earned {
         // A list is no place to fail: without principals that can be read, nothing counts.
         Err(problem) => (Some(Stage::Unproven), vec![problem.reason().sentence], None),
     }
+}
+
+/// What an installed engine's adapter is, and where it is from.
+fn installed(home: &Home, manifest: &EngineManifest) -> Option<String> {
+    let module = manifest.component.as_ref()?;
+    let from = match InstalledEngines::of(home).origin(&manifest.id) {
+        Some(origin) => format!("{}, {}", shown(&origin.from.display().to_string()), origin.installed_at),
+        None => "nobody knows where".to_owned(),
+    };
+    Some(format!("{}: adapter {} from {from}", manifest.id, module.digest))
 }

@@ -115,6 +115,13 @@ Examples:
 
 Exit codes: 0 every record holds · 1 one does not · 3 the proof is not open";
 pub(super) const ENGINE_LIST: &str = "Example:\n  cto engine list --json";
+pub(super) const ENGINE_INSTALL: &str = "\
+Examples:
+  scripts/guests.sh && cto engine install target/guests/wordy
+  cto engine install engine.toml adapter.wasm
+
+Nothing of it runs before it has been admitted, enabled and has proven itself.";
+pub(super) const ENGINE_REMOVE: &str = "Example:\n  cto engine remove wordy";
 pub(super) const DOCTOR: &str = "\
 Examples:
   cto doctor

@@ -17,8 +17,8 @@ use crate::sandbox::{Expected, prepare_zygote};
 use crate::vocab::Reason;
 
 use super::{
-    Exit, answer, cancel, decide, diff, doctor, engine, engine_check, engine_records, key, principal, proof,
-    proof_view, publish, repo, resume, run, runs, sandbox, show, spend, verify,
+    Exit, answer, cancel, decide, diff, doctor, engine, engine_check, engine_install, engine_records, key,
+    principal, proof, proof_view, publish, repo, resume, run, runs, sandbox, show, spend, verify,
 };
 
 /// Verbs that may establish sandboxes.
@@ -148,13 +148,13 @@ fn dispatch(verb: &Verb, output: &mut Output) -> Result<Exit, Problem> {
         Verb::Key(KeyVerb::Rotate(args)) => key::rotate(args, output),
         Verb::Engine(EngineVerb::List(args)) => engine::list(args, output),
         Verb::Engine(EngineVerb::Check(args)) => engine_check::check(args, output),
+        Verb::Engine(EngineVerb::Install(args)) => engine_install::install(args, output),
+        Verb::Engine(EngineVerb::Remove(args)) => engine_install::remove(args, output),
         Verb::Doctor(args) => doctor::doctor(args, output),
         Verb::Engine(EngineVerb::Admit(args)) => engine_records::admit(args, output),
         Verb::Engine(EngineVerb::License(args)) => engine_records::license(args, output),
         Verb::Engine(EngineVerb::Enable(args)) => engine_records::enable(args, true, output),
         Verb::Engine(EngineVerb::Disable(args)) => engine_records::enable(args, false, output),
-        Verb::Engine(EngineVerb::Install(_)) => Err(Problem::NotYet("cto engine install")),
-        Verb::Engine(EngineVerb::Remove(_)) => Err(Problem::NotYet("cto engine remove")),
         Verb::Resume(args) => resume::resume(args, output),
         Verb::Cancel(args) => cancel::cancel(args, output),
         Verb::Publish(args) => publish::publish(args, output),

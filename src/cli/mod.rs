@@ -19,6 +19,7 @@ mod doctor;
 mod document_view;
 mod engine;
 mod engine_check;
+mod engine_install;
 mod engine_records;
 mod examples;
 mod exit;

@@ -6,7 +6,7 @@ use super::Exit;
 use crate::approval::{FolderError, PrincipalsError};
 use crate::audit::AuditError;
 use crate::broker::spend::LedgerError;
-use crate::engine::CatalogError;
+use crate::engine::{CatalogError, InstallError};
 use crate::home::HomeError;
 use crate::proof::{InstallationError, RecordError};
 use crate::run::RunError;
@@ -48,6 +48,9 @@ pub(super) enum Problem {
     /// The registered engines.
     #[error("{0}\n  remedy: correct or remove the manifest in the configuration's `engines` folder")]
     Catalog(#[from] CatalogError),
+    /// A module that is not to be installed or removed.
+    #[error("{0}\n  remedy: {remedy}", remedy = .0.remedy())]
+    Install(#[from] InstallError),
     /// The file of principals.
     #[error("{0}\n  remedy: correct principals.toml in the configuration folder; see `cto principal --help`")]
     Principals(#[from] PrincipalsError),

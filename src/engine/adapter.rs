@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::follow::{FileTrouble, WatchedFile, WatchedFolder};
 use super::leave::Wish;
+use super::trouble::Trouble;
 use crate::contract::TaskContract;
 use crate::event::{Draft, EventKind};
 use crate::evidence::EngineOutcome;
@@ -287,6 +288,20 @@ pub enum AdapterError {
     /// The engine cannot go on with what an earlier attempt left.
     #[error("the engine `{0}` starts from nothing each time and cannot go on with what was left")]
     NeverResumed(String),
+    /// The adapter is a module, and it failed or was held.
+    #[error(transparent)]
+    Module(Trouble),
+}
+
+impl AdapterError {
+    /// What is wrong with the module behind the adapter, where it is one and it is that.
+    #[must_use]
+    pub const fn trouble(&self) -> Option<&Trouble> {
+        match self {
+            Self::Module(trouble) => Some(trouble),
+            _ => None,
+        }
+    }
 }
 
 /// Translates between the harness and one engine. Pure: no file, no network, no clock.
@@ -311,6 +326,10 @@ pub trait Adapter: Send {
     fn interrupt(&mut self) -> Vec<Step>;
     /// What came of it. Asked after [`Adapter::on_exit`].
     fn outcome(&self) -> AdapterOutcome;
+    /// What went wrong with the adapter itself. Nothing can, unless it is somebody else's module.
+    fn trouble(&self) -> Option<Trouble> {
+        None
+    }
 }
 
 /// Bytes of an unknown line that are shown in its event; the raw log has all of it.

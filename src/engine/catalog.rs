@@ -8,8 +8,10 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use super::adapter::{Adapter, AdapterError};
+use super::component::ComponentFile;
 use super::manifest::{AdapterKind, EngineManifest, ManifestError};
 use super::{case, codex, fixture};
+use crate::beneath::BeneathError;
 use crate::eligibility::ExecutionPermit;
 use crate::vocab::EngineId;
 
@@ -20,7 +22,11 @@ const EMBEDDED: [(&str, &str); 3] = [
 ];
 
 /// Bytes of an installed manifest that are read; a longer one is refused.
-const MANIFEST_BYTES: u64 = 64 * 1024;
+pub(super) const MANIFEST_BYTES: u64 = 64 * 1024;
+/// Name of a manifest in its folder.
+pub(super) const MANIFEST: &str = "engine.toml";
+/// How the name of a folder begins that is being installed or removed, and holds no engine.
+pub(super) const HALF_MADE: &str = ".part-";
 /// Installed engines; more are refused, since each appears in every decision.
 const MOST_INSTALLED: usize = 64;
 
@@ -50,6 +56,14 @@ pub enum CatalogError {
         /// Why.
         why: &'static str,
     },
+    /// Its module cannot be read.
+    #[error("`{path}` is not an engine: its {name} cannot be read: {source}", name = ComponentFile::NAME)]
+    Module {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: BeneathError,
+    },
     /// An installed engine has the id of an embedded one.
     #[error("`{path}` calls itself `{id}`, which is built in and cannot be replaced; remove the folder")]
     Taken {
@@ -61,6 +75,9 @@ pub enum CatalogError {
 }
 
 impl Catalog {
+    /// The folder of installed engines, in the configuration.
+    pub(super) const FOLDER: &'static str = "engines";
+
     /// The embedded engines, and those in `installed` (`DIR/<id>/engine.toml`) when that folder exists.
     pub fn load(installed: Option<&Path>) -> Result<Self, CatalogError> {
         let mut engines = BTreeMap::new();
@@ -95,10 +112,13 @@ impl Catalog {
                 .file_name()
                 .and_then(|name| name.to_str())
                 .ok_or_else(|| refuse("its name is not UTF-8"))?;
+            if folder.starts_with(HALF_MADE) {
+                continue;
+            }
             if !std::fs::symlink_metadata(&path).map_err(read(&path))?.is_dir() {
                 return Err(refuse("it is not a folder"));
             }
-            let file = path.join("engine.toml");
+            let file = path.join(MANIFEST);
             let found = std::fs::symlink_metadata(&file).map_err(read(&file))?;
             if !found.is_file() || found.len() > MANIFEST_BYTES {
                 return Err(refuse("its engine.toml is not a regular file of at most 64 KiB"));
@@ -106,7 +126,12 @@ impl Catalog {
             let mut text = String::new();
             let opened = std::fs::File::open(&file).map_err(read(&file))?;
             opened.take(MANIFEST_BYTES).read_to_string(&mut text).map_err(read(&file))?;
-            let manifest = EngineManifest::parse(folder, &text, true)?;
+            let mut manifest = EngineManifest::parse(folder, &text, true)?;
+            if manifest.adapter == AdapterKind::Component {
+                let file = ComponentFile::of(&path);
+                let unread = |source| CatalogError::Module { path: path.clone(), source };
+                manifest = manifest.with_component(file.map_err(unread)?);
+            }
             if self.0.contains_key(&manifest.id) {
                 return Err(CatalogError::Taken { id: manifest.id, path });
             }
@@ -147,6 +172,10 @@ impl EngineManifest {
 
     fn make_adapter(&self) -> Result<Box<dyn Adapter>, AdapterError> {
         match self.adapter {
+            AdapterKind::Component => match &self.component {
+                Some(file) => Ok(file.load()?.adapter()),
+                None => Err(AdapterError::NoAdapter(self.id.to_string())),
+            },
             AdapterKind::FixturePlayer => Ok(Box::new(fixture::FixtureAdapter::new())),
             AdapterKind::CodexAppServer => Ok(Box::new(codex::CodexAdapter::new())),
             // No installed manifest can have this id.
@@ -190,9 +219,9 @@ mod tests {
         assert!(mine.gated, "`gated = false` in an installed manifest must not count");
         assert!(mine.load_adapter().is_err());
         // Nor does one get an embedded engine's adapter by naming it.
-        let text = EMBEDDED[0].1.replace("id = \"case\"", "id = \"other\"");
+        let of_case = EMBEDDED[0].1.replace("id = \"case\"", "id = \"other\"");
         std::fs::create_dir(dir.path().join("other")).unwrap();
-        std::fs::write(dir.path().join("other/engine.toml"), &text).unwrap();
+        std::fs::write(dir.path().join("other/engine.toml"), &of_case).unwrap();
         let catalog = Catalog::load(Some(dir.path())).unwrap();
         assert!(catalog.get(&id("other")).unwrap().make_adapter().is_err());
         assert!(!mine.spends);

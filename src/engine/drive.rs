@@ -334,6 +334,7 @@ impl<'a> Drive<'a> {
             refused: self.refused,
             pushes: self.pushes,
             yes: self.asking.yes,
+            trouble: self.adapter.trouble(),
         })
     }
 

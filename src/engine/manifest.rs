@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::component::ComponentFile;
 use crate::broker::Dialect;
 use crate::vocab::{Digest, EngineId};
 
@@ -37,11 +38,13 @@ pub struct EngineManifest {
     pub dialect: Dialect,
     /// Whether it can be asked for a document of a given form.
     pub documents: bool,
-    /// Digest of the manifest's bytes together with the adapter's version.
+    /// The module that is the adapter, where it is somebody else's.
+    pub component: Option<ComponentFile>,
+    /// Digest of the manifest's bytes together with the adapter's version and, of a module, every byte of it.
     pub digest: Digest,
 }
 
-/// The adapters that are compiled in.
+/// The adapters that are compiled in, and the host of those that are not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum AdapterKind {
@@ -54,6 +57,8 @@ pub enum AdapterKind {
     /// The one that plans nothing and starts no process; no manifest can name it.
     #[serde(skip)]
     NoOp,
+    /// A WebAssembly component beside the manifest.
+    Component,
     /// None: the engine is known and cannot be loaded.
     None,
 }
@@ -67,6 +72,7 @@ impl AdapterKind {
             Self::CodexAppServer => "codex-app-server/3",
             Self::CaseFiles => "case-files/1",
             Self::NoOp => "no-op/1",
+            Self::Component => "component/1",
             Self::None => "none",
         }
     }
@@ -187,7 +193,16 @@ impl EngineManifest {
             has_models: wire.models.is_some(),
             dialect: wire.models.as_ref().map(|models| models.dialect).unwrap_or_default(),
             default_model: wire.models.and_then(|models| models.default),
+            component: None,
             digest,
         })
+    }
+
+    /// The same with the module that is its adapter, whose digest becomes part of its own.
+    #[must_use]
+    pub fn with_component(self, file: ComponentFile) -> Self {
+        let digest = Digest::of(format!("{} {}", self.digest, file.digest).as_bytes());
+        // A document is read once more by `cto verify`, which has no modules.
+        Self { component: Some(file), digest, documents: false, ..self }
     }
 }

@@ -10,10 +10,12 @@ pub mod case;
 mod catalog;
 mod claim;
 pub mod codex;
+pub mod component;
 mod drive;
 mod find;
 pub mod fixture;
 mod follow;
+mod installed;
 mod launch;
 mod lay_out;
 mod leave;
@@ -24,7 +26,10 @@ mod people;
 mod program;
 mod raw_log;
 mod replay;
+#[cfg(test)]
+mod replay_tests;
 mod stop;
+mod trouble;
 
 pub use adapter::{
     Adapter, AdapterError, AdapterOutcome, Claims, CommandClaim, EarlierAttempt, INSTALLATION, KeptFiles,
@@ -33,6 +38,7 @@ pub use adapter::{
 pub use catalog::{Catalog, CatalogError};
 pub use find::find_program;
 pub use follow::{FileFault, FileTrouble, Follower, WatchedFile, WatchedFolder};
+pub use installed::{Found, InstallError, InstalledEngines, Origin};
 pub use launch::{Before, EngineError, FinishedEngine, RunningEngine, launch};
 pub use lay_out::{HOME_FOLDER, LayOutError, Provision};
 pub use leave::{Leave, Wish};
@@ -42,5 +48,6 @@ pub use observed::{EngineCounts, EngineObservations, LimitHit, Yes};
 pub use people::{Asked, People, Question, Said};
 pub use program::{Installed, ProgramError, ProgramStore, StoredProgram};
 pub use raw_log::{RawLog, RawStream};
-pub use replay::last_words;
+pub use replay::{Replayed, Transcript, last_words, replay};
 pub use stop::StopSignal;
+pub use trouble::{Trouble, TroubleKind};

@@ -2,6 +2,7 @@
 
 use super::adapter::Claims;
 use super::leave::Wish;
+use super::trouble::Trouble;
 use crate::broker::BrokerCounts;
 use crate::evidence::{CallSums, EngineOutcome};
 use crate::process::{ProcessTree, Used};
@@ -39,6 +40,8 @@ pub struct EngineObservations {
     pub pushes: Vec<String>,
     /// What people said yes to (observed).
     pub yes: Vec<Yes>,
+    /// What went wrong with the adapter itself (observed).
+    pub trouble: Option<Trouble>,
 }
 
 /// That a person said yes to one act.

@@ -153,6 +153,9 @@ fn finding_remedy(code: &str) -> &'static str {
             "Name the path in `allowed_paths` of a new contract, if it belongs to the task."
         }
         "patch.secret" | "evidence.secret" => "Revoke the secret at its issuer, then run again without it.",
+        code if code.starts_with("engine.adapter-") => {
+            "Ask whoever made the module; `cto engine remove` unregisters it."
+        }
         "patch.not-empty" => "Use mode `copied-fixture` or wider, if changes are wanted.",
         "patch.verification-file" => "Leave the contract's verification files alone.",
         "patch.too-many-files" | "patch.incomplete" => {

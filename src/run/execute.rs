@@ -119,7 +119,8 @@ fn plan(permit: &ExecutionPermit, tools: &Tools<'_>) -> Result<Planned, CutOff> 
     let (manifest, program) = engine_of(permit, tools)?;
     let entry = program.installation.as_ref().and_then(|one| one.entry.as_ref());
     let entry = entry.map(|entry| format!("{INSTALLATION}/{entry}"));
-    let mut adapter = manifest.load_permitted(permit).map_err(|e| CutOff::at("adapter", e, AGAIN))?;
+    let adapter = manifest.load_permitted(permit);
+    let mut adapter = adapter.map_err(|error| CutOff::adapter("adapter", &error, AGAIN))?;
     let asked = &tools.scene.asked.contract;
     let mut environment = tools.scene.seen.provisions.env();
     if !permit.network_allow().is_empty() {
@@ -136,7 +137,7 @@ fn plan(permit: &ExecutionPermit, tools: &Tools<'_>) -> Result<Planned, CutOff> 
         environment: &environment,
         earlier: tools.earlier.for_the_engine(),
     });
-    let plan = plan.map_err(|error| CutOff::at("plan", error, AGAIN))?;
+    let plan = plan.map_err(|error| CutOff::adapter("plan", &error, AGAIN))?;
     Ok(Planned { adapter, plan })
 }
 

@@ -126,6 +126,16 @@ impl Told {
         for hit in &observed.limits {
             self.limit_reached(hit.name, hit.at, "engine");
         }
+        if let Some(trouble) = &observed.trouble {
+            // What an engine said is known by its adapter alone: with that broken, evidence is missing.
+            self.sections.findings.push(Finding {
+                code: trouble.kind.code().to_owned(),
+                path: String::new(),
+                line: None,
+                sentence: format!("Of `{}`, {trouble}.", manifest.id),
+                weight: Verdict::Blocked,
+            });
+        }
         self.sections.processes = Some(observed.processes.section());
         if !observed.processes.is_seen_to_its_end() {
             self.observation_lost();

@@ -14,8 +14,12 @@ mod approval;
 mod authenticator;
 mod bench;
 mod degrade;
+mod engines;
 mod learn;
 mod limits;
+#[path = "../../src/engine/component/tests/made.rs"]
+#[allow(dead_code, unreachable_pub, reason = "the unit tests make more of them")]
+mod made;
 mod sandbox;
 mod signals;
 mod spend;

@@ -31,7 +31,7 @@ const STARTING: [(&[&str], Flags); 5] = [
     (&["engine", "check"], &[("out", &["elsewhere"]), ("json", &[])]),
     (&["proof", "run"], &[("stage", &["default-deny"]), ("out", &["elsewhere"]), ("json", &[])]),
 ];
-const OTHERS: [&str; 33] = [
+const OTHERS: [&str; 35] = [
     "approve",
     "cancel",
     "deny",
@@ -41,7 +41,9 @@ const OTHERS: [&str; 33] = [
     "engine disable",
     "engine enable",
     "engine license",
+    "engine install",
     "engine list",
+    "engine remove",
     "events",
     "key rotate",
     "key show",

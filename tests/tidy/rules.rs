@@ -61,6 +61,7 @@ pub const DOORS: &[(&str, &[&str])] = &[
     ("toml", &["contract", "home", "engine", "approval", "broker"]),
     ("unicode_normalization", &["workspace"]),
     ("uuid", &["vocab"]),
+    ("wasmtime", &["engine"]),
 ];
 
 fn complaint(file: &File, line: usize, what: &str) -> String {
