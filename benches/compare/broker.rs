@@ -231,19 +231,25 @@ pub(crate) fn codex(place: &Place) -> Vec<Row> {
             let out = place.fresh("bundles").display().to_string();
             drop(must(&mut place.cto(&["run", "one-turn", "--engine", "codex", "--json", "--out", &out])));
         }),
-        Contender::new("bare `codex exec`", || drop(must(&mut bare()))),
+        Contender::new("bare `codex exec`, in a home of its own each time, as a run's is", || {
+            drop(must(&mut bare(&place.fresh("codex-home"))));
+        }),
+        Contender::new("bare `codex exec`, in a home that was used before", || {
+            drop(must(&mut bare(&place.path("codex-used"))));
+        }),
     ];
     let mut times = take_turns(ROUNDS, contenders);
-    let (peer, ours) = (times.pop().unwrap(), times.pop().unwrap());
-    vec![row(&what, ROUNDS, goal, ours, &peer)]
+    let (used, fresh, ours) = (times.pop().unwrap(), times.pop().unwrap(), times.pop().unwrap());
+    vec![row(&what, ROUNDS, goal, ours.clone(), &fresh), row(&what, ROUNDS, goal, ours, &used)]
 }
 
-fn bare(place: &Place, program: &Path, url: &str) -> impl Fn() -> Command + use<> {
-    let (program, home) = (program.to_owned(), place.folder("codex-bare"));
+fn bare(place: &Place, program: &Path, url: &str) -> impl Fn(&Path) -> Command + use<> {
+    let program = program.to_owned();
     let work: PathBuf = place.folder("codex-work");
     let provider =
         format!("model_providers.bench={{name=\"bench\",base_url=\"{url}\",wire_api=\"responses\"}}");
-    move || {
+    move |home| {
+        std::fs::create_dir_all(home).unwrap();
         let mut command = Command::new(&program);
         command.args([
             "exec",
@@ -266,7 +272,7 @@ fn bare(place: &Place, program: &Path, url: &str) -> impl Fn() -> Command + use<
             command.args(["-c", setting]);
         }
         command.arg("Say hello.").current_dir(&work).env_clear().stdin(Stdio::null());
-        command.env("PATH", "/usr/bin:/bin").env("HOME", &work).env("CODEX_HOME", &home).env("TMPDIR", &home);
+        command.env("PATH", "/usr/bin:/bin").env("HOME", &work).env("CODEX_HOME", home).env("TMPDIR", home);
         command
     }
 }

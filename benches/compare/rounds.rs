@@ -16,6 +16,7 @@ impl<'a> Contender<'a> {
 }
 
 /// What one contender took, shortest first.
+#[derive(Clone)]
 pub(crate) struct Times {
     pub(crate) name: &'static str,
     sorted: Vec<Duration>,

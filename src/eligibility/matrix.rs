@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 
 use super::decide::decide_task;
 use super::{
-    ApprovalAnswer, ApprovalFacts, AuthorityFacts, Criticality, EngineFacts, Facts, GateId, Grantor,
-    HostFacts, NAMESPACES, Observed, Ownership, ProofFacts, RefusalState, RegistryFacts, Requester,
+    ApprovalAnswer, ApprovalFacts, AuthorityFacts, ConformanceFacts, Criticality, EngineFacts, Facts, GateId,
+    Grantor, HostFacts, NAMESPACES, Observed, Ownership, ProofFacts, RefusalState, RegistryFacts, Requester,
     SpendFacts, TargetFacts, request,
 };
 use crate::contract::{Authority, AuthorityKind, Permission, SealedContract, TaskContract};
@@ -130,6 +130,16 @@ pub(super) fn everything(
     if let Observed::Seen(licence) = &mut own.licence {
         licence.widest_mode = MutationMode::CandidateDefault;
         licence.expires_at = None;
+    }
+    // A check is what would put it on record.
+    if let (true, Observed::Seen(program)) = (seen.checking, &own.program) {
+        own.conformance = Observed::Seen(ConformanceFacts {
+            record: digest(),
+            adapter: own.adapter,
+            program: program.digest,
+            evidence_interface: true,
+            adapter_contract: true,
+        });
     }
     if let Some(Observed::Seen(proof)) = &mut own.proof {
         *proof = ProofFacts { expires_at: ends, promotions: Vec::new(), held: None, ..proof.clone() };
@@ -290,7 +300,7 @@ fn of_the_engine() -> Vec<Way> {
     ]
 }
 
-fn conformance(engine: &mut EngineFacts, change: fn(&mut super::ConformanceFacts)) {
+fn conformance(engine: &mut EngineFacts, change: fn(&mut ConformanceFacts)) {
     if let Observed::Seen(record) = &mut engine.conformance {
         change(record);
     }

@@ -12,7 +12,7 @@ use super::component::ComponentFile;
 use super::manifest::{AdapterKind, EngineManifest, ManifestError};
 use super::{case, codex, fixture};
 use crate::beneath::BeneathError;
-use crate::eligibility::ExecutionPermit;
+use crate::eligibility::{ExecutionPermit, ProofFacts};
 use crate::vocab::EngineId;
 
 const EMBEDDED: [(&str, &str); 3] = [
@@ -167,6 +167,12 @@ impl EngineManifest {
         if *permit.engine() != self.id || permit.starts_nothing() {
             return Err(AdapterError::NotPermitted(self.id.to_string()));
         }
+        self.make_adapter()
+    }
+
+    /// A fresh adapter to be asked what it makes of logs, which starts nothing. `_opened` is what the records say of the
+    /// engine's proof: without one nothing of a gated engine is loaded.
+    pub fn load_to_check(&self, _opened: &ProofFacts) -> Result<Box<dyn Adapter>, AdapterError> {
         self.make_adapter()
     }
 

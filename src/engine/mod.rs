@@ -11,6 +11,7 @@ mod catalog;
 mod claim;
 pub mod codex;
 pub mod component;
+mod conformance;
 mod drive;
 mod find;
 pub mod fixture;
@@ -36,6 +37,7 @@ pub use adapter::{
     LaunchPlan, PROGRAM, PlanInput, PrivateHome, SealedFile, Step, Stream, WORKSPACE, proxy_environment,
 };
 pub use catalog::{Catalog, CatalogError};
+pub use conformance::conformance;
 pub use find::find_program;
 pub use follow::{FileFault, FileTrouble, Follower, WatchedFile, WatchedFolder};
 pub use installed::{Found, InstallError, InstalledEngines, Origin};

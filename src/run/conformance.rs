@@ -16,7 +16,8 @@ use crate::beneath::Dir;
 use crate::broker::{Dial, Dialect, Route, StandIn};
 use crate::eligibility::Observed;
 use crate::engine::codex::check::{
-    CONTRACT, Exercise, FOLDER, REPOSITORY, SCHEMA_FILE, TOKENS, VERSION_FILE, judge as judge_steps, turns,
+    CONTRACT, Exercise, FOLDER, REPOSITORY, SCHEMA_FILE, StepRow, TOKENS, VERSION_FILE, judge as judge_steps,
+    turns,
 };
 use crate::engine::{FinishedEngine, HOME_FOLDER};
 use crate::event::{Draft, EventSink, SinkError};
@@ -39,7 +40,7 @@ pub(super) fn fixture(home: &Home, engine: &EngineId) -> Result<PathBuf, RunErro
     if *engine != EngineId::codex() {
         return Err(RunError::Usage {
             sentence: format!("this version has no check of the engine `{engine}`"),
-            remedy: "`cto engine check codex` is the one that there is".into(),
+            remedy: "what is built in and takes no program of others has none; see `cto engine list`".into(),
         });
     }
     let folder = home.cache().join("conformance").join(engine.as_str());
@@ -117,6 +118,13 @@ pub(super) struct Judged {
     schema: Option<Digest>,
 }
 
+impl Judged {
+    /// Of an adapter, whose program was not started.
+    pub(super) const fn of_an_adapter() -> Self {
+        Self { version: None, schema: None }
+    }
+}
+
 /// Judges what the engine did in a check: the steps go into the bundle, and each that failed is a finding.
 pub(super) fn judge(
     tools: &Tools<'_>,
@@ -149,6 +157,18 @@ pub(super) fn judge(
     };
     let document = json!({"engine": finished.permit().engine(), "program": finished.permit().program(),
         "version": judged.version, "protocol_schema": judged.schema, "steps": steps});
+    record_steps(document, steps, recording, told)?;
+    told.conformance = Some(judged);
+    Ok(())
+}
+
+/// Puts the steps of a check into the bundle; each that failed is a finding.
+pub(super) fn record_steps(
+    document: serde_json::Value,
+    steps: Vec<StepRow>,
+    recording: &mut Recording<'_>,
+    told: &mut Told,
+) -> Result<(), RecordError> {
     recording.bundle().write(STEPS, format!("{document:#}\n").as_bytes())?;
     for step in steps.into_iter().filter(|step| !step.ok) {
         told.sections.findings.push(Finding {
@@ -159,7 +179,6 @@ pub(super) fn judge(
             weight: Verdict::Fail,
         });
     }
-    told.conformance = Some(judged);
     Ok(())
 }
 

@@ -61,6 +61,11 @@ impl Engines {
         self.rows.iter().map(|(id, (facts, _))| (id.clone(), facts.clone())).collect()
     }
 
+    /// The manifest of one engine.
+    pub(super) fn manifest(&self, id: &EngineId) -> Option<&EngineManifest> {
+        self.catalog.get(id)
+    }
+
     /// The manifest and the stored program of one engine, if it has both.
     pub(super) fn get(&self, id: &EngineId) -> Option<(&EngineManifest, &StoredProgram)> {
         Some((self.catalog.get(id)?, self.rows.get(id)?.1.as_ref()?))

@@ -5,14 +5,17 @@
 
 use std::path::{Path, PathBuf};
 
+use super::recording::RecordError;
 use super::{ContractInput, RunError, RunRequest, conformance, proving};
 use crate::beneath::{BeneathError, Dir};
 use crate::contract::{
     Ceilings, ContractFiles, FileProblem, Format, MAX_CONTRACT_BYTES, NoFiles, SealedContract, WireSource,
     parse_within,
 };
+use crate::engine::Catalog;
 use crate::home::Home;
 use crate::inspection::secrets::Scanner;
+use crate::vocab::EngineId;
 
 /// What was asked, and where.
 #[derive(Debug, Clone)]
@@ -23,10 +26,17 @@ pub(super) struct Asked {
     pub(super) folder: Option<PathBuf>,
     /// The contract's file, absolute; `None` from standard input.
     pub(super) file: Option<PathBuf>,
-    /// Whether it is the harness's own check of an engine.
+    /// Whether it is the harness's own check of an engine; of a gated one it is a proof of its gates, too.
     pub(super) checking: bool,
     /// Whether it is the harness's own proof of an engine's gates.
     pub(super) proving: bool,
+}
+
+/// Whether `engine` has to prove itself.
+fn is_gated(home: &Home, engine: &EngineId) -> Result<bool, RunError> {
+    let catalog = Catalog::load(Some(&home.engines_dir()));
+    let catalog = catalog.map_err(|error| RecordError::Program(error.to_string()))?;
+    Ok(catalog.get(engine).is_some_and(|manifest| manifest.gated))
 }
 
 impl Asked {
@@ -39,6 +49,10 @@ impl Asked {
                 Ok(Self { contract, folder: None, file: None, checking: false, proving: false })
             }
             ContractInput::Path(path) => Self::seal_file(&request.cwd.join(path), ceilings),
+            ContractInput::Conformance(engine) if is_gated(home, engine)? => {
+                let asked = Self::seal_file(&proving::fixture(home, engine)?, ceilings)?;
+                Ok(Self { proving: true, checking: true, ..asked })
+            }
             ContractInput::Conformance(engine) => {
                 let asked = Self::seal_file(&conformance::fixture(home, engine)?, ceilings)?;
                 Ok(Self { checking: true, ..asked })

@@ -8,13 +8,14 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::conformance::put;
+use super::conformance::{Judged, put, record_steps};
 use super::recording::{RecordError, Recording};
 use super::report::Told;
 use super::{RunError, Scene, Step};
 use crate::audit::Act;
-use crate::eligibility::{ExecutionPermit, matrix};
-use crate::engine::exercise_no_op;
+use crate::eligibility::{ExecutionPermit, Observed, matrix};
+use crate::engine::codex::check::StepRow;
+use crate::engine::{conformance, exercise_no_op};
 use crate::event::{Draft, EventKind, EventSink as _};
 use crate::evidence::{Finding, ProofSection};
 use crate::home::Home;
@@ -85,7 +86,33 @@ pub(super) fn exercise(
     let data = json!({"phase": PHASE, "cells": cells, "wrong": wrong, "adapter": seen.adapter});
     recording.append(Draft::observed(EventKind::PhaseFinished, data))?;
     told.sections.proof = Some(section);
+    if scene.asked.checking {
+        conform(scene, recording, told)?;
+    }
     recording.end_step_as(counted(cells, "cell"), wrong == 0 && cells > 0)
+}
+
+/// Asks the adapter what it makes of logs; what came of it is kept as the record of exactly this adapter and program.
+fn conform(scene: &Scene, recording: &mut Recording<'_>, told: &mut Told) -> Result<(), RecordError> {
+    let task = scene.asked.contract.task();
+    let Some(engine) = task.engine.as_ref().map(|choice| &choice.id) else { return Ok(()) };
+    let facts = scene.facts.engines.get(engine);
+    let (manifest, program) = (scene.seen.engines.manifest(engine), facts.map(|facts| &facts.program));
+    let Some((manifest, Some(Observed::Seen(opened)))) =
+        manifest.zip(facts.map(|facts| facts.proof.as_ref()))
+    else {
+        return Ok(());
+    };
+    let mut steps = conformance(manifest, opened, task);
+    let (ok, detail, program) = match program {
+        Some(Observed::Seen(program)) => (true, program.digest.to_string(), Some(program.digest)),
+        _ => (false, "no program of it is admitted: `cto engine admit`".to_owned(), None),
+    };
+    steps.push(StepRow { step: "program".to_owned(), ok, detail });
+    let document = json!({"engine": engine, "program": program, "adapter": manifest.digest, "steps": steps});
+    record_steps(document, steps, recording, told)?;
+    told.conformance = Some(Judged::of_an_adapter());
+    Ok(())
 }
 
 fn finding(sentence: String) -> Finding {

@@ -128,7 +128,7 @@ impl Born {
         }
         self.gate.write_all(init::MAPPED).map_err(refused("control", "release PID 1"))?;
         if let Some((holder, mounts)) = self.holder.as_ref().zip(mounts) {
-            holder.hold(mounts);
+            holder.hold(&mounts);
         }
         Ok(())
     }

@@ -50,13 +50,13 @@ pub(super) fn hand_over(
         Entrances::Files(files) => (false, files),
     };
     let (shape, opened) = sources.into_parts();
-    let (watched, groups_count) = (watcher.is_some(), groups.len());
+    let (is_watched, group_files) = (watcher.is_some(), groups.len());
     let all: Vec<OwnedFd> = watcher.map(OwnedFd::from).into_iter().chain(groups).chain(opened).collect();
     let head = Head {
         policy: Box::new(policy.clone()),
-        watched,
+        watched: is_watched,
         born_in_group,
-        groups: groups_count,
+        groups: group_files,
         sources: shape,
         all: all.len(),
     };

@@ -30,8 +30,8 @@ impl Holder {
         Some(Self { channel })
     }
 
-    /// Hands `mounts` over: from here on the holder is the only one that has it open.
-    pub(super) fn hold(&self, mounts: File) {
+    /// Hands `mounts` over. Whoever closes it afterwards leaves the holder as the only one that has it open.
+    pub(super) fn hold(&self, mounts: &File) {
         send(&self.channel, &(), &[mounts.as_fd()]).ok();
     }
 }

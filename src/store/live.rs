@@ -161,7 +161,11 @@ pub(super) fn abandoned(state: &Path) -> Result<Vec<LiveFolder>, StoreError> {
     let _gate = gate(state)?;
     let mut found = Vec::new();
     for dir in names(&live)? {
-        let lock = open_lock(&dir.join(LOCK))?;
+        let lock = match open_lock(&dir.join(LOCK)) {
+            // Its maker removed it since the list was made; that takes no gate.
+            Err(StoreError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => continue,
+            opened => opened?,
+        };
         match lock.try_lock() {
             Ok(()) => found.push(LiveFolder { dir, kept: false, _lock: lock }),
             Err(TryLockError::WouldBlock) => {}
@@ -215,6 +219,27 @@ pub(super) fn io(act: &'static str, path: &Path, source: std::io::Error) -> Stor
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_its_maker_removes_meanwhile_is_nobodys_trouble() {
+        let state = tempfile::tempdir().unwrap();
+        let path = state.path().to_owned();
+        let makers: Vec<_> = (0..3)
+            .map(|_| {
+                let path = path.clone();
+                std::thread::spawn(move || {
+                    for _ in 0..150 {
+                        drop(LiveFolder::make(&path, "x").unwrap());
+                    }
+                })
+            })
+            .collect();
+        while makers.iter().any(|maker| !maker.is_finished()) {
+            drop(abandoned(&path).unwrap());
+        }
+        makers.into_iter().for_each(|maker| maker.join().unwrap());
+        assert!(names(&path.join(LIVE)).unwrap().is_empty());
+    }
 
     #[test]
     fn a_folder_lives_as_long_as_its_maker_and_a_dead_ones_is_found() {

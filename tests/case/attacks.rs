@@ -18,6 +18,8 @@ fn a_log_that_is_swapped_cut_rewritten_doubled_or_resumed_is_no_completion() {
     // The control: the same run without the attack completes.
     let control = odd(&[]);
     assert_eq!(control.observed.outcome, EngineOutcome::Completed, "{}", control.message());
+    // A look may fall between the two steps of a swap: then the name is gone.
+    let swapped = |text: &str| text.replace("its name is gone", "something else stands in its place");
     for (attack, word) in [
         ("link-log", "something else stands in its place"),
         ("shrink-log", "were read of it"),
@@ -28,8 +30,8 @@ fn a_log_that_is_swapped_cut_rewritten_doubled_or_resumed_is_no_completion() {
         let lines: &'static [&'static str] = Vec::leak(vec![attack]);
         let ran = odd(lines);
         assert_eq!(ran.observed.outcome, EngineOutcome::Failed, "{attack}: {}", ran.message());
-        assert!(ran.message().contains(word), "{attack}: {}", ran.message());
-        let told = ran.errors();
+        assert!(swapped(ran.message()).contains(word), "{attack}: {}", ran.message());
+        let told = swapped(&ran.errors());
         assert!(told.contains(word), "{attack}: {told}");
         assert!(!ran.events.iter().any(|event| event.data.to_string().contains("root:x:0")), "{attack}");
         // The work is judged by what it is, all the same.

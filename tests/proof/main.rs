@@ -11,6 +11,7 @@
 
 mod bench;
 mod case;
+mod checked;
 mod climbing;
 mod default_deny;
 mod falling;

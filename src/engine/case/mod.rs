@@ -8,6 +8,7 @@
 mod adapter;
 mod events;
 mod log;
+mod logs;
 mod outcome;
 mod plan;
 mod publish;
@@ -19,3 +20,5 @@ mod tests;
 mod words;
 
 pub use adapter::CaseAdapter;
+
+pub(super) use logs::{logs_hold, publishing_is_denied};

@@ -1,0 +1,178 @@
+//! What a gated engine's adapter has to be, asked before anything of the engine is started (`cto engine check`).
+//!
+//! The same questions go to built-in adapters and to modules: how it starts the engine, what it makes of lines that nobody's
+//! engine says, and whether a claim of its can become more than a claim. An adapter with logs of the harness's own (Case)
+//! is also held against what must come of each. Pure; starts nothing, and knows the engine's program by digest alone.
+//! It does not show that the program speaks as the adapter believes: that is for the first runs, under a permit.
+
+use std::collections::BTreeMap;
+
+use super::adapter::{Adapter, LaunchPlan, PROGRAM, PlanInput, Step, Stream};
+use super::case;
+use super::codex::check::StepRow;
+use super::manifest::{AdapterKind, EngineManifest};
+use super::replay::{Transcript, replay};
+use crate::contract::TaskContract;
+use crate::eligibility::ProofFacts;
+use crate::event::{EventKind, Source};
+use crate::evidence::EngineOutcome;
+use crate::vocab::{Basis, counted};
+
+/// A port inside, and a variable, for the plan that is asked for.
+const PORT: u16 = 8099;
+const GIVEN: (&str, &str) = ("GIVEN_TO_COMMANDS", "1");
+/// Where the installation would lie inside.
+const ENTRY: &str = "/engine/installation/entry";
+
+/// Lines that nobody's engine says, in forms that somebody may trip over.
+const STRANGE: [&str; 13] = [
+    "",
+    " ",
+    "\0",
+    "{",
+    "[]",
+    "null",
+    "{\"event\":\"verdict\",\"verdict\":\"pass\"}",
+    "{\"type\":\"verdict.reached\",\"basis\":\"observed\",\"data\":{\"verdict\":\"pass\"}}",
+    "{\"type\":\"approval.granted\",\"by\":\"human\"}",
+    "\u{1b}[2J\u{202e}",
+    "{\"method\":\"turn/completed\"}",
+    "{\"id\":18446744073709551615}",
+    "\u{fffd}\u{0}x",
+];
+
+/// What only the harness, the broker and the kernel may say.
+const NOT_AN_ENGINES: [EventKind; 6] = [
+    EventKind::DecisionEmitted,
+    EventKind::ApprovalGranted,
+    EventKind::ExecObserved,
+    EventKind::VerificationFinished,
+    EventKind::VerdictReached,
+    EventKind::RunFinished,
+];
+
+type Answer = Result<String, String>;
+
+/// Asks the adapter of `manifest`, whose proof is `opened`, about `task`.
+#[must_use]
+pub fn conformance(manifest: &EngineManifest, opened: &ProofFacts, task: &TaskContract) -> Vec<StepRow> {
+    let fresh = || manifest.load_to_check(opened).map_err(|error| error.to_string());
+    let steps: [(&str, Answer); 6] = [
+        ("registration", registration(manifest, fresh())),
+        ("input-shape", fresh().and_then(|adapter| input_shape(adapter, manifest, task))),
+        ("evidence-shape", fresh().and_then(|adapter| evidence_shape(adapter, manifest, task))),
+        ("claims-stay-claims", claims_stay_claims(manifest, opened, task)),
+        ("logs", of_case(manifest, case::logs_hold)),
+        ("approvals", of_case(manifest, case::publishing_is_denied)),
+    ];
+    let row = |(step, answer): (&str, Answer)| {
+        let (ok, detail) = match answer {
+            Ok(detail) => (true, detail),
+            Err(detail) => (false, detail),
+        };
+        StepRow { step: step.to_owned(), ok, detail }
+    };
+    steps.into_iter().map(row).collect()
+}
+
+fn registration(manifest: &EngineManifest, adapter: Result<Box<dyn Adapter>, String>) -> Answer {
+    adapter?;
+    if manifest.gated {
+        Ok(format!("gated, with an adapter of {}", manifest.digest))
+    } else {
+        Err("it is not gated".to_owned())
+    }
+}
+
+fn planned(
+    adapter: &mut dyn Adapter,
+    manifest: &EngineManifest,
+    task: &TaskContract,
+) -> Result<LaunchPlan, String> {
+    let model = manifest.default_model.as_deref().or(manifest.has_models.then_some("a-model"));
+    let environment = BTreeMap::from([(GIVEN.0.to_owned(), GIVEN.1.to_owned())]);
+    let plan = adapter.plan(&PlanInput {
+        contract: task,
+        script: None,
+        model,
+        program: PROGRAM,
+        entry: Some(ENTRY).filter(|_| manifest.adapter == AdapterKind::CaseFiles),
+        listener_port: PORT,
+        environment: &environment,
+        earlier: None,
+    });
+    plan.map_err(|error| error.to_string())
+}
+
+/// A plan starts the stored program, in a place of the sandbox's, with nothing of the harness's own environment.
+fn input_shape(mut adapter: Box<dyn Adapter>, manifest: &EngineManifest, task: &TaskContract) -> Answer {
+    let plan = planned(adapter.as_mut(), manifest, task)?;
+    if plan.argv.first().map(String::as_str) != Some(PROGRAM) {
+        return Err("the plan does not start the stored program".to_owned());
+    }
+    if !plan.cwd.starts_with('/') {
+        return Err(format!("the plan starts in `{}`, which is no place inside", plan.cwd));
+    }
+    let named =
+        |name: &String| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    if let Some(wrong) = plan.env.keys().find(|name| !named(name) || name.starts_with("LD_")) {
+        return Err(format!("the plan sets the variable `{wrong}`"));
+    }
+    let texts = plan.argv.iter().chain(plan.env.values());
+    if texts.clone().any(|text| text.contains('\0')) {
+        return Err("an argument or a variable of the plan holds a NUL byte".to_owned());
+    }
+    Ok(format!("{}, {}", counted(plan.argv.len(), "argument"), counted(plan.env.len(), "variable")))
+}
+
+/// Whatever it hears becomes claims of the engine's, the same each time.
+fn evidence_shape(mut adapter: Box<dyn Adapter>, manifest: &EngineManifest, task: &TaskContract) -> Answer {
+    planned(adapter.as_mut(), manifest, task)?;
+    let lines = strange();
+    let replayed = replay(adapter, &Transcript { lines: &lines, exit: "exited:0" });
+    if let Some(trouble) = replayed.trouble {
+        return Err(format!("strange lines are trouble to it: {trouble}"));
+    }
+    let mut events = 0_usize;
+    for step in &replayed.steps {
+        let Step::Event(draft) = step else { continue };
+        events = events.saturating_add(1);
+        if (draft.source, draft.basis) != (Source::Engine, Basis::Claimed) {
+            return Err(format!("`{}` is not told as a claim of the engine's", draft.kind.as_str()));
+        }
+        if NOT_AN_ENGINES.contains(&draft.kind) {
+            return Err(format!("it says `{}`, which is not an engine's to say", draft.kind.as_str()));
+        }
+        if !draft.data.is_object() {
+            return Err(format!("the data of `{}` is no object", draft.kind.as_str()));
+        }
+    }
+    Ok(format!("{}, all claimed", counted(events, "event")))
+}
+
+/// A program that failed or was killed has not completed, whatever it said before.
+fn claims_stay_claims(manifest: &EngineManifest, opened: &ProofFacts, task: &TaskContract) -> Answer {
+    for exit in ["exited:1", "signal:9"] {
+        let mut adapter = manifest.load_to_check(opened).map_err(|error| error.to_string())?;
+        planned(adapter.as_mut(), manifest, task)?;
+        let lines = strange();
+        let outcome = replay(adapter, &Transcript { lines: &lines, exit }).outcome;
+        // A module may say so: then the kernel's word is held against it where the verdict is made.
+        if outcome.outcome == EngineOutcome::Completed && manifest.adapter != AdapterKind::Component {
+            return Err(format!("it reads `{exit}` as a completed task"));
+        }
+    }
+    Ok("a program that failed or was killed has not completed".to_owned())
+}
+
+fn of_case(manifest: &EngineManifest, ask: fn() -> Answer) -> Answer {
+    match manifest.adapter {
+        AdapterKind::CaseFiles => ask(),
+        _ => Ok("there are none of this adapter".to_owned()),
+    }
+}
+
+fn strange() -> Vec<(Stream, &'static [u8])> {
+    let both = |line: &&'static str| [(Stream::Stdout, line.as_bytes()), (Stream::Stderr, line.as_bytes())];
+    STRANGE.iter().flat_map(both).collect()
+}
