@@ -107,6 +107,18 @@ fn digest() -> Digest {
     Digest::of(b"cto-gate-matrix-v1")
 }
 
+/// As if the check that asks were on record already.
+fn conforms(own: &mut EngineFacts) {
+    let Observed::Seen(program) = &own.program else { return };
+    own.conformance = Observed::Seen(ConformanceFacts {
+        record: digest(),
+        adapter: own.adapter,
+        program: program.digest,
+        evidence_interface: true,
+        adapter_contract: true,
+    });
+}
+
 /// A contract and facts for which everything passes in `mode`, with the engine's own digests.
 pub(super) fn everything(
     asked: &TaskContract,
@@ -131,15 +143,8 @@ pub(super) fn everything(
         licence.widest_mode = MutationMode::CandidateDefault;
         licence.expires_at = None;
     }
-    // A check is what would put it on record.
-    if let (true, Observed::Seen(program)) = (seen.checking, &own.program) {
-        own.conformance = Observed::Seen(ConformanceFacts {
-            record: digest(),
-            adapter: own.adapter,
-            program: program.digest,
-            evidence_interface: true,
-            adapter_contract: true,
-        });
+    if seen.checking {
+        conforms(&mut own);
     }
     if let Some(Observed::Seen(proof)) = &mut own.proof {
         *proof = ProofFacts { expires_at: ends, promotions: Vec::new(), held: None, ..proof.clone() };

@@ -157,14 +157,14 @@ pub(super) fn judge(
     };
     let document = json!({"engine": finished.permit().engine(), "program": finished.permit().program(),
         "version": judged.version, "protocol_schema": judged.schema, "steps": steps});
-    record_steps(document, steps, recording, told)?;
+    record_steps(&document, steps, recording, told)?;
     told.conformance = Some(judged);
     Ok(())
 }
 
 /// Puts the steps of a check into the bundle; each that failed is a finding.
 pub(super) fn record_steps(
-    document: serde_json::Value,
+    document: &serde_json::Value,
     steps: Vec<StepRow>,
     recording: &mut Recording<'_>,
     told: &mut Told,

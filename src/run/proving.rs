@@ -110,7 +110,7 @@ fn conform(scene: &Scene, recording: &mut Recording<'_>, told: &mut Told) -> Res
     };
     steps.push(StepRow { step: "program".to_owned(), ok, detail });
     let document = json!({"engine": engine, "program": program, "adapter": manifest.digest, "steps": steps});
-    record_steps(document, steps, recording, told)?;
+    record_steps(&document, steps, recording, told)?;
     told.conformance = Some(Judged::of_an_adapter());
     Ok(())
 }

@@ -237,7 +237,9 @@ mod tests {
         while makers.iter().any(|maker| !maker.is_finished()) {
             drop(abandoned(&path).unwrap());
         }
-        makers.into_iter().for_each(|maker| maker.join().unwrap());
+        for maker in makers {
+            maker.join().unwrap();
+        }
         assert!(names(&path.join(LIVE)).unwrap().is_empty());
     }
 
