@@ -95,12 +95,16 @@ pub(super) fn exercise(
 /// Asks the adapter what it makes of logs; what came of it is kept as the record of exactly this adapter and program.
 fn conform(scene: &Scene, recording: &mut Recording<'_>, told: &mut Told) -> Result<(), RecordError> {
     let task = scene.asked.contract.task();
-    let Some(engine) = task.engine.as_ref().map(|choice| &choice.id) else { return Ok(()) };
-    let facts = scene.facts.engines.get(engine);
-    let (manifest, program) = (scene.seen.engines.manifest(engine), facts.map(|facts| &facts.program));
-    let Some((manifest, Some(Observed::Seen(opened)))) =
-        manifest.zip(facts.map(|facts| facts.proof.as_ref()))
-    else {
+    let engine = task.engine.as_ref().map(|choice| &choice.id);
+    let facts = engine.and_then(|engine| scene.facts.engines.get(engine));
+    let manifest = engine.and_then(|engine| scene.seen.engines.manifest(engine));
+    let program = facts.map(|facts| &facts.program);
+    let opened = facts.and_then(|facts| facts.proof.as_ref());
+    let (Some(manifest), Some(Observed::Seen(opened))) = (manifest, opened) else {
+        // The permit says that both are there; if not, nothing was asked, and that is no pass.
+        told.sections
+            .findings
+            .push(finding("the adapter could not be asked: its proof is not open".to_owned()));
         return Ok(());
     };
     let mut steps = conformance(manifest, opened, task);
