@@ -252,7 +252,8 @@ impl StubProgram {
                 let beside = me.with_file_name(STUB);
                 let above = me.parent().and_then(|folder| folder.parent()).map(|folder| folder.join(STUB));
                 let in_tests = me.parent().is_some_and(|folder| folder.ends_with("deps"));
-                Ok(above.filter(|_| in_tests && !beside.exists()).unwrap_or(beside))
+                // What lies among cargo's own files may be of another build.
+                Ok(above.filter(|_| in_tests).unwrap_or(beside))
             }
         }
     }

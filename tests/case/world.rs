@@ -42,17 +42,9 @@ pub fn program() -> PathBuf {
     BUILT.get_or_init(build).clone()
 }
 
-/// The stub lies beside whoever establishes a sandbox, and here that is the test.
+/// The one that cargo built with this test.
 pub fn stub() -> StubProgram {
-    static LAID: OnceLock<PathBuf> = OnceLock::new();
-    let lay = || {
-        let beside = std::env::current_exe().unwrap().with_file_name("cto-stub");
-        let draft = beside.with_file_name(format!("cto-stub-of-{}", std::process::id()));
-        std::fs::copy(env!("CARGO_BIN_EXE_cto-stub"), &draft).unwrap();
-        std::fs::rename(&draft, &beside).unwrap();
-        beside
-    };
-    StubProgram::At(LAID.get_or_init(lay).clone())
+    StubProgram::At(PathBuf::from(env!("CARGO_BIN_EXE_cto-stub")))
 }
 
 fn contract(asked: &Asked, folder: &Path) -> SealedContract {

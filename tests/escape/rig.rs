@@ -36,14 +36,19 @@ pub(crate) fn is_root() -> bool {
 
 /// The stub beside the copied test program, else the one that cargo built.
 pub(crate) fn stub() -> StubProgram {
-    let beside = std::env::current_exe().unwrap().with_file_name("cto-stub");
-    StubProgram::At(if beside.exists() { beside } else { PathBuf::from(env!("CARGO_BIN_EXE_cto-stub")) })
+    StubProgram::At(beside("cto-stub").unwrap_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_cto-stub"))))
 }
 
 /// The program beside the copied test program, else the one that cargo built.
 pub(crate) fn cto() -> PathBuf {
-    let beside = std::env::current_exe().unwrap().with_file_name("cto");
-    if beside.exists() { beside } else { PathBuf::from(env!("CARGO_BIN_EXE_cto")) }
+    beside("cto").unwrap_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_cto")))
+}
+
+/// Only a copied test program has others beside it; what lies among cargo's own files may be of another build.
+fn beside(name: &str) -> Option<PathBuf> {
+    let me = std::env::current_exe().unwrap();
+    let copied = !me.parent().is_some_and(|folder| folder.ends_with("deps"));
+    Some(me.with_file_name(name)).filter(|path| copied && path.exists())
 }
 
 pub(crate) fn limits() -> Limits {
