@@ -25,6 +25,8 @@ fn the_adapter_is_asked_before_the_program_is_started_and_the_answer_opens_two_g
     bench.license(engine);
     bench.enable(engine);
     assert_eq!(missing(&bench.run(&fixture, engine).codes()), [true, true], "positive control");
+    let proof = bench.prove(engine);
+    assert_eq!((proof.code, missing(&proof.codes())), (3, [true, true]), "a proof is no check");
     let answer = bench.call(&["engine", "check", engine, "--json"]);
     assert_eq!(answer.code, 0, "{answer:?}");
     let steps = steps(&answer);

@@ -122,3 +122,41 @@ fn a_document_is_for_mode_none_and_for_engines_that_give_one() {
     let (state, why) = gate(&c, &f, GateId::ContractSupported).unwrap_err();
     assert!(state == RefusalState::Missing && why.contains("cannot be asked for a document"), "{why}");
 }
+
+#[test]
+fn only_the_check_of_a_gated_engine_asks_for_what_it_will_put_on_record() {
+    let gates = [GateId::EngineEvidenceInterface, GateId::EngineAdapterContract];
+    let closed = || {
+        let mut c = contract(true, Some(Mode::None), Risk::Safe);
+        c.network_allow.clear();
+        c.toolchains.clear();
+        c.inputs.clear();
+        c.permissions.clear();
+        c.verification_commands.clear();
+        let mut f = facts(true, &c);
+        if let Observed::Seen(target) = &mut f.target {
+            target.is_fixture = true;
+        }
+        let engine = f.engines.get_mut(&id(GATED)).unwrap();
+        engine.spend = SpendFacts::Free;
+        engine.conformance = Observed::Absent("none".to_owned());
+        (f.checking, f.proving) = (true, true);
+        (c, f)
+    };
+    let (c, f) = closed();
+    assert!(gates.iter().all(|which| gate(&c, &f, *which).unwrap().contains("about to be asked")));
+    // One of the two words alone, or something within reach, and the record is wanted as ever.
+    let spoil: [fn(&mut TaskContract, &mut Facts); 4] = [
+        |_, f| f.checking = false,
+        |_, f| f.proving = false,
+        |c, _| c.mutation_mode = Some(Mode::CopiedFixture),
+        |_, f| f.engines.get_mut(&id(GATED)).unwrap().spend = SpendFacts::NoEndpoint,
+    ];
+    for (number, spoil) in spoil.iter().enumerate() {
+        let (mut c, mut f) = closed();
+        spoil(&mut c, &mut f);
+        for which in gates {
+            assert_eq!(gate(&c, &f, which).unwrap_err().0, RefusalState::Missing, "{number}");
+        }
+    }
+}
