@@ -176,3 +176,37 @@ fn strange() -> Vec<(Stream, &'static [u8])> {
     let both = |line: &&'static str| [(Stream::Stdout, line.as_bytes()), (Stream::Stderr, line.as_bytes())];
     STRANGE.iter().flat_map(both).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::component::ComponentFile;
+    use crate::engine::component::tests::made::module;
+    use crate::vocab::{Digest, Timestamp};
+
+    const MANIFEST: &str = "id = \"mine\"\ndisplay = \"Mine\"\ngated = true\nadapter = \"component\"\nspends = false\n\n\
+                            [program]\ndiscover = \"configured\"\nname = \"mine\"\nform = \"native\"\n";
+
+    fn wrong(replaced: &[(&str, &str)]) -> Vec<String> {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join(ComponentFile::NAME), module(replaced, "")).unwrap();
+        let file = ComponentFile::of(folder.path()).unwrap();
+        let manifest = EngineManifest::parse("mine", MANIFEST, true).unwrap().with_component(file);
+        let record = Digest::of(b"record");
+        let expires_at = Timestamp::from_unix_micros(0).unwrap();
+        let opened = ProofFacts { record, expires_at, promotions: Vec::new(), held: None };
+        let steps = conformance(&manifest, &opened, &crate::engine::codex::tests::contract());
+        assert_eq!(steps.len(), 6);
+        steps.into_iter().filter(|step| !step.ok).map(|step| step.step).collect()
+    }
+
+    #[test]
+    fn an_adapter_that_misbehaves_does_not_conform_and_the_step_says_where() {
+        assert!(wrong(&[]).is_empty(), "positive control");
+        let plan = wrong(&[("plan", "unreachable")]);
+        assert!(plan.contains(&"input-shape".to_owned()), "{plan:?}");
+        for call in ["on-line", "opening", "on-exit"] {
+            assert_eq!(wrong(&[(call, "unreachable")]), ["evidence-shape"], "{call}");
+        }
+    }
+}
