@@ -13,7 +13,7 @@ pub(super) enum EngineVerb {
     /// List the registered engines and what each still lacks
     #[command(after_help = examples::ENGINE_LIST)]
     List(ListArgs),
-    /// Let the installed program show that the adapter understands it, and record that
+    /// Let a program (of a gated engine: its adapter) show that the two fit, and record that
     #[command(after_help = examples::ENGINE_CHECK)]
     Check(CheckArgs),
     /// Admit one installation of a gated engine: origin, commit, and every file of it, signed

@@ -81,8 +81,8 @@ Examples:
   cto engine check codex";
 pub(super) const ENGINE_CHECK: &str = "\
 Examples:
-  cto engine check codex                     a scripted turn in the sandbox, against a model that only recites
-  cto engine check case                      a gated one: what its adapter makes of logs; nothing of it is started
+  cto engine check codex      a scripted turn in the sandbox, with a model that only recites
+  cto engine check case       a gated one: its adapter alone is asked, nothing is started
   cto engine check codex --json | tail -1";
 pub(super) const ENGINE_ADMIT: &str = "\
 Example:

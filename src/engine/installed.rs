@@ -59,7 +59,7 @@ pub enum InstallError {
     #[error("the engine `{0}` has no adapter of its own: `adapter = \"component\"` is what can be installed")]
     NotAModule(EngineId),
     /// The id is taken.
-    #[error("the engine `{0}` is built in and cannot be replaced")]
+    #[error("the engine `{0}` is built in, and stays as it is")]
     BuiltIn(EngineId),
     /// It is there.
     #[error("the engine `{0}` is installed already")]
@@ -88,7 +88,9 @@ impl InstallError {
                 "correct its engine.toml; engines/samples/wordy has one"
             }
             Self::Catalog(_) => "correct or remove the folder in the configuration's `engines` folder",
-            Self::BuiltIn(_) => "give it another id",
+            Self::BuiltIn(_) => {
+                "name an installed engine, or install under another id; see `cto engine list`"
+            }
             Self::There(_) => "remove it first: `cto engine remove`",
             Self::Absent(_) => "`cto engine list` shows what is installed",
             Self::Module(_) => "ask whoever made the module; engines/adapter.wit says what it has to answer",
