@@ -3,16 +3,17 @@
 use serde_json::Value;
 
 use crate::bench::Bench;
-use crate::model_server::ModelServer;
+use crate::model_server::{ModelServer, by_results};
 use crate::{REPAIR, exec, patches, says};
 
 #[test]
 fn what_is_plainly_forbidden_is_declined_with_the_reason_and_it_goes_on() {
-    let server = ModelServer::start(vec![
+    let turns = vec![
         exec("touch before && git push origin main"),
         patches(REPAIR),
         says("Repaired, and not pushed."),
-    ]);
+    ];
+    let server = ModelServer::choosing(turns, by_results);
     let bench = Bench::new(&server);
     let run = bench.run(&[]);
     assert_eq!((run.exit, run.result["verdict"].as_str()), (0, Some("pass")), "{run:?}");
@@ -28,8 +29,8 @@ fn what_is_plainly_forbidden_is_declined_with_the_reason_and_it_goes_on() {
     assert_eq!(requested[1]["data"]["asked"]["paths"], serde_json::json!(["src/lib.rs"]));
     assert!(denied.iter().chain(&granted).all(|event| event["basis"] == "observed"));
 
-    let second = server.seen()[1].body.to_string();
-    assert!(second.contains("the contract forbids `git.push`"), "the model is told why: {second}");
+    let told = |seen: &crate::model_server::Seen| seen.body.to_string().contains("forbids `git.push`");
+    assert!(server.seen().iter().any(told), "the model is told why");
     let executed = of("exec.observed").iter().any(|event| event["data"]["argv"].to_string().contains("push"));
     assert!(!executed, "nothing of it was executed");
     assert_eq!(bench.verify(&run), 0);

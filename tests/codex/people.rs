@@ -12,7 +12,7 @@ use cto_harness::vocab::{PrincipalName, SealingKey};
 use serde_json::{Value, json};
 
 use crate::bench::{Bench, Run};
-use crate::model_server::{Item, ModelServer, Turn};
+use crate::model_server::{Item, ModelServer, Turn, by_results};
 use crate::{REPAIR, exec, patches, says};
 
 const MARK: &str = "ask_first = [\"command:touch *\"]";
@@ -115,7 +115,8 @@ fn executed(events: &[Value], program: &str) -> Option<usize> {
 }
 
 fn marked() -> ModelServer {
-    ModelServer::start(vec![exec("touch src/asked.rs && echo made"), patches(REPAIR), says("Done.")])
+    let turns = vec![exec("touch src/asked.rs && echo made"), patches(REPAIR), says("Done.")];
+    ModelServer::choosing(turns, by_results)
 }
 
 #[test]
@@ -205,7 +206,8 @@ fn a_no_is_told_with_its_reason_and_silence_ends_by_itself() {
         assert_eq!(kind, (!silent).then_some("ed25519"), "{denied:?}");
         let asked = of(&events, "approval.requested");
         assert_eq!(asked[0].1["key_kinds"], json!(["ed25519"]), "{asked:?}");
-        assert!(server.seen()[1].body.to_string().contains(why), "the model is told why");
+        let told = server.seen().iter().any(|seen| seen.body.to_string().contains(why));
+        assert!(told, "the model is told why");
         assert_eq!(executed(&events, "touch"), None, "nothing of it was executed");
         assert_eq!(bench.verify(&run), 0);
     }
@@ -214,7 +216,9 @@ fn a_no_is_told_with_its_reason_and_silence_ends_by_itself() {
 #[test]
 fn answers_that_do_not_count_grant_nothing() {
     let both = Turn::Items(["touch src/a.rs", "touch src/b.rs"].map(|c| Item::Exec(c.to_owned())).into());
-    let server = ModelServer::start(vec![both, patches(REPAIR), says("Done.")]);
+    // After the first turn there are two results.
+    let turns = vec![both, says("never asked"), patches(REPAIR), says("Done.")];
+    let server = ModelServer::choosing(turns, by_results);
     let bench = Bench::new(&server);
     bench.ask(MARK);
     let account = {
@@ -277,7 +281,8 @@ fn answers_that_do_not_count_grant_nothing() {
 #[test]
 fn a_marked_command_that_is_hidden_from_the_text_is_seen_and_blocks() {
     let hidden = "printf 'touch src/%s' hidden.rs | base64 | base64 -d | sh";
-    let server = ModelServer::start(vec![exec(hidden), patches(REPAIR), says("Done.")]);
+    let turns = vec![exec(hidden), patches(REPAIR), says("Done.")];
+    let server = ModelServer::choosing(turns, by_results);
     let bench = Bench::new(&server);
     bench.ask(MARK);
     let run = bench.run(&[]);
@@ -322,15 +327,6 @@ fn where_people_are_asked_nothing_that_runs_can_be_fed_commands() {
     assert_eq!(run.exit, 0, "{run:?}");
 }
 
-/// Which answer comes next, by what the thread holds: what was cut off is asked for once more.
-fn by_thread(_: usize, body: &Value) -> usize {
-    let outputs = body["input"].as_array().unwrap().iter().filter(|item| {
-        item["type"].as_str().is_some_and(|kind| kind.ends_with("_call_output"))
-            && !item["output"].to_string().contains("aborted")
-    });
-    outputs.count()
-}
-
 /// Kills the run as soon as `ready` finds its event log so; the run's id.
 fn killed(bench: &Bench, mut run: Asking, ready: impl Fn(&str) -> bool) -> String {
     let folders = std::fs::read_dir(bench.at("out")).unwrap().map(|entry| entry.unwrap().path());
@@ -349,7 +345,7 @@ fn killed(bench: &Bench, mut run: Asking, ready: impl Fn(&str) -> bool) -> Strin
 #[test]
 fn a_question_outlives_a_crash_under_its_id_and_a_spent_yes_does_not() {
     let act = "touch src/asked.rs && sleep 4 && echo made";
-    let server = ModelServer::choosing(vec![exec(act), patches(REPAIR), says("Done.")], by_thread);
+    let server = ModelServer::choosing(vec![exec(act), patches(REPAIR), says("Done.")], by_results);
     let bench = Bench::new(&server);
     bench.ask(MARK);
     let key = bench.principal("ann", None);

@@ -7,18 +7,10 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::bench::{Bench, Run};
-use super::model_server::{ModelServer, Turn};
+use super::model_server::{ModelServer, Turn, by_results};
 use super::{exec, says};
 
 const CHECK: [&str; 3] = ["sh", "-c", "grep -q 'left + right' src/lib.rs"];
-
-/// Which turn comes next, by what the thread holds: two commands, then the last word.
-fn by_thread(_: usize, body: &Value) -> usize {
-    let outputs = body["input"].as_array().unwrap().iter().filter(|item| {
-        item["type"] == "function_call_output" && !item["output"].to_string().contains("aborted")
-    });
-    outputs.count()
-}
 
 fn turns() -> Vec<Turn> {
     vec![
@@ -99,7 +91,7 @@ fn passed(bench: &Bench, run: &Run, at: usize) {
 fn killed_at_every_event_boundary_the_same_run_goes_on_and_passes() {
     let (mut at, mut same, mut anew) = (0, 0, 0);
     loop {
-        let server = ModelServer::choosing(turns(), by_thread);
+        let server = ModelServer::choosing(turns(), by_results);
         let bench = bench(&server);
         at += 1;
         if !killed_when(&bench, || count(&bench) >= at) {
@@ -154,7 +146,7 @@ fn above(pid: u32) -> u32 {
 fn goes_on_without(of: fn(u32) -> u32) {
     // The second request is not answered, so that there is somebody to be killed.
     let server = ModelServer::choosing(turns().into_iter().chain([Turn::Hang]).collect(), |number, body| {
-        if number == 1 { 3 } else { by_thread(number, body) }
+        if number == 1 { 3 } else { by_results(number, body) }
     });
     let bench = bench(&server);
     let child = bench.start(&[]);
@@ -295,7 +287,7 @@ fn silence_ends_by_its_limit_and_the_turn_is_interrupted_first() {
 
 #[test]
 fn all_that_can_be_gone_on_with_is_the_oldest_first() {
-    let server = ModelServer::choosing(turns(), by_thread);
+    let server = ModelServer::choosing(turns(), by_results);
     let bench = bench(&server);
     for runs in 1..=2 {
         // Both are cut off with an event log that has begun.

@@ -85,6 +85,14 @@ impl ModelServer {
     }
 }
 
+/// Which turn comes next, by the results of tools that the thread holds (one a turn) and not by how often it was asked: a
+/// turn that is steered drops an answer in flight and asks again, and what was cut off is asked for once more.
+pub fn by_results(_: usize, body: &Value) -> usize {
+    let items = body["input"].as_array().into_iter().flatten();
+    let result = |item: &&Value| item["type"].as_str().is_some_and(|kind| kind.ends_with("_call_output"));
+    items.filter(result).filter(|item| !item["output"].to_string().contains("aborted")).count()
+}
+
 fn answer(
     mut stream: TcpStream,
     turns: &[Turn],
