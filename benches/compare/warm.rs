@@ -91,7 +91,7 @@ pub(crate) fn warm(place: &Place) -> Vec<Row> {
 
 fn ours(runtime: &Runtime, policy: &SandboxPolicy) -> Duration {
     sandbox::expect_another();
-    sandbox::expect_as(policy.uid);
+    sandbox::expect_as(policy.uid, policy.observed);
     std::thread::sleep(PARKED);
     let begin = Instant::now();
     runtime.block_on(async {

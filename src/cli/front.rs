@@ -2,10 +2,10 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use clap::error::ErrorKind;
+use clap::{Args as _, FromArgMatches as _, Parser as _};
 
-use super::args::{Cli, KeyVerb, PrincipalVerb, RepoVerb, Verb};
+use super::args::{Cli, KeyVerb, PrincipalVerb, RepoVerb, SandboxArgs, Verb};
 use super::args_engine::EngineVerb;
 use super::args_proof::ProofVerb;
 use super::output::{Line, Output, Tone, lines_of};
@@ -38,8 +38,8 @@ pub fn main() -> ExitCode {
     }
     let mut output = Output::new();
     output.for_programs(asked_for_json());
-    let exit = match Cli::try_parse() {
-        Ok(cli) => match dispatch(&cli.verb, &mut output) {
+    let exit = match parse() {
+        Ok(verb) => match dispatch(&verb, &mut output) {
             Ok(exit) => exit,
             Err(problem) => {
                 tell(&problem, &mut output);
@@ -49,6 +49,19 @@ pub fn main() -> ExitCode {
         Err(error) => explain(&error, &mut output),
     };
     if output.has_failed() { Exit::Unrecorded.into() } else { exit.into() }
+}
+
+/// The call by the grammar of its verb alone where that is enough for a sandbox by hand: to put the whole grammar together
+/// takes an eighth of such a call. What does not fit is read again by the whole grammar, which knows what to say about it.
+fn parse() -> Result<Verb, clap::Error> {
+    let words = || std::env::args_os().skip(1);
+    if words().next().is_some_and(|verb| verb == "sandbox") {
+        let alone = SandboxArgs::augment_args(clap::Command::default()).try_get_matches_from(words());
+        if let Ok(args) = alone.and_then(|matches| SandboxArgs::from_arg_matches(&matches)) {
+            return Ok(Verb::Sandbox(args));
+        }
+    }
+    Cli::try_parse().map(|cli| cli.verb)
 }
 
 /// How many sandboxes the call will establish, guessed before its words make sense; `None` if none. A guess that is
@@ -107,10 +120,12 @@ fn tell(problem: &Problem, output: &mut Output) {
 /// Whether the next call that uses this installation is this one: it removes what dead processes left.
 fn cleans_up(verb: &Verb) -> bool {
     match verb {
-        // A run cleans up by itself, once its contract reads; `spend` reads only; a verb of a later version does nothing.
+        // A run cleans up by itself, once its contract reads, and a sandbox while its first process is made; `spend` reads
+        // only; a verb of a later version does nothing.
         Verb::Run(_)
         | Verb::Resume(_)
         | Verb::Cancel(_)
+        | Verb::Sandbox(_)
         | Verb::Spend(_)
         | Verb::Proof(_)
         | Verb::Serve(_)

@@ -14,7 +14,7 @@ use crate::contract::{Ceilings, limits};
 use crate::eligibility::GROUPS_REMEDY;
 use crate::home::Home;
 use crate::process::{self, PayloadEvent, ProcessTree};
-use crate::run::{evidence_places, own_places};
+use crate::run::{clean_up, evidence_places, own_places};
 use crate::sandbox::{
     Bind, Grouping, Purpose, Sandbox, SandboxError, SandboxPolicy, Stdio, expect_as, probe,
 };
@@ -27,7 +27,8 @@ use crate::workspace::{FolderView, Patch, Placement, RunUid};
 pub(super) fn sandbox(args: &SandboxArgs, output: &mut Output) -> Result<Exit, Problem> {
     let home = Home::open()?;
     let lease = RunUid::claim(home.state())?;
-    expect_as(lease.uid());
+    expect_as(lease.uid(), args.learn.is_some());
+    clean_up(&home)?;
     let mut policy = policy(args, &home, lease.uid())?;
     let patch = args.patch.as_deref();
     let patch = patch.map(|file| OutFile::open("--patch", file, &policy, Already::Replace)).transpose()?;

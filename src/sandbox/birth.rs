@@ -17,11 +17,13 @@ use super::holder::Holder;
 use super::init::{self, SeenBefore};
 use super::layers::Network;
 use super::observe;
-use super::order::{Refusal, refused};
+use super::order::{Order, Refusal, refused};
 use super::standing::Standing;
 use super::stub::NAMESPACES;
 use super::sys::{self, Made};
+use super::zygote::Wanted;
 use crate::evidence::LayerRow;
+use crate::process::receive;
 use crate::workspace::RunUid;
 
 /// What a stub has before it knows of any policy.
@@ -42,17 +44,29 @@ impl Early {
     /// make. It belongs to the caller's user namespace: nobody inside could ever configure it, but where that is the
     /// host's own, the kernel sends its device events here, too, and only the filter (no netlink but routes) keeps
     /// them from a payload.
-    pub(super) fn make(nobody_waits: bool) -> Result<Self, Refusal> {
+    pub(super) fn make(wanted: Wanted, control: &UnixStream) -> Result<Self, Refusal> {
         let before = init::namespace_ids().map_err(refused("namespaces", "read /proc/self/ns"))?;
-        nix::sched::unshare(CloneFlags::CLONE_NEWNET)
-            .map_err(refused("namespaces", "unshare the network namespace"))?;
+        let (standing, built_in) = Standing::build()?;
+        let handed = if wanted == Wanted::Shared { network_from(control)? } else { None };
+        let entered = match handed {
+            Some(handed) => nix::sched::setns(handed, CloneFlags::CLONE_NEWNET),
+            None => nix::sched::unshare(CloneFlags::CLONE_NEWNET),
+        };
+        entered.map_err(refused("namespaces", "enter a new network namespace"))?;
         let socket = std::net::UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0));
         let socket = socket.map_err(refused("network", "make a socket"))?;
         sys::loopback_up(socket.as_fd()).map_err(refused("network", "bring up loopback"))?;
         let network = Network::read()?;
-        let (standing, built_in) = Standing::build()?;
-        let holder = nobody_waits.then(Holder::make).flatten();
+        let holder = (wanted == Wanted::Later).then(Holder::make).flatten();
         Ok(Self { before, standing, built_in, network, holder })
+    }
+}
+
+/// The network namespace that the harness has made meanwhile, or nothing where it could not.
+fn network_from(control: &UnixStream) -> Result<Option<OwnedFd>, Refusal> {
+    match receive::<Order>(control).map_err(refused("network", "wait for the namespace"))? {
+        Some((Order::Network, fds)) => Ok(fds.into_iter().next()),
+        _ => Err(Refusal::new("network", "wait for the namespace")),
     }
 }
 
@@ -77,8 +91,9 @@ pub(super) struct Born {
     /// What the kernel says of its being traced, if it is.
     pub(super) traced: Option<LayerRow>,
     uid: RunUid,
-    /// Until nobody waits: the mount namespace where the root was put together.
-    _built_in: File,
+    /// Until nobody waits, because whoever closes them last waits for all processors: the mount namespace where the root was
+    /// put together, and a mount that is attached nowhere.
+    _dear: (File, OwnedFd),
     holder: Option<Holder>,
 }
 
@@ -101,15 +116,15 @@ impl Born {
                 init::run(control, &theirs, expected, standing, &seen)
             }
             Made::Parent(pid, pidfd) => {
-                drop((theirs, standing));
+                drop(theirs);
                 let mut born = Self {
                     pid,
                     pidfd,
                     gate: ours,
                     traced: None,
                     uid,
-                    _built_in: built_in,
-                    holder: holder.or_else(Holder::make),
+                    _dear: (built_in, standing.covers.null),
+                    holder,
                 };
                 born.release(expected)?;
                 Ok(born)
@@ -127,6 +142,8 @@ impl Born {
             self.trace()?;
         }
         self.gate.write_all(init::MAPPED).map_err(refused("control", "release PID 1"))?;
+        // Not before: PID 1 would wait for the fork.
+        self.holder = self.holder.take().or_else(Holder::make);
         if let Some((holder, mounts)) = self.holder.as_ref().zip(mounts) {
             holder.hold(&mounts);
         }
@@ -198,7 +215,7 @@ mod tests {
         {
             let launched = StubProgram::BesideMe.start().unwrap();
             for slot in &expected {
-                let order = Order::Expect { parent, uid: uid(*slot) };
+                let order = Order::Expect { parent, uid: uid(*slot), observed: false };
                 send(&launched.control, &order, &[]).unwrap();
             }
             let argv = vec!["/nothing".to_owned()];

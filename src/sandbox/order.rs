@@ -26,7 +26,12 @@ pub(super) enum Order {
         parent: i32,
         /// Who its payload will be.
         uid: RunUid,
+        /// Whether it will be watched. A guess: a wrong one costs time.
+        observed: bool,
     },
+    /// The network namespace that the harness has made for it comes along; without one, the stub makes its own. The first
+    /// frame to a stub that shares its work with the harness, and to no other.
+    Network,
     /// Try each namespace on its own and say which can be entered.
     TryNamespaces,
 }

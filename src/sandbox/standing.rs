@@ -78,7 +78,8 @@ pub(super) struct Covers {
     pub(super) known: Vec<(&'static str, OwnedFd)>,
     /// Entries that it does not show.
     pub(super) unknown: Vec<&'static str>,
-    null: OwnedFd,
+    /// Attached nowhere.
+    pub(super) null: OwnedFd,
     empty: OwnedFd,
 }
 

@@ -60,14 +60,16 @@ pub fn main() -> std::process::ExitCode {
 pub(super) fn serve(control: &UnixStream, wanted: Wanted) -> bool {
     // What needs no policy is done while the harness still finds out which one it will be.
     let settled = settle();
-    let early = Uid::effective().is_root().then(|| Early::make(wanted == Wanted::Later));
+    let early = Uid::effective().is_root().then(|| Early::make(wanted, control));
     if wanted == Wanted::Later {
         Order::rehearse();
     }
     let mut ready = Ready { early, born: None };
     let done = loop {
         match receive::<Order>(control) {
-            Ok(Some((Order::Expect { parent, uid }, _))) => ready.expect(control, parent, uid),
+            Ok(Some((Order::Expect { parent, uid, observed }, _))) => {
+                ready.expect(control, parent, uid, observed);
+            }
             Ok(Some((Order::Establish { parent, policy, clone_into }, mut fds))) => {
                 let told = (policy.observed && !fds.is_empty()).then(|| PipeWriter::from(fds.remove(0)));
                 let entrances = Entrances::of(fds, clone_into);
@@ -77,7 +79,8 @@ pub(super) fn serve(control: &UnixStream, wanted: Wanted) -> bool {
                 break send(control, &Answer::Namespaces(try_namespaces()), &[])
                     .map_err(refused("control", "answer"));
             }
-            Ok(None) | Err(_) => return false,
+            // One that comes at another time is not understood.
+            Ok(None | Some((Order::Network, _))) | Err(_) => return false,
         }
     };
     if let Err(refusal) = done {
@@ -107,11 +110,11 @@ struct Ready {
 
 impl Ready {
     /// Makes PID 1 for a uid that is expected. Best effort: if it fails, it fails again where it is told.
-    fn expect(&mut self, control: &UnixStream, parent: i32, uid: RunUid) {
+    fn expect(&mut self, control: &UnixStream, parent: i32, uid: RunUid, observed: bool) {
         let Some(early) = self.early.take_if(|early| uid.own && early.is_ok()).and_then(Result::ok) else {
             return;
         };
-        let filters = [Watch::Silent, Watch::Refusals];
+        let filters = [if observed { Watch::Refusals } else { Watch::Silent }];
         let expected = Expected { uid, folder: None, traced: false, filters: &filters };
         let prepared = belong_to(parent).and_then(|()| give_up_groups());
         self.born = prepared.and_then(|()| Born::make(control, early, &expected)).ok();
@@ -131,7 +134,8 @@ impl Ready {
             return Ok(born);
         }
         // In a namespace of his own, the caller makes everything anew: there it is his to clone.
-        let early = self.early.filter(|_| policy.uid.own).unwrap_or_else(|| Early::make(false))?;
+        let early =
+            self.early.filter(|_| policy.uid.own).unwrap_or_else(|| Early::make(Wanted::Now, control))?;
         let filters = [Watch::of(policy)];
         let (uid, folder, traced) = (policy.uid, entrances.folder(), policy.observed);
         Born::make(control, early, &Expected { uid, folder, traced, filters: &filters })

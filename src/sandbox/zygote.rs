@@ -6,14 +6,15 @@
 //! itself, which then comes clean in the same way); it ends with the harness. Does not: know any policy, or outlive an
 //! error: one that cannot make itself clean is gone, and then there are no sandboxes.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::fd::AsFd as _;
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
+use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::signal::Signal;
-use nix::unistd::{Pid, getppid};
+use nix::unistd::{Pid, Uid, getppid};
 
 use serde::{Deserialize, Serialize};
 
@@ -64,13 +65,19 @@ pub fn prepare(expected: Expected) -> io::Result<()> {
     let parent = nix::unistd::getpid();
     // The first stub does not wait for the zygote.
     let (control, theirs) = UnixStream::pair()?;
+    // Where more is done before the first sandbox than parsing a call, nobody waits for the stub.
+    let alone = expected == Expected::One && Uid::effective().is_root();
+    let wanted = if alone { Wanted::Shared } else { Wanted::Now };
     let Some(first) = sys::fork()? else {
         drop(control);
         let clean = come_clean(theirs).ok().filter(|_| getppid() == parent);
-        let served = clean.is_some_and(|control| stub::serve(&control, Wanted::Now));
+        let served = clean.is_some_and(|control| stub::serve(&control, wanted));
         std::process::exit(i32::from(!served))
     };
     drop(theirs);
+    if wanted == Wanted::Shared {
+        share(&control)?;
+    }
     let ready = Some(Ready { control, pid: u32::try_from(first.as_raw()).ok() });
     let channel = (expected == Expected::Several).then(|| fork_zygote(parent)).transpose()?;
     let ends = Mutex::new(Ends { channel, ready });
@@ -88,12 +95,26 @@ fn fork_zygote(parent: Pid) -> io::Result<UnixStream> {
     Ok(ours)
 }
 
+/// Makes the network namespace of the only sandbox while its stub puts the root together on another processor: the two take
+/// longest. This process is in its own again afterwards, or else in one that reaches nobody, which is all that a call
+/// for one sandbox needs.
+fn share(control: &UnixStream) -> io::Result<()> {
+    let here = || File::open("/proc/self/ns/net");
+    let own = here()?;
+    let made = unshare(CloneFlags::CLONE_NEWNET).ok().and_then(|()| here().ok());
+    setns(own, CloneFlags::CLONE_NEWNET)?;
+    let handed: Vec<_> = made.iter().map(AsFd::as_fd).collect();
+    send(control, &Order::Network, &handed)
+}
+
 /// When a stub will be wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Wanted {
     /// At once.
     Now,
+    /// At once, and the harness makes the network meanwhile.
+    Shared,
     /// Some time: there is time to get ready.
     Later,
 }
@@ -122,14 +143,15 @@ pub fn expect_another() {
     }
 }
 
-/// Says for which uid the next sandbox will be wanted: its PID 1 is made meanwhile, as far as that needs no policy.
-pub fn expect_as(uid: RunUid) {
+/// Says for which uid the next sandbox will be wanted, and whether it will be watched: its PID 1 is made meanwhile, as far
+/// as that needs no policy.
+pub fn expect_as(uid: RunUid, observed: bool) {
     let Some(zygote) = prepared() else { return };
     let Ok(parent) = i32::try_from(std::process::id()) else { return };
     let ends = zygote.ends.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(ready) = &ends.ready {
         // A stub that is gone is found gone by whoever needs it.
-        send(&ready.control, &Order::Expect { parent, uid }, &[]).ok();
+        send(&ready.control, &Order::Expect { parent, uid, observed }, &[]).ok();
     }
 }
 
