@@ -25,7 +25,7 @@ const DEPTH: usize = 12;
 const EVENT_BYTES: usize = 64 * 1024;
 
 /// Types that an engine can claim.
-const CLAIMABLE: [EventKind; 11] = [
+pub(super) const CLAIMABLE: [EventKind; 11] = [
     EventKind::EngineError,
     EventKind::EvidenceClaimed,
     EventKind::FileChanged,
