@@ -9,16 +9,15 @@ use std::collections::BTreeMap;
 
 use super::adapter::{Adapter, LaunchPlan, PROGRAM, PlanInput, Step, Stream};
 use super::case;
-use super::claim::CLAIMABLE;
+use super::claim::only_claims;
 use super::codex::check::StepRow;
 use super::manifest::{AdapterKind, EngineManifest};
 use super::offered::OfferedLog;
 use super::replay::{Transcript, replay};
 use crate::contract::TaskContract;
 use crate::eligibility::ProofFacts;
-use crate::event::Source;
 use crate::evidence::EngineOutcome;
-use crate::vocab::{Basis, counted};
+use crate::vocab::counted;
 
 /// A port inside, and a variable, for the plan that is asked for.
 const PORT: u16 = 8099;
@@ -139,21 +138,15 @@ fn evidence_shape(mut adapter: Box<dyn Adapter>, manifest: &EngineManifest, task
     if let Some(trouble) = replayed.trouble {
         return Err(format!("strange lines are trouble to it: {trouble}"));
     }
-    let mut events = 0_usize;
-    for step in &replayed.steps {
-        let Step::Event(draft) = step else { continue };
-        events = events.saturating_add(1);
-        if (draft.source, draft.basis) != (Source::Engine, Basis::Claimed) {
-            return Err(format!("`{}` is not told as a claim of the engine's", draft.kind.as_str()));
-        }
-        if !CLAIMABLE.contains(&draft.kind) {
-            return Err(format!("it says `{}`, which is not an engine's to say", draft.kind.as_str()));
-        }
-        if !draft.data.is_object() {
-            return Err(format!("the data of `{}` is no object", draft.kind.as_str()));
-        }
+    only_claims(&replayed.steps)?;
+    let drafts = replayed.steps.iter().filter_map(|step| match step {
+        Step::Event(draft) => Some(draft),
+        _ => None,
+    });
+    if let Some(wrong) = drafts.clone().find(|draft| !draft.data.is_object()) {
+        return Err(format!("the data of `{}` is no object", wrong.kind.as_str()));
     }
-    Ok(format!("{}, all claimed", counted(events, "event")))
+    Ok(format!("{}, all claimed", counted(drafts.count(), "event")))
 }
 
 /// A program that failed or was killed has not completed, whatever it said before.
@@ -188,10 +181,13 @@ mod tests {
     use super::*;
     use crate::engine::component::ComponentFile;
     use crate::engine::component::tests::made::module;
-    use crate::vocab::{Digest, Timestamp};
+    use crate::event::{Draft, EventKind};
+    use crate::vocab::{Basis, Digest, Timestamp};
 
     const MANIFEST: &str = "id = \"mine\"\ndisplay = \"Mine\"\ngated = true\nadapter = \"component\"\nspends = false\n\n\
                             [program]\ndiscover = \"configured\"\nname = \"mine\"\nform = \"native\"\n";
+
+    const HAPPY: &str = include_str!("../../engines/case/transcripts/happy/events.jsonl");
 
     fn wrong(replaced: &[(&str, &str)]) -> Vec<String> {
         let folder = tempfile::tempdir().unwrap();
@@ -201,7 +197,7 @@ mod tests {
         let record = Digest::of(b"record");
         let expires_at = Timestamp::from_unix_micros(0).unwrap();
         let opened = ProofFacts { record, expires_at, promotions: Vec::new(), held: None };
-        let log = OfferedLog::of("x", String::new());
+        let log = OfferedLog::of("x", HAPPY.to_owned());
         let task = crate::engine::codex::tests::contract();
         let mut steps = conformance(&manifest, &opened, &task, &[log]);
         assert!(steps.pop().is_some_and(|step| step.step == "log:x" && !step.ok), "a module reads no log");
@@ -217,5 +213,21 @@ mod tests {
         for call in ["on-line", "opening", "on-exit"] {
             assert_eq!(wrong(&[(call, "unreachable")]), ["evidence-shape"], "{call}");
         }
+    }
+
+    #[test]
+    fn what_becomes_of_strange_lines_is_a_claim_of_a_kind_that_an_engine_has() {
+        let catalog = crate::engine::Catalog::load(None).unwrap();
+        let manifest = catalog.get(&crate::vocab::EngineId::parse("case").unwrap()).unwrap();
+        let task = crate::engine::codex::tests::contract();
+        let shape = |bend: fn(&mut Draft)| {
+            let mut bent = case::Bent::nowhere();
+            bent.draft = bend;
+            evidence_shape(Box::new(bent), manifest, &task)
+        };
+        shape(|_| {}).unwrap();
+        assert!(shape(|draft| draft.basis = Basis::Observed).unwrap_err().contains("not told as a claim"));
+        assert!(shape(|draft| draft.kind = EventKind::LimitReached).unwrap_err().contains("`limit.reached`"));
+        assert!(shape(|draft| draft.data = serde_json::Value::Null).unwrap_err().contains("no object"));
     }
 }

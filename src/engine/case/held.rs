@@ -9,17 +9,17 @@ use std::collections::BTreeMap;
 use super::adapter::CaseAdapter;
 use super::plan;
 use crate::engine::adapter::{Adapter, Step, Stream};
-use crate::engine::claim::CLAIMABLE;
+use crate::engine::claim::only_claims;
 use crate::engine::follow::{LINE_BYTES, WatchedFile};
 use crate::engine::replay::{Replayed, Transcript, replay};
-use crate::event::{EventKind, Source};
+use crate::event::EventKind;
 use crate::evidence::EngineOutcome;
-use crate::vocab::{Basis, counted};
+use crate::vocab::counted;
 
 const LOG: WatchedFile = WatchedFile { folder: plan::EVENTS, number: 0 };
 
 /// Makes an adapter that has seen nothing.
-type Fresh<'a> = &'a dyn Fn() -> Box<dyn Adapter>;
+pub(super) type Fresh<'a> = &'a dyn Fn() -> Box<dyn Adapter>;
 
 /// Whole lines as the follower hands them over; half a line at the end is none.
 pub(super) fn lines(log: &[u8]) -> Vec<(Stream, &[u8])> {
@@ -43,7 +43,7 @@ fn hold(fresh: Fresh<'_>, log: &[u8]) -> Result<String, String> {
     let read = |lines: &[(Stream, &[u8])], exit| replay(fresh(), &Transcript { lines, exit });
     let once = read(&lines, "exited:0");
     read_to_its_end(&once)?;
-    claims_only(&once.steps)?;
+    only_claims(&once.steps)?;
     in_order(&once.steps)?;
     if once != read(&lines, "exited:0") {
         return Err("the same log gives other events the second time".to_owned());
@@ -80,21 +80,6 @@ fn read_to_its_end(read: &Replayed) -> Result<(), String> {
     if begins { Ok(()) } else { Err("it does not hold the start of a run: it is no event log".to_owned()) }
 }
 
-/// Whether every event of `steps` is a claim, of the kinds that an engine can have something to say about.
-pub(super) fn claims_only(steps: &[Step]) -> Result<(), String> {
-    for step in steps {
-        let Step::Event(draft) = step else { continue };
-        let kind = draft.kind.as_str();
-        if (draft.source, draft.basis) != (Source::Engine, Basis::Claimed) {
-            return Err(format!("`{kind}` is not told as a claim of the engine's"));
-        }
-        if !CLAIMABLE.contains(&draft.kind) {
-            return Err(format!("it becomes `{kind}`, which is not an engine's to say"));
-        }
-    }
-    Ok(())
-}
-
 fn in_order(steps: &[Step]) -> Result<(), String> {
     let number = |step: &Step| match step {
         Step::Event(draft) => draft.data.get("sequence")?.as_u64(),
@@ -129,23 +114,33 @@ fn counts(read: &Replayed, lines: usize) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::cell::Cell;
 
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::engine::adapter::{AdapterError, AdapterOutcome, LaunchPlan, PlanInput};
-    use crate::event::Draft;
+    use crate::engine::trouble::{Trouble, TroubleKind};
+    use crate::event::{Draft, Source};
+    use crate::vocab::Basis;
 
     const HAPPY: &str = include_str!("../../../engines/case/transcripts/happy/events.jsonl");
 
-    /// The real adapter, bent in one place.
-    struct Bent {
+    /// The real adapter, bent where a test bends it.
+    pub(in crate::engine) struct Bent {
         inner: CaseAdapter,
-        line: fn(Vec<Step>) -> Vec<Step>,
+        pub(in crate::engine) draft: fn(&mut Draft),
         outcome: fn(&str, EngineOutcome) -> EngineOutcome,
+        trouble: Option<Trouble>,
         exit: String,
+    }
+
+    impl Bent {
+        pub(in crate::engine) fn nowhere() -> Self {
+            let (inner, exit) = (CaseAdapter::new(), String::new());
+            Self { inner, draft: |_| {}, outcome: |_, outcome| outcome, trouble: None, exit }
+        }
     }
 
     impl Adapter for Bent {
@@ -156,7 +151,13 @@ mod tests {
             self.inner.opening()
         }
         fn on_line(&mut self, stream: Stream, line: &[u8]) -> Vec<Step> {
-            (self.line)(self.inner.on_line(stream, line))
+            let mut steps = self.inner.on_line(stream, line);
+            for step in &mut steps {
+                if let Step::Event(draft) = step {
+                    (self.draft)(draft);
+                }
+            }
+            steps
         }
         fn on_exit(&mut self, exit: &str) -> Vec<Step> {
             exit.clone_into(&mut self.exit);
@@ -169,68 +170,83 @@ mod tests {
             let honest = self.inner.outcome();
             AdapterOutcome { outcome: (self.outcome)(&self.exit, honest.outcome), ..honest }
         }
+        fn trouble(&self) -> Option<Trouble> {
+            self.trouble.clone()
+        }
     }
 
-    fn bent(
-        line: fn(Vec<Step>) -> Vec<Step>,
-        outcome: fn(&str, EngineOutcome) -> EngineOutcome,
-    ) -> Result<String, String> {
+    fn of(bend: fn(&mut Bent)) -> Result<String, String> {
         let fresh = || -> Box<dyn Adapter> {
-            Box::new(Bent { inner: CaseAdapter::new(), line, outcome, exit: String::new() })
+            let mut bent = Bent::nowhere();
+            bend(&mut bent);
+            Box::new(bent)
         };
         hold(&fresh, HAPPY.as_bytes())
     }
 
-    fn drafts(mut steps: Vec<Step>, change: fn(&mut Draft)) -> Vec<Step> {
-        for step in &mut steps {
-            if let Step::Event(draft) = step {
-                change(draft);
-            }
+    fn backwards(draft: &mut Draft) {
+        if let Some(number) = draft.data.get("sequence").and_then(Value::as_u64) {
+            draft.data["sequence"] = json!(1_000 - number);
         }
-        steps
     }
 
     #[test]
     fn an_adapter_that_makes_more_of_a_log_than_claims_does_not_hold() {
-        let same: fn(&str, EngineOutcome) -> EngineOutcome = |_, outcome| outcome;
-        let told = bent(|steps| steps, same).unwrap();
+        let told = of(|_| {}).unwrap();
         assert!(told.contains(" 0 lines not understood") && !told.contains(" 0 requests"), "{told}");
-        let fails = |line| bent(line, same).unwrap_err();
-        let why = fails(|steps| drafts(steps, |draft| draft.basis = Basis::Observed));
-        assert!(why.contains("not told as a claim"), "{why}");
-        let why = fails(|steps| drafts(steps, |draft| draft.source = Source::Harness));
-        assert!(why.contains("not told as a claim"), "{why}");
-        for kind in [EventKind::VerdictReached, EventKind::ExecObserved, EventKind::SpendSettled] {
-            // The one shape of a step that a function without surroundings can be told of.
-            let why = claims_only(&[Step::Event(Draft::claimed(kind, json!({})))]).unwrap_err();
-            assert!(why.contains("not an engine's to say"), "{why}");
+        let bends: [(fn(&mut Bent), &str); 7] = [
+            (|bent| bent.draft = |draft| draft.basis = Basis::Observed, "not told as a claim"),
+            (|bent| bent.draft = |draft| draft.source = Source::Kernel, "not told as a claim"),
+            (
+                |bent| bent.draft = |draft| draft.kind = EventKind::VerdictReached,
+                "`verdict.reached`, which is not",
+            ),
+            (
+                |bent| bent.draft = |draft| draft.kind = EventKind::ExecObserved,
+                "`exec.observed`, which is not",
+            ),
+            (
+                |bent| bent.draft = |draft| draft.kind = EventKind::SpendSettled,
+                "`spend.settled`, which is not",
+            ),
+            (|bent| bent.draft = backwards, "order of their numbers"),
+            (|bent| bent.trouble = Some(TroubleKind::Trap.because("x")), "in trouble"),
+        ];
+        for (bend, word) in bends {
+            let why = of(bend).unwrap_err();
+            assert!(why.contains(word), "{word}: {why}");
         }
-        let why = fails(|steps| drafts(steps, |draft| draft.kind = EventKind::ApprovalGranted));
-        assert!(why.contains("`approval.granted`, which is not an engine's to say"), "{why}");
-        let backwards = |draft: &mut Draft| {
-            if let Some(number) = draft.data.get("sequence").and_then(serde_json::Value::as_u64) {
-                draft.data["sequence"] = json!(1_000 - number);
-            }
-        };
-        assert!(
-            in_order(&drafts(of(HAPPY).steps, backwards)).unwrap_err().contains("order of their numbers")
-        );
-    }
-
-    fn of(log: &str) -> Replayed {
-        replay(Box::new(CaseAdapter::new()), &Transcript { lines: &lines(log.as_bytes()), exit: "exited:0" })
     }
 
     #[test]
     fn an_outcome_that_only_the_log_claims_does_not_hold() {
-        let why = bent(|steps| steps, |_, _| EngineOutcome::Completed).unwrap_err();
-        assert!(why.contains("of a program that failed is read as a completed task"), "{why}");
-        let killed =
-            |exit: &str, outcome| if exit == "signal:9" { EngineOutcome::Completed } else { outcome };
-        assert!(bent(|steps| steps, killed).unwrap_err().contains("that was killed"));
-        let exited =
-            |exit: &str, outcome| if exit == "exited:0" { EngineOutcome::Completed } else { outcome };
-        assert!(bent(|steps| steps, exited).unwrap_err().contains("without the end of its run"));
+        let bends: [(fn(&mut Bent), &str); 3] = [
+            (
+                |bent| {
+                    bent.outcome =
+                        |exit, honest| if exit == "exited:1" { EngineOutcome::Completed } else { honest }
+                },
+                "of a program that failed is read as a completed task",
+            ),
+            (
+                |bent| {
+                    bent.outcome =
+                        |exit, honest| if exit == "signal:9" { EngineOutcome::Completed } else { honest }
+                },
+                "of a program that was killed is read",
+            ),
+            (
+                |bent| {
+                    bent.outcome =
+                        |exit, honest| if exit == "exited:0" { EngineOutcome::Completed } else { honest }
+                },
+                "without the end of its run is read",
+            ),
+        ];
+        for (bend, word) in bends {
+            let why = of(bend).unwrap_err();
+            assert!(why.contains(word), "{word}: {why}");
+        }
     }
 
     #[test]

@@ -24,6 +24,9 @@ mod words;
 pub use adapter::CaseAdapter;
 pub use recorded::comes_of;
 
+#[cfg(test)]
+pub(super) use held::tests::Bent;
+
 pub(super) use held::log_holds;
 pub(super) use logs::{logs_hold, publishing_is_denied};
 pub(super) use recorded::recorded_hold;

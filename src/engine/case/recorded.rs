@@ -8,8 +8,9 @@
 use serde_json::{Value, json};
 
 use super::adapter::CaseAdapter;
-use super::held::{claims_only, lines};
-use crate::engine::adapter::{Step, Stream};
+use super::held::{Fresh, lines};
+use crate::engine::adapter::{Adapter, Step, Stream};
+use crate::engine::claim::only_claims;
 use crate::engine::replay::{Replayed, Transcript, replay};
 use crate::evidence::EngineOutcome::{self, Completed, Crashed, Failed};
 use crate::vocab::counted;
@@ -61,7 +62,14 @@ const RECORDED: [Recorded; 12] = [
 /// each step. The same text comes of the same bytes each time.
 #[must_use]
 pub fn comes_of(log: &str, exit: &str) -> String {
-    let replayed = read(log, &[], exit);
+    text(&read(&honest, log, &[], exit), exit)
+}
+
+fn honest() -> Box<dyn Adapter> {
+    Box::new(CaseAdapter::new())
+}
+
+fn text(replayed: &Replayed, exit: &str) -> String {
     let (outcome, claims) = (&replayed.outcome, &replayed.outcome.claims);
     let commands: Vec<&String> = claims.commands.iter().map(|claim| &claim.command).collect();
     let head = json!({"exit": exit, "outcome": outcome.outcome, "message": outcome.message,
@@ -81,14 +89,14 @@ fn document(step: &Step) -> Value {
     }
 }
 
-fn read(log: &str, said: &[(Stream, &[u8])], exit: &str) -> Replayed {
+fn read(fresh: Fresh<'_>, log: &str, said: &[(Stream, &[u8])], exit: &str) -> Replayed {
     let lines = [said, &lines(log.as_bytes())].concat();
-    replay(Box::new(CaseAdapter::new()), &Transcript { lines: &lines, exit })
+    replay(fresh(), &Transcript { lines: &lines, exit })
 }
 
 /// Every recorded log gives exactly what is expected of it, as claims, whatever the status files say.
 pub(in crate::engine) fn recorded_hold() -> Result<String, String> {
-    RECORDED.iter().try_for_each(holds)?;
+    RECORDED.iter().try_for_each(|one| holds(&honest, one))?;
     let fails = |one: &&Recorded| one.outcome != Completed && one.status.concat().contains("completed");
     let told = RECORDED.iter().filter(fails).count();
     Ok(format!(
@@ -97,14 +105,14 @@ pub(in crate::engine) fn recorded_hold() -> Result<String, String> {
     ))
 }
 
-fn holds(one: &Recorded) -> Result<(), String> {
+fn holds(fresh: Fresh<'_>, one: &Recorded) -> Result<(), String> {
     let Recorded { name, log, status, exit, outcome, expected } = one;
-    let replayed = read(log, &[], exit);
+    let replayed = read(fresh, log, &[], exit);
     if replayed.outcome.outcome != *outcome {
         return Err(format!("`{name}` is read as {:?}, and must be {outcome:?}", replayed.outcome.outcome));
     }
-    claims_only(&replayed.steps).map_err(|why| format!("`{name}`: {why}"))?;
-    if comes_of(log, exit) != *expected {
+    only_claims(&replayed.steps).map_err(|why| format!("`{name}`: {why}"))?;
+    if text(&replayed, exit) != *expected {
         return Err(format!("other events come of `{name}` than must"));
     }
     // The words of the status files, on the streams: they are nobody's outcome there, either.
@@ -112,7 +120,7 @@ fn holds(one: &Recorded) -> Result<(), String> {
     let said: Vec<(Stream, &[u8])> = words
         .flat_map(|line| [(Stream::Stdout, line.as_bytes()), (Stream::Stderr, line.as_bytes())])
         .collect();
-    if read(log, &said, exit).outcome != replayed.outcome {
+    if read(fresh, log, &said, exit).outcome != replayed.outcome {
         return Err(format!("the status that `{name}` left changes what comes of it"));
     }
     Ok(())
@@ -120,7 +128,9 @@ fn holds(one: &Recorded) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::held::tests::Bent;
     use super::*;
+    use crate::vocab::Basis;
 
     #[test]
     fn what_the_artificial_engine_left_gives_exactly_what_is_expected() {
@@ -133,7 +143,7 @@ mod tests {
     #[test]
     fn another_outcome_another_event_or_another_log_is_told() {
         let one = |name: &str| RECORDED.into_iter().find(|one| one.name == name).unwrap();
-        let why = |one: Recorded| holds(&one).unwrap_err();
+        let why = |one: Recorded| holds(&honest, &one).unwrap_err();
         let outcome = why(Recorded { outcome: Failed, ..one("happy") });
         assert!(outcome.contains("`happy` is read as Completed, and must be Failed"), "{outcome}");
         let exit = why(Recorded { exit: "exited:1", ..one("happy") });
@@ -144,5 +154,12 @@ mod tests {
         assert!(log.contains("other events"), "{log}");
         let status = why(Recorded { status: ["Fatal: it is over", ""], ..one("killed") });
         assert!(status.contains("the status that `killed` left changes"), "{status}");
+        let observed = || -> Box<dyn Adapter> {
+            let mut bent = Bent::nowhere();
+            bent.draft = |draft| draft.basis = Basis::Observed;
+            Box::new(bent)
+        };
+        let claim = holds(&observed, &one("happy")).unwrap_err();
+        assert!(claim.contains("not told as a claim"), "{claim}");
     }
 }
