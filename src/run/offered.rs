@@ -45,8 +45,9 @@ fn one(path: &Path) -> Result<OfferedLog, RunError> {
     let most = OfferedLog::BYTES;
     let unreadable = |why: String| refused(path, &format!("cannot be read: {why}"), REMEDY);
     // The caller's own file: a link of his is followed, and then what is there is read by descriptor.
-    let real = path.canonicalize().map_err(|error| unreadable(error.to_string()))?;
-    let (Some(folder), Some(name), Some(given)) = (real.parent(), real.file_name(), path.file_name()) else {
+    let whole = path.canonicalize().map_err(|error| unreadable(error.to_string()))?;
+    let (Some(folder), Some(name), Some(given)) = (whole.parent(), whole.file_name(), path.file_name())
+    else {
         return Err(unreadable("it is no file".to_owned()));
     };
     let read = Dir::open_root(folder).and_then(|folder| folder.read_file(name, most));

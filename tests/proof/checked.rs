@@ -112,8 +112,8 @@ fn the_logs_of_an_operator_are_held_named_by_digest_and_not_copied() {
     let names: Vec<&str> = names.iter().map(|(name, ok)| if *ok { name.as_str() } else { "" }).collect();
     assert_eq!(names[6..], ["approvals", "log:run_one.jsonl", "log:two.jsonl", "program"]);
     let document = conformance(&answer);
-    let named = |name: &str, text: &str| json!({"name": name, "digest": Digest::of(text.as_bytes()), "bytes": text.len()});
-    assert_eq!(document["logs"], json!([named("run_one.jsonl", &log), named("two.jsonl", LOG)]));
+    let entry = |name: &str, text: &str| json!({"name": name, "digest": Digest::of(text.as_bytes()), "bytes": text.len()});
+    assert_eq!(document["logs"], json!([entry("run_one.jsonl", &log), entry("two.jsonl", LOG)]));
     let digest = Digest::of(log.as_bytes()).to_string();
     let detail = document["steps"][7]["detail"].as_str().unwrap();
     assert!(detail.starts_with(&digest) && detail.contains("0 lines not understood"), "{detail}");
@@ -146,10 +146,8 @@ fn a_log_that_does_not_hold_fails_the_check_and_closes_what_an_earlier_one_opene
     bench.conform("case");
     assert!(!is_closed(&bench, &fixture), "positive control");
     bench.write("good.jsonl", LOG);
-    let resumed: String = LOG.lines().skip(1).map(|line| format!("{line}\n")).collect();
-    for (log, word) in
-        [(resumed.as_str(), "resumed log"), ("no log\n", "no event log"), (LOG.trim_end(), "no end")]
-    {
+    let resumed = LOG.split_once('\n').unwrap().1;
+    for (log, word) in [(resumed, "resumed log"), ("no log\n", "no event log"), (LOG.trim_end(), "no end")] {
         bench.write("bad.jsonl", log);
         let words = ["engine", "check", "case", "--json", "--log", "good.jsonl", "--log", "bad.jsonl"];
         let answer = bench.call(&words).ends(1);

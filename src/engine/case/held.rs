@@ -175,10 +175,13 @@ pub(super) mod tests {
         }
     }
 
-    fn of(bend: fn(&mut Bent)) -> Result<String, String> {
+    /// What is bent, and a word of what must be said of it.
+    type Bend = (fn(&mut Bent), &'static str);
+
+    fn of(change: fn(&mut Bent)) -> Result<String, String> {
         let fresh = || -> Box<dyn Adapter> {
             let mut bent = Bent::nowhere();
-            bend(&mut bent);
+            change(&mut bent);
             Box::new(bent)
         };
         hold(&fresh, HAPPY.as_bytes())
@@ -194,7 +197,7 @@ pub(super) mod tests {
     fn an_adapter_that_makes_more_of_a_log_than_claims_does_not_hold() {
         let told = of(|_| {}).unwrap();
         assert!(told.contains(" 0 lines not understood") && !told.contains(" 0 requests"), "{told}");
-        let bends: [(fn(&mut Bent), &str); 7] = [
+        let changes: [Bend; 7] = [
             (|bent| bent.draft = |draft| draft.basis = Basis::Observed, "not told as a claim"),
             (|bent| bent.draft = |draft| draft.source = Source::Kernel, "not told as a claim"),
             (
@@ -212,15 +215,15 @@ pub(super) mod tests {
             (|bent| bent.draft = backwards, "order of their numbers"),
             (|bent| bent.trouble = Some(TroubleKind::Trap.because("x")), "in trouble"),
         ];
-        for (bend, word) in bends {
-            let why = of(bend).unwrap_err();
+        for (change, word) in changes {
+            let why = of(change).unwrap_err();
             assert!(why.contains(word), "{word}: {why}");
         }
     }
 
     #[test]
     fn an_outcome_that_only_the_log_claims_does_not_hold() {
-        let bends: [(fn(&mut Bent), &str); 3] = [
+        let changes: [Bend; 3] = [
             (
                 |bent| {
                     bent.outcome =
@@ -243,8 +246,8 @@ pub(super) mod tests {
                 "without the end of its run is read",
             ),
         ];
-        for (bend, word) in bends {
-            let why = of(bend).unwrap_err();
+        for (change, word) in changes {
+            let why = of(change).unwrap_err();
             assert!(why.contains(word), "{word}: {why}");
         }
     }
@@ -266,7 +269,7 @@ pub(super) mod tests {
     #[test]
     fn a_log_that_is_not_whole_or_is_none_does_not_hold_and_is_not_quoted() {
         let all: Vec<&str> = HAPPY.lines().collect();
-        let text = |lines: &[&str]| lines.iter().map(|line| format!("{line}\n")).collect::<String>();
+        let text = |lines: &[&str]| lines.iter().fold(String::new(), |text, line| text + line + "\n");
         log_holds(HAPPY).unwrap();
         for (log, word) in [
             (String::new(), "no event log"),

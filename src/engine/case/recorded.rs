@@ -75,7 +75,7 @@ fn text(replayed: &Replayed, exit: &str) -> String {
     let head = json!({"exit": exit, "outcome": outcome.outcome, "message": outcome.message,
         "files": claims.files, "statements": claims.statements, "commands": commands});
     let documents = std::iter::once(head).chain(replayed.steps.iter().map(document));
-    documents.map(|document| format!("{document}\n")).collect()
+    documents.fold(String::new(), |text, document| text + &document.to_string() + "\n")
 }
 
 fn document(step: &Step) -> Value {
