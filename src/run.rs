@@ -24,6 +24,7 @@ mod line;
 #[cfg(test)]
 mod module_tests;
 mod money;
+mod offered;
 mod output;
 mod people;
 mod proving;

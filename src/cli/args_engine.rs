@@ -40,6 +40,9 @@ pub(super) enum EngineVerb {
 pub(super) struct CheckArgs {
     /// The engine
     pub(super) engine: String,
+    /// An event log that your own installation left: the adapter has to hold against it, too (16 times at most)
+    #[arg(long, value_name = "FILE")]
+    pub(super) log: Vec<PathBuf>,
     /// Folder for the bundle [default: evidence/runs/<run id>]
     #[arg(long, value_name = "DIR")]
     pub(super) out: Option<PathBuf>,

@@ -23,7 +23,7 @@ pub(super) fn check(args: &CheckArgs, output: &mut Output) -> Result<Exit, Probl
         remedy: "change to a folder that exists",
     })?;
     let request = RunRequest {
-        input: ContractInput::Conformance(engine.clone()),
+        input: ContractInput::Conformance { engine: engine.clone(), logs: args.log.clone() },
         cwd,
         engine: Some(engine),
         out: args.out.clone(),

@@ -83,6 +83,7 @@ pub(super) const ENGINE_CHECK: &str = "\
 Examples:
   cto engine check codex      a scripted turn in the sandbox, with a model that only recites
   cto engine check case       a gated one: its adapter alone is asked, nothing is started
+  cto engine check case --log run-a.jsonl --log run-b.jsonl
   cto engine check codex --json | tail -1";
 pub(super) const ENGINE_ADMIT: &str = "\
 Example:

@@ -5,9 +5,10 @@
 
 use serde_json::{Value, json};
 
+use super::adapter::Step;
 use super::observed::EngineCounts;
-use crate::event::{Draft, EventKind};
-use crate::vocab::shown;
+use crate::event::{Draft, EventKind, Source};
+use crate::vocab::{Basis, shown};
 
 /// Events of one engine in the log.
 const EVENTS: u64 = 20_000;
@@ -38,6 +39,21 @@ const CLAIMABLE: [EventKind; 11] = [
     EventKind::ToolFinished,
     EventKind::UsageReported,
 ];
+
+/// Whether every event of `steps` is a claim, of the kinds that an engine can have something to say about.
+pub(super) fn only_claims(steps: &[Step]) -> Result<(), String> {
+    for step in steps {
+        let Step::Event(draft) = step else { continue };
+        let kind = draft.kind.as_str();
+        if (draft.source, draft.basis) != (Source::Engine, Basis::Claimed) {
+            return Err(format!("`{kind}` is not told as a claim of the engine's"));
+        }
+        if !CLAIMABLE.contains(&draft.kind) {
+            return Err(format!("it becomes `{kind}`, which is not an engine's to say"));
+        }
+    }
+    Ok(())
+}
 
 /// Wishes of one engine that are judged; each further one is declined and counted.
 const WISHES: u64 = 5_000;

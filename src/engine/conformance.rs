@@ -1,22 +1,23 @@
 //! What a gated engine's adapter has to be, asked before anything of the engine is started (`cto engine check`).
 //!
 //! The same questions go to built-in adapters and to modules: how it starts the engine, what it makes of lines that nobody's
-//! engine says, and whether a claim of its can become more than a claim. An adapter with logs of the harness's own (Case)
-//! is also held against what must come of each. Pure; starts nothing, and knows the engine's program by digest alone.
+//! engine says, and whether a claim of its can become more than a claim. An adapter that reads logs (Case) is also
+//! held against what must come of the harness's own, of those that an artificial engine left, and of any log at all. Pure; starts nothing, and knows the engine's program by digest alone.
 //! It does not show that the program speaks as the adapter believes: that is for the first runs, under a permit.
 
 use std::collections::BTreeMap;
 
 use super::adapter::{Adapter, LaunchPlan, PROGRAM, PlanInput, Step, Stream};
 use super::case;
+use super::claim::only_claims;
 use super::codex::check::StepRow;
 use super::manifest::{AdapterKind, EngineManifest};
+use super::offered::OfferedLog;
 use super::replay::{Transcript, replay};
 use crate::contract::TaskContract;
 use crate::eligibility::ProofFacts;
-use crate::event::{EventKind, Source};
 use crate::evidence::EngineOutcome;
-use crate::vocab::{Basis, counted};
+use crate::vocab::counted;
 
 /// A port inside, and a variable, for the plan that is asked for.
 const PORT: u16 = 8099;
@@ -41,28 +42,24 @@ const STRANGE: [&str; 13] = [
     "\u{fffd}\u{0}x",
 ];
 
-/// What only the harness, the broker and the kernel may say.
-const NOT_AN_ENGINES: [EventKind; 6] = [
-    EventKind::DecisionEmitted,
-    EventKind::ApprovalGranted,
-    EventKind::ExecObserved,
-    EventKind::VerificationFinished,
-    EventKind::VerdictReached,
-    EventKind::RunFinished,
-];
-
 type Answer = Result<String, String>;
 
-/// Asks the adapter of `manifest`, whose proof is `opened`, about `task`.
+/// Asks the adapter of `manifest`, whose proof is `opened`, about `task`, and about each of `offered`.
 #[must_use]
-pub fn conformance(manifest: &EngineManifest, opened: &ProofFacts, task: &TaskContract) -> Vec<StepRow> {
+pub fn conformance(
+    manifest: &EngineManifest,
+    opened: &ProofFacts,
+    task: &TaskContract,
+    offered: &[OfferedLog],
+) -> Vec<StepRow> {
     let fresh = || manifest.load_to_check(opened).map_err(|error| error.to_string());
-    let steps: [(&str, Answer); 6] = [
+    let steps: [(&str, Answer); 7] = [
         ("registration", registration(manifest, fresh())),
         ("input-shape", fresh().and_then(|adapter| input_shape(adapter, manifest, task))),
         ("evidence-shape", fresh().and_then(|adapter| evidence_shape(adapter, manifest, task))),
         ("claims-stay-claims", claims_stay_claims(manifest, opened, task)),
         ("logs", of_case(manifest, case::logs_hold)),
+        ("recorded", of_case(manifest, case::recorded_hold)),
         ("approvals", of_case(manifest, case::publishing_is_denied)),
     ];
     let row = |(step, answer): (&str, Answer)| {
@@ -72,7 +69,15 @@ pub fn conformance(manifest: &EngineManifest, opened: &ProofFacts, task: &TaskCo
         };
         StepRow { step: step.to_owned(), ok, detail }
     };
-    steps.into_iter().map(row).collect()
+    let held = |log: &OfferedLog| {
+        if manifest.adapter.reads_logs() {
+            return log.held();
+        }
+        // Refused long before; it must not look as if it had been read.
+        let detail = "the adapter reads no event logs".to_owned();
+        StepRow { step: format!("log:{}", log.name()), ok: false, detail }
+    };
+    steps.into_iter().map(row).chain(offered.iter().map(held)).collect()
 }
 
 fn registration(manifest: &EngineManifest, adapter: Result<Box<dyn Adapter>, String>) -> Answer {
@@ -133,21 +138,15 @@ fn evidence_shape(mut adapter: Box<dyn Adapter>, manifest: &EngineManifest, task
     if let Some(trouble) = replayed.trouble {
         return Err(format!("strange lines are trouble to it: {trouble}"));
     }
-    let mut events = 0_usize;
-    for step in &replayed.steps {
-        let Step::Event(draft) = step else { continue };
-        events = events.saturating_add(1);
-        if (draft.source, draft.basis) != (Source::Engine, Basis::Claimed) {
-            return Err(format!("`{}` is not told as a claim of the engine's", draft.kind.as_str()));
-        }
-        if NOT_AN_ENGINES.contains(&draft.kind) {
-            return Err(format!("it says `{}`, which is not an engine's to say", draft.kind.as_str()));
-        }
-        if !draft.data.is_object() {
-            return Err(format!("the data of `{}` is no object", draft.kind.as_str()));
-        }
+    only_claims(&replayed.steps)?;
+    let drafts = replayed.steps.iter().filter_map(|step| match step {
+        Step::Event(draft) => Some(draft),
+        _ => None,
+    });
+    if let Some(wrong) = drafts.clone().find(|draft| !draft.data.is_object()) {
+        return Err(format!("the data of `{}` is no object", wrong.kind.as_str()));
     }
-    Ok(format!("{}, all claimed", counted(events, "event")))
+    Ok(format!("{}, all claimed", counted(drafts.count(), "event")))
 }
 
 /// A program that failed or was killed has not completed, whatever it said before.
@@ -182,10 +181,13 @@ mod tests {
     use super::*;
     use crate::engine::component::ComponentFile;
     use crate::engine::component::tests::made::module;
-    use crate::vocab::{Digest, Timestamp};
+    use crate::event::{Draft, EventKind};
+    use crate::vocab::{Basis, Digest, Timestamp};
 
     const MANIFEST: &str = "id = \"mine\"\ndisplay = \"Mine\"\ngated = true\nadapter = \"component\"\nspends = false\n\n\
                             [program]\ndiscover = \"configured\"\nname = \"mine\"\nform = \"native\"\n";
+
+    const HAPPY: &str = include_str!("../../engines/case/transcripts/happy/events.jsonl");
 
     fn wrong(replaced: &[(&str, &str)]) -> Vec<String> {
         let folder = tempfile::tempdir().unwrap();
@@ -195,8 +197,11 @@ mod tests {
         let record = Digest::of(b"record");
         let expires_at = Timestamp::from_unix_micros(0).unwrap();
         let opened = ProofFacts { record, expires_at, promotions: Vec::new(), held: None };
-        let steps = conformance(&manifest, &opened, &crate::engine::codex::tests::contract());
-        assert_eq!(steps.len(), 6);
+        let log = OfferedLog::of("x", HAPPY.to_owned());
+        let task = crate::engine::codex::tests::contract();
+        let mut steps = conformance(&manifest, &opened, &task, &[log]);
+        assert!(steps.pop().is_some_and(|step| step.step == "log:x" && !step.ok), "a module reads no log");
+        assert_eq!(steps.len(), 7);
         steps.into_iter().filter(|step| !step.ok).map(|step| step.step).collect()
     }
 
@@ -208,5 +213,21 @@ mod tests {
         for call in ["on-line", "opening", "on-exit"] {
             assert_eq!(wrong(&[(call, "unreachable")]), ["evidence-shape"], "{call}");
         }
+    }
+
+    #[test]
+    fn what_becomes_of_strange_lines_is_a_claim_of_a_kind_that_an_engine_has() {
+        let catalog = crate::engine::Catalog::load(None).unwrap();
+        let manifest = catalog.get(&crate::vocab::EngineId::parse("case").unwrap()).unwrap();
+        let task = crate::engine::codex::tests::contract();
+        let shape = |bend: fn(&mut Draft)| {
+            let mut bent = case::Bent::nowhere();
+            bent.draft = bend;
+            evidence_shape(Box::new(bent), manifest, &task)
+        };
+        shape(|_| {}).unwrap();
+        assert!(shape(|draft| draft.basis = Basis::Observed).unwrap_err().contains("not told as a claim"));
+        assert!(shape(|draft| draft.kind = EventKind::LimitReached).unwrap_err().contains("`limit.reached`"));
+        assert!(shape(|draft| draft.data = serde_json::Value::Null).unwrap_err().contains("no object"));
     }
 }

@@ -22,7 +22,7 @@ const ENTRIES: usize = 1_000;
 /// Bytes of one file that are followed.
 const FILE_BYTES: u64 = 64 << 20;
 /// Bytes of one line; the rest of a longer one is left out, and that is told.
-const LINE_BYTES: usize = 1 << 20;
+pub(super) const LINE_BYTES: usize = 1 << 20;
 /// Bytes of one file that are read at one look, so that nothing else waits for long.
 const LOOK_BYTES: usize = 1 << 20;
 

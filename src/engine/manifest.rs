@@ -76,6 +76,12 @@ impl AdapterKind {
             Self::None => "none",
         }
     }
+
+    /// Whether it reads an event log, so that logs of an installation can be held against it.
+    #[must_use]
+    pub const fn reads_logs(self) -> bool {
+        matches!(self, Self::CaseFiles)
+    }
 }
 
 /// Where an engine's program is found.

@@ -172,7 +172,7 @@ pub(super) fn record_steps(
     recording.bundle().write(STEPS, format!("{document:#}\n").as_bytes())?;
     for step in steps.into_iter().filter(|step| !step.ok) {
         told.sections.findings.push(Finding {
-            code: format!("conformance.{}", step.step),
+            code: format!("conformance.{}", step.step.split(':').next().unwrap_or("step")),
             path: String::new(),
             line: None,
             sentence: format!("The step `{}` of the check: {}.", step.step, step.detail),

@@ -6,13 +6,13 @@
 use std::path::{Path, PathBuf};
 
 use super::recording::RecordError;
-use super::{ContractInput, RunError, RunRequest, conformance, proving};
+use super::{ContractInput, RunError, RunRequest, conformance, offered, proving};
 use crate::beneath::{BeneathError, Dir};
 use crate::contract::{
     Ceilings, ContractFiles, FileProblem, Format, MAX_CONTRACT_BYTES, NoFiles, SealedContract, WireSource,
     parse_within,
 };
-use crate::engine::Catalog;
+use crate::engine::{Catalog, OfferedLog};
 use crate::home::Home;
 use crate::inspection::secrets::Scanner;
 use crate::vocab::EngineId;
@@ -30,13 +30,8 @@ pub(super) struct Asked {
     pub(super) checking: bool,
     /// Whether it is the harness's own proof of an engine's gates.
     pub(super) proving: bool,
-}
-
-/// Whether `engine` has to prove itself.
-fn is_gated(home: &Home, engine: &EngineId) -> Result<bool, RunError> {
-    let catalog = Catalog::load(Some(&home.engines_dir()));
-    let catalog = catalog.map_err(|error| RecordError::Program(error.to_string()))?;
-    Ok(catalog.get(engine).is_some_and(|manifest| manifest.gated))
+    /// Event logs that the adapter of a checked engine is held against; none in any other run.
+    pub(super) logs: Vec<OfferedLog>,
 }
 
 impl Asked {
@@ -46,22 +41,40 @@ impl Asked {
             ContractInput::Stdin(text) => {
                 let source = WireSource { name: None, format: Format::Json, text: text.clone() };
                 let contract = parse_within(&source, Some(&request.cwd), &NoFiles, ceilings)?;
-                Ok(Self { contract, folder: None, file: None, checking: false, proving: false })
+                Ok(Self::of(contract, None, None))
             }
             ContractInput::Path(path) => Self::seal_file(&request.cwd.join(path), ceilings),
-            ContractInput::Conformance(engine) if is_gated(home, engine)? => {
-                let asked = Self::seal_file(&proving::fixture(home, engine)?, ceilings)?;
-                Ok(Self { proving: true, checking: true, ..asked })
-            }
-            ContractInput::Conformance(engine) => {
-                let asked = Self::seal_file(&conformance::fixture(home, engine)?, ceilings)?;
-                Ok(Self { checking: true, ..asked })
+            ContractInput::Conformance { engine, logs } => {
+                Self::seal_check(home, engine, (&request.cwd, logs), ceilings)
             }
             ContractInput::Proof(engine) => {
                 let asked = Self::seal_file(&proving::fixture(home, engine)?, ceilings)?;
                 Ok(Self { proving: true, ..asked })
             }
         }
+    }
+
+    /// What a caller asks for, without anything of the harness's own.
+    const fn of(contract: SealedContract, folder: Option<PathBuf>, file: Option<PathBuf>) -> Self {
+        Self { contract, folder, file, checking: false, proving: false, logs: Vec::new() }
+    }
+
+    /// The check of `engine`; one that has to prove itself is not started in it.
+    fn seal_check(
+        home: &Home,
+        engine: &EngineId,
+        (cwd, logs): (&Path, &[PathBuf]),
+        ceilings: &Ceilings,
+    ) -> Result<Self, RunError> {
+        let catalog = Catalog::load(Some(&home.engines_dir()));
+        let catalog = catalog.map_err(|error| RecordError::Program(error.to_string()))?;
+        let gated = catalog.get(engine).filter(|manifest| manifest.gated);
+        let reads = gated.is_some_and(|manifest| manifest.adapter.reads_logs());
+        let logs = offered::read(cwd, engine, reads, logs)?;
+        let proving = gated.is_some();
+        let fixture =
+            if proving { proving::fixture(home, engine)? } else { conformance::fixture(home, engine)? };
+        Ok(Self { proving, checking: true, logs, ..Self::seal_file(&fixture, ceilings)? })
     }
 
     fn seal_file(path: &Path, ceilings: &Ceilings) -> Result<Self, RunError> {
@@ -88,7 +101,7 @@ impl Asked {
         })?);
         let contract = parse_within(&source, Some(&folder), &files, ceilings)?;
         let file = file.file_name().map(|name| folder.join(name));
-        Ok(Self { contract, folder: Some(folder), file, checking: false, proving: false })
+        Ok(Self::of(contract, Some(folder), file))
     }
 
     /// Id and title of a task are kept as they are, in this machine's state too: they must not hold a secret.

@@ -15,7 +15,7 @@ use super::{RunError, Scene, Step};
 use crate::audit::Act;
 use crate::eligibility::{ExecutionPermit, Observed, matrix};
 use crate::engine::codex::check::StepRow;
-use crate::engine::{conformance, exercise_no_op};
+use crate::engine::{OfferedLog, conformance, exercise_no_op};
 use crate::event::{Draft, EventKind, EventSink as _};
 use crate::evidence::{Finding, ProofSection};
 use crate::home::Home;
@@ -107,13 +107,18 @@ fn conform(scene: &Scene, recording: &mut Recording<'_>, told: &mut Told) -> Res
             .push(finding("the adapter could not be asked: its proof is not open".to_owned()));
         return Ok(());
     };
-    let mut steps = conformance(manifest, opened, task);
+    let logs = &scene.asked.logs;
+    let mut steps = conformance(manifest, opened, task, logs);
     let (ok, detail, program) = match program {
         Some(Observed::Seen(program)) => (true, program.digest.to_string(), Some(program.digest)),
         _ => (false, "no program of it is admitted: `cto engine admit`".to_owned(), None),
     };
     steps.push(StepRow { step: "program".to_owned(), ok, detail });
-    let document = json!({"engine": engine, "program": program, "adapter": manifest.digest, "steps": steps});
+    // Which logs it was about, for whoever has them; their text is nobody's evidence.
+    let named = |log: &OfferedLog| json!({"name": log.name(), "digest": log.digest(), "bytes": log.size()});
+    let logs: Vec<_> = logs.iter().map(named).collect();
+    let document = json!({"engine": engine, "program": program, "adapter": manifest.digest, "logs": logs,
+        "steps": steps});
     record_steps(&document, steps, recording, told)?;
     told.conformance = Some(Judged::of_an_adapter());
     Ok(())

@@ -15,8 +15,13 @@ pub enum ContractInput {
     Path(PathBuf),
     /// JSON text from standard input; relative paths start at the caller's folder.
     Stdin(String),
-    /// The harness's own contract that checks an engine; nothing of the caller's is in it.
-    Conformance(EngineId),
+    /// The harness's own contract that checks an engine; nothing of the caller's is in it. No other run can be handed logs.
+    Conformance {
+        /// The engine.
+        engine: EngineId,
+        /// Event logs of the caller's that its adapter is held against as well; relative to the caller's folder.
+        logs: Vec<PathBuf>,
+    },
     /// The harness's own contract that proves an engine's gates; nothing of the caller's is in it, and nothing is started.
     Proof(EngineId),
 }

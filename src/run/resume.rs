@@ -144,7 +144,7 @@ pub(super) fn kept(request: &RunRequest, scene: &Scene) -> Option<KeptRequest> {
             Scanner::embedded().scan(text.as_bytes()).is_empty().then(|| KeptInput::Text(text.clone()))?
         }
         // A check that was killed is made again.
-        ContractInput::Conformance(_) | ContractInput::Proof(_) => return None,
+        ContractInput::Conformance { .. } | ContractInput::Proof(_) => return None,
     };
     request.out.as_ref().is_none_or(|out| out.to_str().is_some()).then(|| KeptRequest {
         input,

@@ -18,5 +18,6 @@ mod bench;
 mod blocked;
 mod model;
 mod money;
+mod recorded;
 mod runs;
 mod world;

@@ -28,7 +28,7 @@ const STARTING: [(&[&str], Flags); 5] = [
     ),
     (&["decide"], &[("engine", &["case"]), ("json", &[])]),
     (&["resume"], &[("all", &[]), ("json", &[])]),
-    (&["engine", "check"], &[("out", &["elsewhere"]), ("json", &[])]),
+    (&["engine", "check"], &[("log", &["a.jsonl"]), ("out", &["elsewhere"]), ("json", &[])]),
     (&["proof", "run"], &[("stage", &["default-deny"]), ("out", &["elsewhere"]), ("json", &[])]),
 ];
 const OTHERS: [&str; 35] = [

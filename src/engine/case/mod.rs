@@ -7,11 +7,13 @@
 
 mod adapter;
 mod events;
+mod held;
 mod log;
 mod logs;
 mod outcome;
 mod plan;
 mod publish;
+mod recorded;
 mod result;
 mod shims;
 mod task;
@@ -20,5 +22,11 @@ mod tests;
 mod words;
 
 pub use adapter::CaseAdapter;
+pub use recorded::comes_of;
 
+#[cfg(test)]
+pub(super) use held::tests::Bent;
+
+pub(super) use held::log_holds;
 pub(super) use logs::{logs_hold, publishing_is_denied};
+pub(super) use recorded::recorded_hold;
