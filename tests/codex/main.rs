@@ -92,10 +92,25 @@ fn it_repairs_a_crate_and_the_result_is_verified() {
             "the key is added outside"
         );
         assert_eq!(request.body["model"], "gpt-5.5");
+        assert_eq!(offered(&request.body), OFFERED, "no more and no less than this");
+        let told = request.body["input"].to_string();
+        assert!(
+            !told.contains("skills_instructions") && !told.contains("SKILL.md"),
+            "nor skills of its maker's"
+        );
     }
     assert!(!serde_json::to_string(&seen[3].body).unwrap().contains(&made_up_key()));
     assert_eq!(bench.places_with(&made_up_key()), Vec::<String>::new());
     assert_eq!(bench.verify(&run), 0);
+}
+
+/// All tools that the model has.
+const OFFERED: [&str; 4] = ["exec_command", "write_stdin", "apply_patch", "view_image"];
+
+/// What is offered by name; a tool of the provider's has none, and its kind counts.
+fn offered(body: &Value) -> Vec<&str> {
+    let tools = body["tools"].as_array().unwrap();
+    tools.iter().map(|tool| tool["name"].as_str().or(tool["type"].as_str()).unwrap_or("")).collect()
 }
 
 #[test]

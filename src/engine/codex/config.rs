@@ -33,6 +33,21 @@ struct Config<'a> {
     shell_environment_policy: ShellEnvironment<'a>,
     model_providers: BTreeMap<&'static str, Provider>,
     history: History,
+    skills: Skills,
+    agents: Enabled,
+    tools: Tools,
+}
+
+/// Codex's own skills are not unpacked: instructions of its maker's about other work than the contract's.
+#[derive(Serialize)]
+struct Skills {
+    bundled: Enabled,
+}
+
+/// Nobody would answer the model's questions in a turn, so that it is not offered to ask any.
+#[derive(Serialize)]
+struct Tools {
+    experimental_request_user_input: Enabled,
 }
 
 #[derive(Serialize)]
@@ -45,8 +60,37 @@ struct Otel {
     metrics_exporter: &'static str,
 }
 
-/// What stays off: downloads, remote tools, and copies of the environment in files.
-const FEATURES_OFF: [&str; 4] = ["apps", "plugins", "shell_snapshot", "unbounded_connection_retries"];
+/// What stays off: downloads, remote tools, copies of the environment in files, and all that a run has no leave for
+/// whatever its contract says: browsers, the desktop, programs that hooks of the repository name, daemons, and whatever
+/// would be remembered or granted without the harness.
+const FEATURES_OFF: [&str; 26] = [
+    "apps",
+    "auth_elicitation",
+    "browser_annotation_api",
+    "browser_use",
+    "browser_use_external",
+    "browser_use_full_cdp_access",
+    "code_mode_host",
+    "code_mode_host_grpc",
+    "computer_use",
+    "daemon_auto_start",
+    "goals",
+    "guardian_approval",
+    "hooks",
+    "image_generation",
+    "in_app_browser",
+    "memories",
+    "plugin_sharing",
+    "plugins",
+    "remote_plugin",
+    "shell_snapshot",
+    "skill_mcp_dependency_install",
+    "skill_search",
+    "tool_call_mcp_elicitation",
+    "tool_suggest",
+    "unbounded_connection_retries",
+    "workspace_dependencies",
+];
 
 #[derive(Serialize)]
 struct ShellEnvironment<'a> {
@@ -101,6 +145,9 @@ pub(super) fn config_toml(input: &PlanInput<'_>, model: &str) -> Result<String, 
         shell_environment_policy: ShellEnvironment { inherit: "none", set: commands_environment(input) },
         model_providers: BTreeMap::from([("harness", provider)]),
         history: History { persistence: "none" },
+        skills: Skills { bundled: Enabled { enabled: false } },
+        agents: Enabled { enabled: false },
+        tools: Tools { experimental_request_user_input: Enabled { enabled: false } },
     };
     toml::to_string(&config)
         .map_err(|error| AdapterError::Unwritable { what: "config.toml".into(), why: error.to_string() })

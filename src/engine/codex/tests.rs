@@ -163,9 +163,15 @@ fn the_plan_is_quiet_keyless_and_strictly_quoted() {
     assert_eq!(config["shell_environment_policy"]["inherit"].as_str(), Some("none"));
     assert_eq!(set["ODD"].as_str(), Some("a\"b\n[x]\n"));
     assert_eq!(set["PATH"].as_str(), Some("/opt/rust/bin:/usr/bin"));
-    for quiet in ["plugins", "apps", "shell_snapshot", "unbounded_connection_retries"] {
-        assert_eq!(config["features"][quiet].as_bool(), Some(false), "{quiet}");
+    let features = config["features"].as_table().unwrap();
+    for off in
+        ["apps", "browser_use", "computer_use", "goals", "hooks", "image_generation", "memories", "plugins"]
+    {
+        assert_eq!(features[off].as_bool(), Some(false), "{off}");
     }
+    assert!(features.values().all(|value| value.as_bool() == Some(false)), "nothing is switched on");
+    assert_eq!(config["skills"]["bundled"]["enabled"].as_bool(), Some(false));
+    assert_eq!(config["agents"]["enabled"].as_bool(), Some(false));
 }
 
 #[test]
