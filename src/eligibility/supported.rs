@@ -1,7 +1,8 @@
 //! The gate that keeps silence from being consent: what this version cannot carry out is never ignored.
 //!
-//! It reads the list that sealing made, and adds what only the facts can tell: limits above their ceiling,
-//! destinations that no operator allows, toolchains and inputs that are not there, a script or a model for an engine that takes none.
+//! It reads the list that sealing made, and adds what only the facts can tell: limits above their ceiling, destinations
+//! that no operator allows, toolchains and inputs that are not there, a script or a model for an engine that takes
+//! none.
 
 use std::collections::BTreeSet;
 

@@ -1,9 +1,10 @@
 //! What a gated engine's adapter has to be, asked before anything of the engine is started (`cto engine check`).
 //!
-//! The same questions go to built-in adapters and to modules: how it starts the engine, what it makes of lines that nobody's
-//! engine says, and whether a claim of its can become more than a claim. An adapter that reads logs (Case) is also
-//! held against what must come of the harness's own, of those that an artificial engine left, and of any log at all. Pure; starts nothing, and knows the engine's program by digest alone.
-//! It does not show that the program speaks as the adapter believes: that is for the first runs, under a permit.
+//! The same questions go to built-in adapters and to modules: how it starts the engine, what it makes of lines that
+//! nobody's engine says, and whether a claim of its can become more than a claim. An adapter that reads logs (Case) is
+//! also held against what must come of the harness's own, of those that an artificial engine left, and of any log at
+//! all. Pure; starts nothing, and knows the engine's program by digest alone. It does not show that the program speaks
+//! as the adapter believes: that is for the first runs, under a permit.
 
 use std::collections::BTreeMap;
 

@@ -61,7 +61,8 @@ struct Drive<'a> {
 }
 
 impl RunningEngine {
-    /// Follows the engine until its whole tree is dead. That it starts was recorded before it was launched. Needs a tokio runtime with I/O and time.
+    /// Follows the engine until its whole tree is dead. That it starts was recorded before it was launched. Needs a
+    /// tokio runtime with I/O and time.
     pub async fn drive(
         self,
         sink: &mut dyn EventSink,

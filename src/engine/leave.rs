@@ -1,9 +1,10 @@
 //! Leave: what an engine that asks before it acts is told.
 //!
-//! Nothing is judged harmless by its text: what the contract does not forbid is granted, because the sandbox bounds
-//! it. What is plainly a forbidden act is declined before it happens, so that an engine that only did not know can go
-//! on with something else. What the contract marks is asked of a person (docs/adr/0020). It is a courtesy, not a wall: a text can be written so that it is not recognized, and then
-//! the missing route, the patch inspection and what the kernel sees executed have the last word (docs/adr/0017).
+//! Nothing is judged harmless by its text: what the contract does not forbid is granted, because the sandbox bounds it.
+//! What is plainly a forbidden act is declined before it happens, so that an engine that only did not know can go on
+//! with something else. What the contract marks is asked of a person (docs/adr/0020). It is a courtesy, not a wall: a
+//! text can be written so that it is not recognized, and then the missing route, the patch inspection and what the
+//! kernel sees executed have the last word (docs/adr/0017).
 
 use super::people::People;
 use crate::contract::command::{CommandLine, shows_in_commands};

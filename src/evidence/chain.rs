@@ -1,10 +1,10 @@
 //! The event log as it grows: one line an event, a Merkle tree over the lines, signed heads along the way.
 //!
-//! Every line is redacted, then written with one call, so a killed run leaves whole lines but for the last, and a
-//! head comes after the events that it signs. A power cut is another matter: events are brought to disk every
-//! [`EVENTS_PER_CHECKPOINT`], with the id of a thread, and when sealed, not at every stage, so an unsealed log that a power cut shortened may
-//! be refused instead of being taken for a prefix; it is no result either way. After a write that failed nothing
-//! more is taken, because the file's end is not known any more.
+//! Every line is redacted, then written with one call, so a killed run leaves whole lines but for the last, and a head
+//! comes after the events that it signs. A power cut is another matter: events are brought to disk every
+//! [`EVENTS_PER_CHECKPOINT`], with the id of a thread, and when sealed, not at every stage, so an unsealed log that a
+//! power cut shortened may be refused instead of being taken for a prefix; it is no result either way. After a write
+//! that failed nothing more is taken, because the file's end is not known any more.
 //!
 //! When a secret was learned after lines that hold it, the log is written once more with those lines redacted, its
 //! tree grown and its heads signed anew, and takes the place of the first. Killed in that moment, it is a log

@@ -25,7 +25,8 @@ pub(super) struct Engines {
 }
 
 impl Engines {
-    /// Looks at every registered engine. `named` is the one that the caller names, `beside` is the folder of the running executable.
+    /// Looks at every registered engine. `named` is the one that the caller names, `beside` is the folder of the
+    /// running executable.
     pub(super) fn look(
         home: &Home,
         settings: &Settings,

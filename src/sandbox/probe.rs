@@ -1,7 +1,7 @@
 //! What this host can enforce, found out by doing it.
 //!
-//! A probe establishes a real sandbox, with an overlay where runs would have theirs, and looks at what stands. Where that fails, smaller ones
-//! tell which layer is missing, and [`doctor`] says what a person can do about it.
+//! A probe establishes a real sandbox, with an overlay where runs would have theirs, and looks at what stands. Where
+//! that fails, smaller ones tell which layer is missing, and [`doctor`] says what a person can do about it.
 
 use std::collections::BTreeSet;
 use std::path::Path;

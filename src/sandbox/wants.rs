@@ -2,8 +2,8 @@
 //!
 //! An observer, never a guard: the call goes on whatever is found here, within what the sandbox allows anyway, and the
 //! text in the caller's memory may be another one by the time that the kernel reads it. Guarantees: looks, and changes
-//! nothing; at most [`PATHS_MAX`] paths, and so many bytes, are told. Does not follow links: a path is made absolute by the folder that it
-//! starts at, and `.` and `..` are taken out as text.
+//! nothing; at most [`PATHS_MAX`] paths, and so many bytes, are told. Does not follow links: a path is made absolute by
+//! the folder that it starts at, and `.` and `..` are taken out as text.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;

@@ -75,7 +75,7 @@ pub(in crate::engine) fn publishing_is_denied() -> Result<String, String> {
     let denied = steps.iter().filter(|step| matches!(step, Step::Deny { .. })).count();
     match denied {
         0 => Err("a closer that publishes is not denied".to_owned()),
-        denied => Ok(format!("{} denied by policy", counted(denied, "request to publish"))),
+        denied => Ok(format!("{} to publish denied by policy", counted(denied, "request"))),
     }
 }
 
