@@ -27,7 +27,7 @@ const GIVEN: (&str, &str) = ("GIVEN_TO_COMMANDS", "1");
 const ENTRY: &str = "/engine/installation/entry";
 
 /// Lines that nobody's engine says, in forms that somebody may trip over.
-const STRANGE: [&str; 13] = [
+pub(super) const STRANGE: [&str; 13] = [
     "",
     " ",
     "\0",

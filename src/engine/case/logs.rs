@@ -3,12 +3,12 @@
 //! They are synthetic (`engines/case/transcripts`): made from what is known of the event log, copied from nobody.
 
 use super::adapter::CaseAdapter;
-use crate::engine::adapter::{Adapter, Step, Stream};
-use crate::engine::follow::WatchedFile;
+use super::held::lines;
+use crate::engine::adapter::Step;
+use crate::engine::claim::only_claims;
+use crate::engine::replay::{Replayed, Transcript, replay};
 use crate::evidence::EngineOutcome::{self, Completed, Crashed, Failed};
-use crate::vocab::{Basis, counted};
-
-const LOG: WatchedFile = WatchedFile { folder: 0, number: 0 };
+use crate::vocab::counted;
 
 /// Scenario, its log, how the program ended, and what must come of it.
 type Scenario = (&'static str, &'static str, &'static str, EngineOutcome);
@@ -45,34 +45,28 @@ const SCENARIOS: [Scenario; 16] = [
 /// The one whose closer tries to publish.
 const CLOSER: Scenario = scenario!("closer-denied", "exited:0", Completed);
 
-fn play((_, log, exit, _): &Scenario) -> (Vec<Step>, EngineOutcome) {
-    let mut adapter = CaseAdapter::new();
-    let mut steps = adapter.opening();
-    steps.extend(log.lines().flat_map(|line| adapter.on_line(Stream::File(LOG), line.as_bytes())));
-    steps.extend(adapter.on_exit(exit));
-    (steps, adapter.outcome().outcome)
+fn play((_, log, exit, _): &Scenario) -> Replayed {
+    replay(Box::new(CaseAdapter::new()), &Transcript { lines: &lines(log.as_bytes()), exit })
 }
 
 /// Every log has the outcome that it must have, by events that are claims.
 pub(in crate::engine) fn logs_hold() -> Result<String, String> {
     for scenario in SCENARIOS.iter().chain([&CLOSER]) {
         let (name, .., expected) = scenario;
-        let (steps, outcome) = play(scenario);
+        let replayed = play(scenario);
+        let outcome = replayed.outcome.outcome;
         if outcome != *expected {
             return Err(format!("`{name}` is read as {outcome:?}, and must be {expected:?}"));
         }
-        let claimed = |step: &Step| !matches!(step, Step::Event(draft) if draft.basis != Basis::Claimed);
-        if !steps.iter().all(claimed) {
-            return Err(format!("an event of `{name}` is no claim"));
-        }
+        only_claims(&replayed.steps).map_err(|why| format!("`{name}`: {why}"))?;
     }
     Ok(format!("{} with the outcome that each must have", counted(SCENARIOS.len().saturating_add(1), "log")))
 }
 
 /// Publishing is asked for and denied, on record.
 pub(in crate::engine) fn publishing_is_denied() -> Result<String, String> {
-    let (steps, _) = play(&CLOSER);
-    let denied = steps.iter().filter(|step| matches!(step, Step::Deny { .. })).count();
+    let denied = play(&CLOSER).steps;
+    let denied = denied.iter().filter(|step| matches!(step, Step::Deny { .. })).count();
     match denied {
         0 => Err("a closer that publishes is not denied".to_owned()),
         denied => Ok(format!("{} to publish denied by policy", counted(denied, "request"))),
