@@ -11,9 +11,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::WorkspaceError;
-use super::checkout::{BASE_TIME, Checkout};
-use super::git::{Scratch, oid};
-use super::throwaway;
+use super::lay_base::lay_base;
 use super::uid::RunUid;
 use crate::beneath::Dir;
 use crate::vocab::GitId;
@@ -169,12 +167,7 @@ fn make(base: &Base, bases: &Path, key: &str, stamp: &str, uid: RunUid) -> Resul
     }
     let new = cache.create_dir(&fresh, 0o755).map_err(files())?;
     let dir = new.create_dir("tree", 0o755).map_err(files())?;
-    let git = Scratch::over(Some(&base.git_dir)).map_err(WorkspaceError::git("open the target's objects"))?;
-    let found = oid(&base.tree).and_then(|id| git.repo().find_tree(id));
-    let tree = found.map_err(WorkspaceError::git("read the base tree"))?;
-    let mut checkout = Checkout { repo: git.repo(), uid, time: BASE_TIME, listing: true, index: Vec::new() };
-    checkout.tree(&tree, &dir, &mut Vec::new())?;
-    throwaway::plant(&git, &tree, &checkout.index, &dir, &bases.join(&fresh).join("tree"), uid)?;
+    lay_base(base, &dir, &bases.join(&fresh).join("tree"), uid)?;
     let marker = new.create_file(MARKER, 0o600).map_err(files())?;
     (&marker).write_all(stamp.as_bytes()).map_err(WorkspaceError::place("mark as complete", bases))?;
     cache.publish(OsStr::new(&fresh), OsStr::new(key)).map_err(files())

@@ -6,7 +6,7 @@ use std::ffi::OsStr;
 use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
 
-use git2::{IndexEntry, IndexTime, Oid, Repository, Tree};
+use git2::{Blob, Oid, Repository, Tree};
 
 use super::WorkspaceError;
 use super::names::is_safe_component;
@@ -25,20 +25,11 @@ pub(super) struct Checkout<'a> {
     pub(super) repo: &'a Repository,
     pub(super) uid: RunUid,
     pub(super) time: i64,
-    /// Whether somebody wants `index`, which costs a look at each file.
-    pub(super) listing: bool,
-    /// Index entries of what was laid out.
-    pub(super) index: Vec<IndexEntry>,
 }
 
 impl Checkout<'_> {
     /// Lays `tree` out in `dir`; `path` is the path of `dir` in the whole, with a slash at its end or empty.
-    pub(super) fn tree(
-        &mut self,
-        tree: &Tree<'_>,
-        dir: &Dir,
-        path: &mut Vec<u8>,
-    ) -> Result<(), WorkspaceError> {
+    pub(super) fn tree(&self, tree: &Tree<'_>, dir: &Dir, path: &mut Vec<u8>) -> Result<(), WorkspaceError> {
         for entry in tree {
             self.entry(entry.name_bytes(), entry.filemode_raw(), entry.id(), dir, path)?;
         }
@@ -47,7 +38,7 @@ impl Checkout<'_> {
 
     /// Lays one entry of a tree out in `dir`.
     pub(super) fn entry(
-        &mut self,
+        &self,
         name: &[u8],
         mode: i32,
         id: Oid,
@@ -55,75 +46,61 @@ impl Checkout<'_> {
         path: &mut Vec<u8>,
     ) -> Result<(), WorkspaceError> {
         let length = path.len();
-        path.extend_from_slice(name);
-        if !is_safe_component(name) {
-            return Err(WorkspaceError::unsafe_name(path));
-        }
-        let name = OsStr::from_bytes(name);
-        match mode {
-            FOLDER => {
-                path.push(b'/');
-                let tree =
-                    self.repo.find_tree(id).map_err(WorkspaceError::git("read a folder of the tree"))?;
-                let inner =
-                    dir.create_dir(name, 0o755).map_err(WorkspaceError::files("check out a folder"))?;
-                self.tree(&tree, &inner, path)?;
-            }
-            LINK => self.link(name, id, dir, path)?,
-            // Git itself checks every other regular mode (664 in old repositories) out as 644.
-            mode if mode & 0o170_000 == 0o100_000 => self.file(name, mode, id, dir, path)?,
-            mode => return Err(WorkspaceError::UnreadableForm { path: shown_bytes(path), mode }),
+        path.extend_from_slice(checked(name, path)?);
+        if mode == FOLDER {
+            path.push(b'/');
+            let tree = self.folder(id)?;
+            let inner = dir
+                .create_dir(OsStr::from_bytes(name), 0o755)
+                .map_err(WorkspaceError::files("check out a folder"))?;
+            self.tree(&tree, &inner, path)?;
+        } else {
+            form(mode, path)?;
+            self.leaf(name, mode, &self.blob(id)?, dir, path)?;
         }
         path.truncate(length);
         Ok(())
     }
 
-    fn file(
-        &mut self,
-        name: &OsStr,
+    /// A folder of the tree.
+    pub(super) fn folder(&self, id: Oid) -> Result<Tree<'_>, WorkspaceError> {
+        self.repo.find_tree(id).map_err(WorkspaceError::git("read a folder of the tree"))
+    }
+
+    /// What stands in a file or link.
+    pub(super) fn blob(&self, id: Oid) -> Result<Blob<'_>, WorkspaceError> {
+        self.repo.find_blob(id).map_err(WorkspaceError::git("read a file of the tree"))
+    }
+
+    /// Lays out what is no folder, with a name that was [`checked`] and a mode that has a [`form`]; what it then is, unless
+    /// it is a link. All about a file is done through the descriptor that made it: no name is looked up again.
+    pub(super) fn leaf(
+        &self,
+        name: &[u8],
         mode: i32,
-        id: Oid,
+        blob: &Blob<'_>,
         dir: &Dir,
         path: &[u8],
-    ) -> Result<(), WorkspaceError> {
-        let blob = self.repo.find_blob(id).map_err(WorkspaceError::git("read a file of the tree"))?;
-        let executable = mode & 0o100 != 0;
+    ) -> Result<Option<Status>, WorkspaceError> {
         let files = || WorkspaceError::files("check out a file");
-        let mut file = dir.create_file(name, if executable { 0o755 } else { 0o644 }).map_err(files())?;
+        let name = OsStr::from_bytes(name);
+        let owner = self.uid.own.then_some((self.uid.host_uid, self.uid.host_gid));
+        if mode == LINK {
+            dir.create_link(name, blob.content()).map_err(files())?;
+            if let Some((uid, gid)) = owner {
+                dir.give(name, uid, gid).map_err(files())?;
+            }
+            dir.set_times(name, (self.time, 0)).map_err(files())?;
+            return Ok(None);
+        }
+        let mut file =
+            dir.create_file(name, if is_executable(mode) { 0o755 } else { 0o644 }).map_err(files())?;
         file.write_all(blob.content()).map_err(|source| WorkspaceError::Place {
             act: "check out",
             path: shown_bytes(path).into(),
             source,
         })?;
-        drop(file);
-        self.finish(name, if executable { EXECUTABLE } else { PLAIN }, id, dir, path)
-    }
-
-    fn link(&mut self, name: &OsStr, id: Oid, dir: &Dir, path: &[u8]) -> Result<(), WorkspaceError> {
-        let blob = self.repo.find_blob(id).map_err(WorkspaceError::git("read a link of the tree"))?;
-        dir.create_link(name, blob.content()).map_err(WorkspaceError::files("check out a link"))?;
-        self.finish(name, LINK, id, dir, path)
-    }
-
-    fn finish(
-        &mut self,
-        name: &OsStr,
-        mode: i32,
-        id: Oid,
-        dir: &Dir,
-        path: &[u8],
-    ) -> Result<(), WorkspaceError> {
-        let files = || WorkspaceError::files("finish a checked out file");
-        if self.uid.own {
-            dir.give(name, self.uid.host_uid, self.uid.host_gid).map_err(files())?;
-        }
-        dir.set_times(name, (self.time, 0)).map_err(files())?;
-        if self.listing
-            && let Some(status) = dir.status(name).map_err(files())?
-        {
-            self.index.push(index_entry(&status, mode, id, path, self.uid.inside));
-        }
-        Ok(())
+        Dir::finish_file(&file, name, owner, (self.time, 0)).map_err(files()).map(Some)
     }
 
     pub(super) fn own(&self, dir: &Dir) -> Result<(), WorkspaceError> {
@@ -135,24 +112,24 @@ impl Checkout<'_> {
     }
 }
 
-/// As git inside the sandbox will see the file: overlayfs keeps inode, times and size of a lower file, git does
-/// not compare devices, and the owner is the inside uid. The index format cuts each number to 32 bits.
-fn index_entry(status: &Status, mode: i32, id: Oid, path: &[u8], inside: u32) -> IndexEntry {
-    let cut = |number: u64| u32::try_from(number & u64::from(u32::MAX)).unwrap_or(u32::MAX);
-    let time =
-        |(seconds, nanos): (i64, u32)| IndexTime::new(i32::try_from(seconds).unwrap_or(i32::MAX), nanos);
-    IndexEntry {
-        ctime: time(status.changed),
-        mtime: time(status.modified),
-        dev: cut(status.device),
-        ino: cut(status.inode),
-        mode: mode.unsigned_abs(),
-        uid: inside,
-        gid: inside,
-        file_size: cut(status.size),
-        id,
-        flags: 0,
-        flags_extended: 0,
-        path: path.to_vec(),
+/// `name`, if a checkout may have it; `folder` is the path of where it stands.
+pub(super) fn checked<'n>(name: &'n [u8], folder: &[u8]) -> Result<&'n [u8], WorkspaceError> {
+    if is_safe_component(name) {
+        return Ok(name);
     }
+    Err(WorkspaceError::unsafe_name(&[folder, name].concat()))
+}
+
+/// The form that the index knows of a file or link with `mode`.
+pub(super) fn form(mode: i32, path: &[u8]) -> Result<i32, WorkspaceError> {
+    match mode {
+        LINK => Ok(LINK),
+        // Git itself checks every other regular mode (664 in old repositories) out as 644.
+        mode if mode & 0o170_000 == 0o100_000 => Ok(if is_executable(mode) { EXECUTABLE } else { PLAIN }),
+        mode => Err(WorkspaceError::UnreadableForm { path: shown_bytes(path), mode }),
+    }
+}
+
+const fn is_executable(mode: i32) -> bool {
+    mode & 0o100 != 0
 }

@@ -21,9 +21,11 @@ mod folder;
 mod forms;
 mod git;
 mod ignores;
+mod lay_base;
 mod mount;
 mod names;
 mod oddity;
+mod pack;
 mod patch;
 #[cfg(test)]
 mod patch_tests;

@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use git2::Tree;
 
 use super::base::CachedBase;
-use super::checkout::{BASE_TIME, Checkout};
+
 use super::collect::{Bounds, Collected, LEVELS, collect};
 use super::git::{Scratch, git_id, oid};
+use super::lay_base::lay_base;
 use super::mount::{TreeForm, TreeMount, Upper};
 use super::patch::{Patch, section};
-use super::{Base, RunUid, WorkspaceError, diff, throwaway};
+use super::{Base, RunUid, WorkspaceError, diff};
 use crate::beneath::{Dir, FileKind};
 use crate::eligibility::ExecutionPermit;
 use crate::vocab::{Limits, MutationMode};
@@ -252,12 +253,6 @@ fn give(dir: &Dir, uid: RunUid) -> Result<(), WorkspaceError> {
 }
 
 fn private_copy(base: &Base, dir: &Dir, at: &Path, uid: RunUid) -> Result<(), WorkspaceError> {
-    let git = || WorkspaceError::git("read the base tree");
-    let scratch = Scratch::over(Some(&base.git_dir)).map_err(git())?;
-    let tree = oid(&base.tree).and_then(|id| scratch.repo().find_tree(id)).map_err(git())?;
     let copy = dir.create_dir("tree", 0o755).map_err(WorkspaceError::files("make a private copy"))?;
-    let mut checkout =
-        Checkout { repo: scratch.repo(), uid, time: BASE_TIME, listing: true, index: Vec::new() };
-    checkout.tree(&tree, &copy, &mut Vec::new())?;
-    throwaway::plant(&scratch, &tree, &checkout.index, &copy, &at.join("tree"), uid)
+    lay_base(base, &copy, &at.join("tree"), uid)
 }

@@ -179,6 +179,51 @@ git add -A; git commit -q -m work; test -z "$(git status --porcelain)"
     assert_eq!(patch.changes.iter().map(|c| c.path.as_slice()).collect::<Vec<_>>(), [b"d/f"]);
 }
 
+/// More files than a job has, in folders within folders, some of them twice, beside one that is empty and one that is not
+/// text: what stock git makes of the same commit.
+#[test]
+fn a_base_of_many_jobs_is_what_git_checks_out() {
+    let bed = Bed::new(
+        "for d in a a/b a/b/c z; do mkdir -p $d; for i in {1..150}; do echo $d $i > $d/$i; done; done
+         cp -r a/b z/copy; : > empty; head -c 400000 /dev/urandom > noise; ln -s a/b/1 a/link; chmod +x z/7",
+    );
+    let workspace = bed.prepare(true);
+    let target = bed.path("target");
+    let script = format!(
+        r#"
+unset HOME; export GIT_CONFIG_NOSYSTEM=1
+git -c safe.directory='*' -C {0} ls-files -s > ../listed; git ls-files -s | diff - ../listed
+diff -r --no-dereference --exclude=.git . {0}
+test -z "$(git status --porcelain)"
+git fsck --strict --full 2>&1 | (! grep .)
+rm -r a z noise; git checkout -q .; diff -r --no-dereference --exclude=.git . {0}
+test "$(find .git/objects -type f | wc -l)" = 2
+"#,
+        target.display()
+    );
+    super::tests_bed::in_tree(&workspace.mount().form, &script, &bed.path(""));
+}
+
+/// Whoever finds it tells it, and whoever waits for entries or room does not wait for ever.
+#[test]
+fn an_object_that_is_not_there_ends_the_base() {
+    let bed = Bed::new("for i in {1..300}; do echo $i > $i; done");
+    let lost = bed.git("target", &["rev-parse", "HEAD:150"]);
+    let (folder, name) = lost.split_at(2);
+    fs::remove_file(bed.path("target/.git/objects").join(folder).join(name)).unwrap();
+    let base = bed.base();
+    for overlay in [true, false] {
+        let placement = bed.placement(overlay);
+        let refused = Workspace::prepare_for(MutationMode::SandboxRepo, &limits(), &base, placement);
+        let why = refused.unwrap_err().to_string();
+        assert!(why.contains("read a file of the tree") && why.contains(&lost), "{why}");
+        assert!(fs::read_dir(bed.path("cache/bases")).unwrap().all(|entry| {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            name.starts_with('.') || name.ends_with(".lock") || name.ends_with(".making")
+        }));
+    }
+}
+
 #[test]
 fn mode_none_is_a_read_only_view_with_an_empty_patch() {
     let bed = Bed::new("echo x > f");

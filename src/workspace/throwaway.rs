@@ -23,15 +23,9 @@ fn nobody() -> Result<Signature<'static>, git2::Error> {
     Signature::new("base", "base@sandbox.invalid", &Time::new(super::checkout::BASE_TIME, 0))
 }
 
-/// Makes `.git` in `dir`, which lies at `at` and holds the checkout of `tree` that `entries` list.
-pub(super) fn plant(
-    git: &Scratch,
-    tree: &Tree<'_>,
-    entries: &[IndexEntry],
-    dir: &Dir,
-    at: &Path,
-    uid: RunUid,
-) -> Result<(), WorkspaceError> {
+/// Makes `.git` in `dir` with one commit of `tree`, which it does not hold yet: the commit, and the folder for a pack
+/// with it, the tree and all that stands in that.
+pub(super) fn plant(git: &Scratch, tree: &Tree<'_>, dir: &Dir) -> Result<(Oid, Dir), WorkspaceError> {
     let files = || WorkspaceError::files("make the engine's own .git");
     let home = dir.create_dir(".git", 0o755).map_err(files())?;
     for folder in ["objects/pack", "objects/info", "refs/heads", "refs/tags", "info", "hooks"] {
@@ -47,22 +41,26 @@ pub(super) fn plant(
     ] {
         home.write_new(name, text.as_bytes(), 0o644, Durability::Lazy).map_err(files())?;
     }
-    let place = at.join(".git");
-    pack(git, commit, &place).map_err(WorkspaceError::git("pack the base"))?;
-    index(git, entries, &place).map_err(WorkspaceError::git("write the base index"))?;
-    hand_over(dir, uid).map_err(files())
+    Ok((commit, home.open_dir("objects/pack").map_err(files())?))
+}
+
+/// Gives the `.git` of `dir`, which lies at `at`, an index of `entries`, and hands all of it to the payload.
+pub(super) fn finish(
+    git: &Scratch,
+    mut entries: Vec<IndexEntry>,
+    dir: &Dir,
+    at: &Path,
+    uid: RunUid,
+) -> Result<(), WorkspaceError> {
+    // In the index's own order, or each would move all that come after it.
+    entries.sort_unstable_by(|one, other| one.path.cmp(&other.path));
+    index(git, &entries, &at.join(".git")).map_err(WorkspaceError::git("write the base index"))?;
+    hand_over(dir, uid).map_err(WorkspaceError::files("make the engine's own .git"))
 }
 
 fn commit(git: &Scratch, tree: &Tree<'_>) -> Result<Oid, git2::Error> {
     let nobody = nobody()?;
     git.repo().commit(None, &nobody, &nobody, "base\n", tree, &[])
-}
-
-fn pack(git: &Scratch, commit: Oid, place: &Path) -> Result<(), git2::Error> {
-    let mut pack = git.repo().packbuilder()?;
-    pack.set_threads(0);
-    pack.insert_commit(commit)?;
-    pack.write(&place.join("objects/pack"), 0o444)
 }
 
 fn index(git: &Scratch, entries: &[IndexEntry], place: &Path) -> Result<(), git2::Error> {

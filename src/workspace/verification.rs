@@ -70,17 +70,11 @@ impl VerificationTree {
             scratch.repo().find_tree(wanted).map_err(git())?,
         );
 
-        let mut checkout = Checkout {
-            repo: scratch.repo(),
-            uid: placement.uid,
-            time: PATCHED_TIME,
-            listing: false,
-            index: Vec::new(),
-        };
+        let checkout = Checkout { repo: scratch.repo(), uid: placement.uid, time: PATCHED_TIME };
         let (form, cached) = if placement.overlay {
             let layer =
                 dir.create_dir("layer", 0o755).map_err(WorkspaceError::files("make the patch layer"))?;
-            lay_difference(&mut checkout, &trees.0, &trees.1, &layer, &mut Vec::new())?;
+            lay_difference(&checkout, &trees.0, &trees.1, &layer, &mut Vec::new())?;
             overlay_folders(&dir, placement.uid)?;
             let cached = CachedBase::obtain(base, &placement.cache_dir, placement.uid)?;
             let lowers = vec![at.join("layer"), cached.dir.clone()];
@@ -130,7 +124,7 @@ fn with_files(git: &Scratch, tree: Oid, files: &BTreeMap<String, Vec<u8>>) -> Re
 
 /// Lays what turns `from` into `to` out as an overlay layer: new and changed entries, whiteouts for the rest.
 fn lay_difference(
-    checkout: &mut Checkout<'_>,
+    checkout: &Checkout<'_>,
     from: &Tree<'_>,
     to: &Tree<'_>,
     layer: &Dir,
