@@ -7,6 +7,7 @@ use hyper::StatusCode;
 use serde_json::{Value, json};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
+use super::forward::REQUEST_BYTES;
 use super::refuse::Refusal;
 use crate::event::{Draft, EventKind};
 use crate::vocab::shown;
@@ -109,8 +110,10 @@ pub(super) struct CarriedInAll {
 pub(super) struct Desk {
     notices: mpsc::Sender<Notice>,
     tally: Arc<Tally>,
-    /// Held while a body is read and made anew.
-    pub(super) one_body: Semaphore,
+    /// Bytes of bodies that may be in memory before they are checked.
+    pub(super) room_for_bodies: Semaphore,
+    /// Held while a large body is checked and made anew.
+    pub(super) large_bodies: Semaphore,
     tunnels: Arc<Semaphore>,
     /// Its sender is gone when the broker stops.
     running: watch::Receiver<()>,
@@ -124,7 +127,8 @@ impl Desk {
         let desk = Self {
             notices: sender,
             tally: Arc::clone(&tally),
-            one_body: Semaphore::new(1),
+            room_for_bodies: Semaphore::new(REQUEST_BYTES),
+            large_bodies: Semaphore::new(1),
             tunnels: Arc::new(Semaphore::new(TUNNELS)),
             running,
         };

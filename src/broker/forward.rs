@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Limited};
-use hyper::body::{Bytes, Incoming};
+use hyper::body::{Body as _, Bytes, Incoming};
 use hyper::header;
 use hyper::{Method, Request, Response, StatusCode};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::answer::Answer;
@@ -17,8 +17,10 @@ use super::refuse::Refusal;
 use super::schema::{self, Checked};
 use super::serve::Route;
 
-/// Bytes of a request's body.
-const REQUEST_BYTES: usize = 16 * 1024 * 1024;
+/// Bytes of a request's body, and of all that are read at a time.
+pub(super) const REQUEST_BYTES: usize = 16 * 1024 * 1024;
+/// Bytes of a body that is checked in less time than it takes to hand it to another thread and back.
+const CHECKED_HERE: usize = 64 * 1024;
 /// How long the body of a request may take.
 const REQUEST_TIME: Duration = Duration::from_secs(30);
 
@@ -29,7 +31,7 @@ pub(super) async fn forward(
     desk: &Arc<Desk>,
 ) -> Result<Response<Answer>, Refusal> {
     check_head(&request, route.dialect.path())?;
-    let checked = read(request.into_body(), route, &desk.one_body).await?;
+    let checked = read(request.into_body(), route, desk).await?;
     let (asker, answer) = oneshot::channel();
     tokio::spawn(Call::carry_out(Arc::clone(route), Arc::clone(desk), checked, asker));
     answer.await.map_err(|_| ended())?
@@ -62,11 +64,20 @@ fn check_head(request: &Request<Incoming>, path: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Reads a body and checks it, one body at a time: what is inside has many connections, and the harness one memory.
-/// Reading and writing JSON happens beside the event loop, so that a stop is heard meanwhile.
-async fn read(body: Incoming, route: &Route, one_at_a_time: &Semaphore) -> Result<Checked, Refusal> {
-    let _turn = one_at_a_time.acquire().await.map_err(|_| ended())?;
+/// Reads a body and checks it. What is inside has many connections, and the harness one memory: all bodies that are
+/// read at a time have together as much room as the largest one alone, and what is made of them is made one at a time.
+/// With a large one that happens beside the event loop, so that a stop is heard meanwhile; a small one would spend more
+/// time on the way there and back.
+async fn read(body: Incoming, route: &Route, desk: &Desk) -> Result<Checked, Refusal> {
+    // Whoever does not say how much comes may bring as much as there is room for.
+    let most = body.size_hint().exact().and_then(|length| usize::try_from(length).ok());
+    let most = u32::try_from(most.unwrap_or(REQUEST_BYTES).min(REQUEST_BYTES)).unwrap_or(u32::MAX);
+    let _room = desk.room_for_bodies.acquire_many(most).await.map_err(|_| ended())?;
     let bytes = collect(body).await?;
+    if bytes.len() <= CHECKED_HERE {
+        return schema::check(&bytes, route.dialect, &route.model, route.purse.is_some());
+    }
+    let _turn = desk.large_bodies.acquire().await.map_err(|_| ended())?;
     let (dialect, model, priced) = (route.dialect, route.model.clone(), route.purse.is_some());
     let check = move || schema::check(&bytes, dialect, &model, priced);
     tokio::task::spawn_blocking(check).await.map_err(|_| ended())?
