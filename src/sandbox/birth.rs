@@ -13,6 +13,7 @@ use nix::sched::CloneFlags;
 use nix::unistd::Pid;
 
 use super::calls::Watch;
+use super::elsewhere;
 use super::holder::Holder;
 use super::init::{self, SeenBefore};
 use super::layers::Network;
@@ -116,6 +117,7 @@ impl Born {
                 init::run(control, &theirs, expected, standing, &seen)
             }
             Made::Parent(pid, pidfd) => {
+                elsewhere::begin(pid);
                 drop(theirs);
                 let mut born = Self {
                     pid,

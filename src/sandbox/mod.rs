@@ -9,6 +9,7 @@
 mod birth;
 mod call_lists;
 mod calls;
+mod elsewhere;
 mod entrances;
 mod establish;
 mod grouped;

@@ -117,7 +117,7 @@ impl Standing {
         skeleton(&root)?;
         system.lay(&root)?;
         let root = copy(&root, OpenTreeFlags::AT_RECURSIVE).map_err(failed("take the new root along"))?;
-        Ok((Self { root, covers: Covers::open(&scratch, &system.null)? }, built_in))
+        Ok((Self { root, covers: Covers::open(&scratch, system.null)? }, built_in))
     }
 
     /// Hands the folders and files that were made to the payload's own uid: no other is known inside.
@@ -137,12 +137,12 @@ impl Standing {
 }
 
 impl Covers {
-    fn open(scratch: &OwnedFd, null: &OwnedFd) -> Result<Self, Refusal> {
+    /// `null` is not copied once more: the kernel waits for all processors when a mount that was attached nowhere goes.
+    fn open(scratch: &OwnedFd, null: OwnedFd) -> Result<Self, Refusal> {
         let options = [("size", "4096"), ("nr_inodes", "2"), ("mode", "0555")];
         let empty = filesystem("tmpfs", &options, &[], RDONLY | NOSUID | NODEV)
             .map_err(failed("make an empty directory"))?;
         attach(&empty, scratch, "empty").map_err(failed("attach the empty directory"))?;
-        let null = copy(null, OpenTreeFlags::empty()).map_err(failed("take /dev/null along"))?;
         let mut covers = Self { known: Vec::new(), unknown: Vec::new(), null, empty };
         for name in MASKED {
             match openat(CWD, format!("/proc/{name}"), OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) {

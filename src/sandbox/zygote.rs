@@ -19,6 +19,7 @@ use nix::unistd::{Pid, Uid, getppid};
 use serde::{Deserialize, Serialize};
 
 use super::calls;
+use super::elsewhere;
 use super::order::Order;
 use super::stub;
 use super::sys;
@@ -74,6 +75,7 @@ pub fn prepare(expected: Expected) -> io::Result<()> {
         let served = clean.is_some_and(|control| stub::serve(&control, wanted));
         std::process::exit(i32::from(!served))
     };
+    elsewhere::begin(first);
     drop(theirs);
     if wanted == Wanted::Shared {
         share(&control)?;
