@@ -207,6 +207,7 @@ pub(super) fn keep(
         run_id: scene.run_id.clone(),
         root: sealed.root,
         passed: sealed.report.verdict == Verdict::Pass,
+        prepared: Vec::new(),
     };
-    Ok(ConformanceRecords::of(home.state()).keep(record, &home.sealing_key()?)?)
+    Ok(ConformanceRecords::of(home.state()).keep(record, &[], &home.sealing_key()?)?)
 }

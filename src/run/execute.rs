@@ -136,7 +136,7 @@ fn plan(permit: &ExecutionPermit, tools: &Tools<'_>) -> Result<Planned, CutOff> 
         listener_port: LISTENER_PORT,
         environment: &environment,
         earlier: tools.earlier.for_the_engine(),
-        prepared: &[],
+        prepared: tools.scene.seen.engines.prepared(permit.engine()),
     });
     let plan = plan.map_err(|error| CutOff::adapter("plan", &error, AGAIN))?;
     Ok(Planned { adapter, plan })
