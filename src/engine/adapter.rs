@@ -48,7 +48,7 @@ pub struct PlanInput<'a> {
     pub prepared: &'a [PreparedFile],
 }
 
-/// A file that the program itself made in a new home, and that a later home can have from the start.
+/// A file that the program itself made in a new home, and that a later home can have from the start (docs/adr/0028).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PreparedFile {
     /// Its name in the home, one component.

@@ -17,7 +17,7 @@ use crate::engine::{
 };
 use crate::home::{Config, Home};
 use crate::store::{Conformance, ConformanceRecords};
-use crate::vocab::EngineId;
+use crate::vocab::{Digest, EngineId};
 
 /// The engines that were looked at.
 #[derive(Debug)]
@@ -83,6 +83,15 @@ impl Engines {
     /// The manifest and the stored program of one engine, if it has both.
     pub(super) fn get(&self, id: &EngineId) -> Option<(&EngineManifest, &StoredProgram)> {
         Some((self.catalog.get(id)?, self.rows.get(id)?.stored.as_ref()?))
+    }
+
+    /// The record of the check that prepared something for the home of one engine.
+    pub(super) fn prepared_by(&self, id: &EngineId) -> Option<Digest> {
+        let row = self.rows.get(id).filter(|row| !row.prepared.is_empty())?;
+        match &row.facts.conformance {
+            Observed::Seen(record) => Some(record.record),
+            Observed::Absent(_) | Observed::Error(_) => None,
+        }
     }
 
     /// What the check on record prepared for the home of one engine.

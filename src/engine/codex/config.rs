@@ -177,7 +177,7 @@ const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 /// Where codex itself looks for programs: nowhere. What it would start unasked (`lsb_release` twice, `git` a dozen times, to
 /// tell the system and the repository to its provider) takes a fifth of a short run, and stands between what the model asked
 /// for in the evidence. Its commands have a PATH of their own, and shells are found without one.
-const NO_PROGRAMS: &str = "/nonexistent";
+pub(super) const NO_PROGRAMS: &str = "/nonexistent";
 
 /// The environment of codex itself.
 pub(super) fn environment(input: &PlanInput<'_>) -> BTreeMap<String, String> {
