@@ -1,5 +1,6 @@
 //! What a check prepares: later homes have it from the start, every run's home is its own, and one wrong byte blocks.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -135,4 +136,55 @@ fn one_byte_of_what_a_check_prepared_blocks_every_run_until_the_next_check() {
     assert!(server.seen().is_empty());
     prepared(&bench);
     assert!(prepared_by(&bench, &bench.run(&[])).is_some(), "and it runs again");
+}
+
+/// `tests/codex/hostile_home.rs`, compiled.
+fn hostile(bench: &Bench) -> Vec<u8> {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/codex/hostile_home.rs");
+    let program = bench.path("hostile");
+    let made = std::process::Command::new("rustc")
+        .args(["--edition", "2024", "-C", "strip=symbols", "-o"])
+        .args([&program, &source])
+        .status();
+    assert!(made.unwrap().success());
+    std::fs::read(program).unwrap()
+}
+
+#[test]
+fn whatever_a_program_puts_into_the_new_home_the_step_says_so_and_nothing_of_it_is_kept() {
+    let server = ModelServer::start(vec![says("never asked")]);
+    let bench = Bench::new(&server);
+    let program = hostile(&bench);
+    for (what, ok, said) in [
+        (b'o', true, "2 files of databases with 3 bytes"),
+        (b'n', false, "no database in a new home"),
+        (b'l', false, "b.sqlite is not a regular file"),
+        (b'f', false, "b.sqlite is not a regular file"),
+        (b'd', false, "b.sqlite is not a regular file"),
+        (b'h', false, "more than 16777216 bytes together"),
+        (b'm', false, "33 files of databases, 32 at most"),
+        (b'e', false, "more than 1000 entries"),
+        (b'r', false, "cannot open the directory home"),
+    ] {
+        let path = bench.path(&format!("codex-{}", char::from(what)));
+        std::fs::write(&path, [program.as_slice(), &[what]].concat()).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        bench.configure(&server.url(), &path);
+        let out = bench.path("checks");
+        let words = ["engine", "check", "codex", "--json", "--out", out.to_str().unwrap()];
+        let run = Bench::end(bench.command(&words).spawn().unwrap());
+        assert_eq!((run.exit, run.result["verdict"].as_str()), (1, Some("fail")), "{said}: {run:?}");
+        let text = run.file("conformance.json");
+        let document: Value = serde_json::from_str(&text).unwrap();
+        let step = document["steps"].as_array().unwrap().iter().find(|row| row["step"] == "home").unwrap();
+        assert!(step["ok"] == ok && step["detail"].as_str().unwrap().contains(said), "{step}");
+        assert_eq!(run.result["reasons"].to_string().contains("conformance.home"), !ok, "{run:?}");
+        assert_eq!(document["prepared"].as_array().unwrap().len(), if ok { 2 } else { 0 });
+        assert!(!text.contains("root:x"), "no link was followed");
+        assert!(
+            !bench.path("home/state/conformance/prepared").exists(),
+            "a check that failed prepares nothing"
+        );
+        assert_eq!(bench.verify(&run), 0);
+    }
 }
