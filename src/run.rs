@@ -27,6 +27,7 @@ mod money;
 mod offered;
 mod output;
 mod people;
+mod prepared;
 mod proving;
 mod publish;
 pub mod recheck;

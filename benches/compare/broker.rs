@@ -206,7 +206,9 @@ engine = "codex"
 pub(crate) fn codex(place: &Place) -> Vec<Row> {
     const ROUNDS: usize = 15;
     let goal = Goal::Ratio("1.1", 1.1);
-    let what = "`cto run` of one turn with the real Codex and a scripted model".to_owned();
+    let what =
+        "`cto run` of one turn with the real Codex, after `cto engine check codex`, and a scripted model";
+    let what = what.to_owned();
     let tool = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/codex/codex");
     let Ok(program) = std::fs::canonicalize(tool) else {
         let measured = Err("not measured: scripts/install-codex.sh installs it");
@@ -225,6 +227,9 @@ pub(crate) fn codex(place: &Place) -> Vec<Row> {
     );
     std::fs::create_dir_all(place.path("home/config")).unwrap();
     std::fs::write(place.path("home/config/config.toml"), config).unwrap();
+    // As whoever uses it would: once, before anything is measured.
+    let out = place.fresh("checks").display().to_string();
+    must(&mut place.cto(&["engine", "check", "codex", "--json", "--out", &out]));
     let bare = bare(place, &program, &server.url());
     let contenders = vec![
         Contender::new("cto run", || {

@@ -9,7 +9,7 @@ use super::{Exit, run};
 use crate::engine::{EngineManifest, ProgramStore, find_program};
 use crate::home::{Config, Home};
 use crate::run::{ContractInput, RunRequest};
-use crate::store::ConformanceRecords;
+use crate::store::{Conformance, ConformanceRecords};
 use crate::vocab::EngineId;
 
 /// Checks one engine and shows what came of it.
@@ -50,7 +50,7 @@ pub(super) fn state(
     };
     let key = || home.sealing_key().map_err(|error| error.to_string());
     match ConformanceRecords::of(home.state()).find(&manifest.id, digest, manifest.digest, key) {
-        Ok(Some((_, record))) => {
+        Ok(Some(Conformance { record, .. })) => {
             let at = record.checked_at.to_string();
             let day = at.split('T').next().unwrap_or(&at);
             let (tone, word) =

@@ -175,8 +175,8 @@ fn conformance(home: &Home, manifest: &EngineManifest, found: &Earned) -> Row {
     let key = || home.sealing_key().map_err(|error| error.to_string());
     let found = ConformanceRecords::of(home.state()).find(&manifest.id, program, manifest.digest, key);
     let (standing, detail) = match found {
-        Ok(Some((digest, record))) if record.passed => (Standing::Holds, format!("record {digest}")),
-        Ok(Some((digest, _))) => (Standing::Wrong, format!("record {digest}: the check failed")),
+        Ok(Some(one)) if one.record.passed => (Standing::Holds, format!("record {}", one.digest)),
+        Ok(Some(one)) => (Standing::Wrong, format!("record {}: the check failed", one.digest)),
         Ok(None) => (Standing::Missing, format!("`cto engine check {}`", manifest.id)),
         Err(error) => (Standing::Wrong, error.to_string()),
     };

@@ -121,7 +121,7 @@ fn built_in(q: &Question<'_>, engine: &EngineFacts, program: &ProgramFacts) -> G
             program.digest, record.record
         )),
         Observed::Error(how) => {
-            GateResult::errored(format!("the conformance record could not be read: {how}"), remedy)
+            GateResult::errored(format!("the conformance record does not count: {how}"), remedy)
         }
         Observed::Absent(_) if covered.contains(&program.digest) => {
             GateResult::passed(format!("{} is covered by this build's own suite", program.digest))
@@ -218,7 +218,7 @@ fn conforms(q: &Question<'_>, what: &str, shown: fn(&ConformanceFacts) -> bool) 
             return GateResult::missing(format!("no conformance of the {what} is recorded: {why}"), remedy);
         }
         Observed::Error(how) => {
-            return GateResult::errored(format!("the conformance record could not be read: {how}"), remedy);
+            return GateResult::errored(format!("the conformance record does not count: {how}"), remedy);
         }
     };
     let program = match program_facts(engine) {

@@ -44,6 +44,17 @@ pub struct PlanInput<'a> {
     pub environment: &'a BTreeMap<String, String>,
     /// Whether an earlier attempt was cut short, and what it left.
     pub earlier: Option<EarlierAttempt<'a>>,
+    /// What the check on record had the program make in a home of nobody's; empty where no record names any.
+    pub prepared: &'a [PreparedFile],
+}
+
+/// A file that the program itself made in a new home, and that a later home can have from the start (docs/adr/0028).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PreparedFile {
+    /// Its name in the home, one component.
+    pub name: String,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
 }
 
 /// What an attempt that was cut short left to the next one.

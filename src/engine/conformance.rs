@@ -106,6 +106,7 @@ fn planned(
         listener_port: PORT,
         environment: &environment,
         earlier: None,
+        prepared: &[],
     });
     plan.map_err(|error| error.to_string())
 }

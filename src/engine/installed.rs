@@ -263,6 +263,7 @@ fn try_out(module: &Module, manifest: &EngineManifest) -> Result<(), InstallErro
         listener_port: LISTENER_PORT,
         environment: &BTreeMap::new(),
         earlier: None,
+        prepared: &[],
     });
     if let Err(AdapterError::Module(trouble)) = planned {
         return Err(trouble.into());

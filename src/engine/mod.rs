@@ -35,7 +35,8 @@ mod trouble;
 
 pub use adapter::{
     Adapter, AdapterError, AdapterOutcome, Claims, CommandClaim, EarlierAttempt, INSTALLATION, KeptFiles,
-    LaunchPlan, PROGRAM, PlanInput, PrivateHome, SealedFile, Step, Stream, WORKSPACE, proxy_environment,
+    LaunchPlan, PROGRAM, PlanInput, PreparedFile, PrivateHome, SealedFile, Step, Stream, WORKSPACE,
+    proxy_environment,
 };
 pub use catalog::{Catalog, CatalogError};
 pub use conformance::conformance;

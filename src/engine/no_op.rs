@@ -43,6 +43,7 @@ pub fn exercise_no_op(permit: ExecutionPermit, contract: &TaskContract) -> Resul
         listener_port: 0,
         environment: &std::collections::BTreeMap::new(),
         earlier: None,
+        prepared: &[],
     });
     match plan {
         Ok(plan) if plan.argv.is_empty() && plan.files.is_empty() && plan.home.is_none() => {}

@@ -43,6 +43,7 @@ fn planned(mut adapter: Box<dyn Adapter>) -> Box<dyn Adapter> {
         listener_port: 8099,
         environment: &BTreeMap::new(),
         earlier: None,
+        prepared: &[],
     });
     assert_eq!(plan.unwrap().argv[0], PROGRAM);
     adapter

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::vocab::Basis;
 
 /// Paths that begin the path of a field. What the harness decided or read in the contract it saw itself.
-const OBSERVED: [&str; 39] = [
+const OBSERVED: [&str; 40] = [
     "report_version",
     "harness",
     "run_id",
@@ -25,6 +25,7 @@ const OBSERVED: [&str; 39] = [
     "sections.engine.exit",
     "sections.engine.id",
     "sections.engine.model",
+    "sections.engine.prepared_by",
     "sections.engine.program",
     "sections.expectations",
     "sections.findings",

@@ -187,6 +187,9 @@ pub struct EngineSection {
     pub outcome: EngineOutcome,
     /// The engine's own words for a failure, made visible (claimed).
     pub message: Option<String>,
+    /// Record of the check whose files its private home had from the start; absent where it began empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prepared_by: Option<Digest>,
 }
 
 /// How an engine ended.

@@ -111,6 +111,7 @@ fn of_engine(section: &mut EngineSection) -> impl Iterator<Item = &mut String> {
         exit,
         outcome: _,
         message,
+        prepared_by: _,
     } = section;
     [version, model, thread_id, exit, message].into_iter().flatten()
 }

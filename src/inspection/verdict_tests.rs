@@ -92,6 +92,7 @@ fn good() -> Sections {
             exit: Some("exited:0".to_owned()),
             outcome: EngineOutcome::Completed,
             message: None,
+            prepared_by: None,
         }),
         sandbox: Some(SandboxSection {
             layers: vec![layer(true), LayerRow { layer: LayerRow::OBSERVATION.to_owned(), ..layer(true) }],

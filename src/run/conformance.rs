@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::cutoff::CutOff;
 use super::execute::Tools;
+use super::prepared;
 use super::recording::{RecordError, Recording};
 use super::report::Told;
 use super::{RunError, Scene};
@@ -16,14 +17,14 @@ use crate::beneath::Dir;
 use crate::broker::{Dial, Dialect, Route, StandIn};
 use crate::eligibility::Observed;
 use crate::engine::codex::check::{
-    CONTRACT, Exercise, FOLDER, REPOSITORY, SCHEMA_FILE, StepRow, TOKENS, VERSION_FILE, judge as judge_steps,
-    turns,
+    CONTRACT, Exercise, FOLDER, NEW_HOME, REPOSITORY, SCHEMA_FILE, StepRow, TOKENS, VERSION_FILE,
+    judge as judge_steps, turns,
 };
-use crate::engine::{FinishedEngine, HOME_FOLDER};
+use crate::engine::{FinishedEngine, HOME_FOLDER, PreparedFile};
 use crate::event::{Draft, EventSink, SinkError};
 use crate::evidence::{Finding, SealedBundle};
 use crate::home::Home;
-use crate::store::{ConformanceRecord, ConformanceRecords};
+use crate::store::{ConformanceRecord, ConformanceRecords, PreparedRow};
 use crate::vocab::{Digest, EngineId, Timestamp, Verdict, shown};
 
 /// Events that are kept for judging; a turn of the script has some fifty.
@@ -116,12 +117,13 @@ impl EventSink for Tap<'_> {
 pub(super) struct Judged {
     version: Option<String>,
     schema: Option<Digest>,
+    prepared: Vec<PreparedFile>,
 }
 
 impl Judged {
     /// Of an adapter, whose program was not started.
     pub(super) const fn of_an_adapter() -> Self {
-        Self { version: None, schema: None }
+        Self { version: None, schema: None, prepared: Vec::new() }
     }
 }
 
@@ -137,11 +139,14 @@ pub(super) fn judge(
         return Ok(());
     }
     // The engine is dead, and what lies there is its own: read like everything that strangers wrote.
-    let home = recording.work().join(HOME_FOLDER);
+    let home = Dir::open_root(&recording.work().join(HOME_FOLDER)).map_err(|error| error.to_string());
+    let folder = home.and_then(|home| home.open_dir(FOLDER).map_err(|error| error.to_string()));
     let read = |name: &str, most: u64| -> Result<Vec<u8>, String> {
-        let folder = Dir::open_root(&home).map_err(|error| error.to_string())?;
-        folder.read_file(format!("{FOLDER}/{name}"), most).map_err(|error| error.to_string())
+        folder.as_ref().map_err(String::clone)?.read_file(name, most).map_err(|error| error.to_string())
     };
+    let new_home = folder.as_ref().map_err(String::clone);
+    let new_home = new_home.and_then(|folder| folder.open_dir(NEW_HOME).map_err(|error| error.to_string()));
+    let prepared = new_home.and_then(|home| prepared::databases(&home));
     let schema = read(SCHEMA_FILE, SCHEMA_BYTES);
     let version = read(VERSION_FILE, VERSION_BYTES)
         .and_then(|bytes| String::from_utf8(bytes).map_err(|error| error.to_string()));
@@ -150,13 +155,16 @@ pub(super) fn judge(
         observed: &finished.observed,
         version: version.as_deref().map_err(String::as_str),
         schema: schema.as_deref().map_err(String::as_str),
+        home: prepared.as_deref().map_err(String::as_str),
     });
     let judged = Judged {
         version: version.ok().map(|version| shown(version.trim())),
         schema: schema.ok().map(|schema| Digest::of(&schema)),
+        prepared: prepared.unwrap_or_default(),
     };
+    let rows: Vec<PreparedRow> = judged.prepared.iter().map(PreparedRow::of).collect();
     let document = json!({"engine": finished.permit().engine(), "program": finished.permit().program(),
-        "version": judged.version, "protocol_schema": judged.schema, "steps": steps});
+        "version": judged.version, "protocol_schema": judged.schema, "prepared": rows, "steps": steps});
     record_steps(&document, steps, recording, told)?;
     told.conformance = Some(judged);
     Ok(())
@@ -207,6 +215,7 @@ pub(super) fn keep(
         run_id: scene.run_id.clone(),
         root: sealed.root,
         passed: sealed.report.verdict == Verdict::Pass,
+        prepared: Vec::new(),
     };
-    Ok(ConformanceRecords::of(home.state()).keep(record, &home.sealing_key()?)?)
+    Ok(ConformanceRecords::of(home.state()).keep(record, &judged.prepared, &home.sealing_key()?)?)
 }

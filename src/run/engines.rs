@@ -12,16 +12,26 @@ use super::money::priced;
 use super::recording::RecordError;
 use crate::broker::{Upstream, is_loopback};
 use crate::eligibility::{ConformanceFacts, EngineFacts, Observed, ProgramFacts, SpendFacts};
-use crate::engine::{Catalog, EngineManifest, ProgramError, ProgramStore, StoredProgram, find_program};
+use crate::engine::{
+    Catalog, EngineManifest, PreparedFile, ProgramError, ProgramStore, StoredProgram, find_program,
+};
 use crate::home::{Config, Home};
-use crate::store::ConformanceRecords;
-use crate::vocab::EngineId;
+use crate::store::{Conformance, ConformanceRecords};
+use crate::vocab::{Digest, EngineId};
 
 /// The engines that were looked at.
 #[derive(Debug)]
 pub(super) struct Engines {
     catalog: Catalog,
-    rows: BTreeMap<EngineId, (EngineFacts, Option<StoredProgram>)>,
+    rows: BTreeMap<EngineId, Row>,
+}
+
+/// One engine, as it was found.
+#[derive(Debug)]
+struct Row {
+    facts: EngineFacts,
+    stored: Option<StoredProgram>,
+    prepared: Vec<PreparedFile>,
 }
 
 impl Engines {
@@ -51,15 +61,18 @@ impl Engines {
                 return Err(RecordError::Program(error.to_string()));
             }
             let stored = program.as_ref().ok().cloned();
-            let facts = facts(home, manifest, settings, asked, program, earning);
-            rows.insert(manifest.id.clone(), (facts, stored));
+            let (conformance, prepared) = conformance(home, manifest, stored.as_ref());
+            // A check shows what a program makes of a home with nothing in it.
+            let prepared = if asked.checking { Vec::new() } else { prepared };
+            let facts = facts(home, manifest, settings, asked, program, conformance, earning);
+            rows.insert(manifest.id.clone(), Row { facts, stored, prepared });
         }
         Ok(Self { catalog, rows })
     }
 
     /// What the gates see.
     pub(super) fn facts(&self) -> BTreeMap<EngineId, EngineFacts> {
-        self.rows.iter().map(|(id, (facts, _))| (id.clone(), facts.clone())).collect()
+        self.rows.iter().map(|(id, row)| (id.clone(), row.facts.clone())).collect()
     }
 
     /// The manifest of one engine.
@@ -69,7 +82,21 @@ impl Engines {
 
     /// The manifest and the stored program of one engine, if it has both.
     pub(super) fn get(&self, id: &EngineId) -> Option<(&EngineManifest, &StoredProgram)> {
-        Some((self.catalog.get(id)?, self.rows.get(id)?.1.as_ref()?))
+        Some((self.catalog.get(id)?, self.rows.get(id)?.stored.as_ref()?))
+    }
+
+    /// The record of the check that prepared something for the home of one engine.
+    pub(super) fn prepared_by(&self, id: &EngineId) -> Option<Digest> {
+        let row = self.rows.get(id).filter(|row| !row.prepared.is_empty())?;
+        match &row.facts.conformance {
+            Observed::Seen(record) => Some(record.record),
+            Observed::Absent(_) | Observed::Error(_) => None,
+        }
+    }
+
+    /// What the check on record prepared for the home of one engine.
+    pub(super) fn prepared(&self, id: &EngineId) -> &[PreparedFile] {
+        self.rows.get(id).map_or(&[], |row| &row.prepared)
     }
 }
 
@@ -90,6 +117,7 @@ fn facts(
     settings: &Settings,
     asked: &Asked,
     program: Result<StoredProgram, ProgramError>,
+    conformance: Observed<ConformanceFacts>,
     earning: Earning,
 ) -> EngineFacts {
     let configured = settings.config.engine(&manifest.id);
@@ -105,11 +133,6 @@ fn facts(
         Some(endpoint) if Upstream::parse(endpoint).is_err() => SpendFacts::Unbounded,
         Some(endpoint) if configured.unpriced && is_loopback(endpoint) => SpendFacts::UnpricedLoopback,
         Some(_) => SpendFacts::Priced(priced(home, settings, &configured, model.as_deref())),
-    };
-    let none = |what: &str| format!("no {what} for `{}` is on record", manifest.id);
-    let conformance = match &program {
-        Ok(stored) => conformance(home, manifest, stored),
-        Err(_) => Observed::Absent(none("conformance")),
     };
     EngineFacts {
         gated: manifest.gated,
@@ -135,19 +158,29 @@ fn facts(
     }
 }
 
-/// What the last check of exactly this program by exactly this adapter showed.
-fn conformance(home: &Home, manifest: &EngineManifest, stored: &StoredProgram) -> Observed<ConformanceFacts> {
+/// What the last check of exactly this program by exactly this adapter showed, and prepared.
+fn conformance(
+    home: &Home,
+    manifest: &EngineManifest,
+    stored: Option<&StoredProgram>,
+) -> (Observed<ConformanceFacts>, Vec<PreparedFile>) {
+    let Some(stored) = stored else {
+        return (Observed::Absent(format!("no conformance for `{}` is on record", manifest.id)), Vec::new());
+    };
     let records = ConformanceRecords::of(home.state());
     let key = || home.sealing_key().map_err(|error| error.to_string());
     match records.find(&manifest.id, stored.digest, manifest.digest, key) {
-        Ok(Some((digest, record))) => Observed::Seen(ConformanceFacts {
-            record: digest,
-            adapter: record.adapter,
-            program: record.program,
-            evidence_interface: record.passed,
-            adapter_contract: record.passed,
-        }),
-        Ok(None) => Observed::Absent(format!("no check of {} is on record", stored.digest)),
-        Err(error) => Observed::Error(error.to_string()),
+        Ok(Some(Conformance { digest, record, prepared })) => {
+            let facts = ConformanceFacts {
+                record: digest,
+                adapter: record.adapter,
+                program: record.program,
+                evidence_interface: record.passed,
+                adapter_contract: record.passed,
+            };
+            (Observed::Seen(facts), prepared)
+        }
+        Ok(None) => (Observed::Absent(format!("no check of {} is on record", stored.digest)), Vec::new()),
+        Err(error) => (Observed::Error(error.to_string()), Vec::new()),
     }
 }

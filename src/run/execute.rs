@@ -136,6 +136,7 @@ fn plan(permit: &ExecutionPermit, tools: &Tools<'_>) -> Result<Planned, CutOff> 
         listener_port: LISTENER_PORT,
         environment: &environment,
         earlier: tools.earlier.for_the_engine(),
+        prepared: tools.scene.seen.engines.prepared(permit.engine()),
     });
     let plan = plan.map_err(|error| CutOff::adapter("plan", &error, AGAIN))?;
     Ok(Planned { adapter, plan })
@@ -218,9 +219,11 @@ async fn work(
     for stream in RawStream::ALL {
         recording.bundle().open_raw(stream.name())?;
     }
-    let data = json!({"engine": permit.engine(), "program": program.digest, "model": tools.scene.model(permit.engine())});
-    recording.append(Draft::observed(EventKind::EngineStarted, data))?;
     let model = tools.scene.model(permit.engine());
+    let prepared_by = tools.scene.seen.engines.prepared_by(permit.engine());
+    let data = json!({"engine": permit.engine(), "program": program.digest, "model": model,
+        "prepared_by": prepared_by});
+    recording.append(Draft::observed(EventKind::EngineStarted, data))?;
     for (name, bytes) in &plan.given {
         recording.bundle().write(name, bytes)?;
     }
@@ -246,7 +249,7 @@ async fn work(
     }
     threads::copy(&plan, recording, told)?;
     told.sections.findings.extend(tools.earlier.join(&mut finished.observed));
-    told.engine(manifest, program, model, &finished.observed);
+    told.engine(manifest, program, model, prepared_by, &finished.observed);
     told.calls(purse.as_ref(), &finished.observed);
     conformance::judge(tools, &finished, &seen, recording, told)?;
     let note = finished.observed.exit.clone();

@@ -20,7 +20,7 @@ use crate::evidence::{
 use crate::inspection::{conclude, expectations};
 use crate::process::Version;
 use crate::sandbox::{Hold, holds};
-use crate::vocab::{LimitName, Limits, Reason, RunId, Timestamp, Verdict, shown};
+use crate::vocab::{Digest, LimitName, Limits, Reason, RunId, Timestamp, Verdict, shown};
 
 /// What is told so far.
 pub(super) struct Told {
@@ -121,6 +121,7 @@ impl Told {
         manifest: &EngineManifest,
         program: &StoredProgram,
         model: Option<String>,
+        prepared_by: Option<Digest>,
         observed: &EngineObservations,
     ) {
         for hit in &observed.limits {
@@ -151,6 +152,7 @@ impl Told {
             exit: Some(observed.exit.clone()),
             outcome: observed.outcome,
             message: observed.message.clone(),
+            prepared_by,
         });
     }
 

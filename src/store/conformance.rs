@@ -1,21 +1,29 @@
 //! What checks of engines showed: one signed record for each program and adapter, in the state folder.
 //!
-//! A record counts where this machine's sealing key signed exactly its bytes; anything else there is an error and
-//! never a pass. It is replaced by the next check of the same two digests, and by nothing else.
+//! A record counts where this machine's sealing key signed exactly its bytes, and where every file that it names is
+//! kept beside it as it was; anything else there is an error and never a pass. It is replaced by the next check of the
+//! same two digests, and by nothing else. Files come before the record that names them and go after it, under a lock of
+//! the folder: a keeping that is cut leaves the earlier record with its files, or the new one with its own.
 
+use std::collections::BTreeSet;
+use std::fs::File;
 use std::io::Write as _;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::beneath::Dir;
+use super::prepared::{self, DRAFT, Lost, PreparedRow};
+use crate::beneath::{BeneathError, Dir};
+use crate::engine::PreparedFile;
 use crate::vocab::{Digest, EngineId, RunId, SealingKey, Signature, Timestamp};
 
 /// Bytes of the largest record that is read.
 const RECORD_BYTES: u64 = 64 * 1024;
+/// Entries of the folder that are looked at; it has a record for each program and adapter that was checked.
+const ENTRIES: usize = 100_000;
 /// Keeps these signatures apart from every other one of this key.
-const DOMAIN: &[u8] = b"cto-conformance-v1\0";
+const DOMAIN: &[u8] = b"cto-conformance-v2\0";
 
 /// What one check showed, and of which bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +49,19 @@ pub struct ConformanceRecord {
     pub root: Digest,
     /// Whether every step came out as it has to.
     pub passed: bool,
+    /// What the program made that its runs can have from the start; of a check that failed, nothing.
+    pub prepared: Vec<PreparedRow>,
+}
+
+/// A record that counts, with everything that it names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conformance {
+    /// Digest of the record's file.
+    pub digest: Digest,
+    /// What it says.
+    pub record: ConformanceRecord,
+    /// The files that it names, with their bytes.
+    pub prepared: Vec<PreparedFile>,
 }
 
 /// As it lies in its file.
@@ -72,6 +93,16 @@ pub enum ConformanceError {
         /// Why.
         why: String,
     },
+    /// A file that it names is not there as it was kept.
+    #[error("the prepared file `{name}` of the conformance record {} does not count: {why}", path.display())]
+    Lost {
+        /// Which record.
+        path: PathBuf,
+        /// Which file.
+        name: String,
+        /// Why.
+        why: String,
+    },
 }
 
 /// The records of one state folder.
@@ -93,28 +124,44 @@ impl ConformanceRecords {
         self.folder.join(format!("{engine}-{}.json", pair.hex()))
     }
 
-    /// Signs `record` with `key` and keeps it in one step (0600), in place of an earlier one of the same pair.
-    pub fn keep(&self, record: ConformanceRecord, key: &SealingKey) -> Result<(), ConformanceError> {
+    /// Signs `record` with `key` and keeps it in one step (0600), in place of an earlier one of the same pair. `files`
+    /// are kept with it, where it says that the check passed; it names them and no others.
+    pub fn keep(
+        &self,
+        mut record: ConformanceRecord,
+        files: &[PreparedFile],
+        key: &SealingKey,
+    ) -> Result<(), ConformanceError> {
         let path = self.place(&record.engine, record.program, record.adapter);
         let failed = |act| {
             let path = path.clone();
             move |source| ConformanceError::Io { path, act, source }
         };
+        let files = if record.passed { files } else { &[] };
+        record.prepared = files.iter().map(PreparedRow::of).collect();
         let message = message(&record).map_err(|error| failed("written")(error.into()))?;
         let signed = Signed { signature: key.sign(&message), record };
         let mut text = serde_json::to_vec_pretty(&signed).map_err(|error| failed("written")(error.into()))?;
         text.push(b'\n');
         let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder);
         made.map_err(failed("given a folder"))?;
+        let lock = File::open(&self.folder).and_then(|folder| folder.lock().map(|()| folder));
+        let folder = lock.map_err(failed("locked"))?;
+        let below = |act| move |error| failed(act)(std::io::Error::other(error));
+        let records = Dir::open_root(&self.folder).map_err(below("opened"))?;
+        if !files.is_empty() {
+            prepared::keep(&records, files).map_err(below("given its files"))?;
+        }
         // A temporary file is 0600 from the start.
-        let mut draft = tempfile::NamedTempFile::new_in(&self.folder).map_err(failed("made"))?;
+        let draft = tempfile::Builder::new().prefix(DRAFT).tempfile_in(&self.folder);
+        let mut draft = draft.map_err(failed("made"))?;
         draft.write_all(&text).and_then(|()| draft.as_file().sync_all()).map_err(failed("written"))?;
         draft.persist(&path).map_err(|error| failed("published")(error.error))?;
-        let folder = std::fs::File::open(&self.folder).and_then(|folder| folder.sync_all());
-        folder.map_err(failed("made durable"))
+        folder.sync_all().map_err(failed("made durable"))?;
+        sweep(&records).map_err(below("swept up after"))
     }
 
-    /// The record of a pair with the digest of its file; `None` where there is none. `key` gives the key that must
+    /// The record of a pair, with the files that it names; `None` where there is none. `key` gives the key that must
     /// have signed it, and is asked only where there is a file.
     pub fn find(
         &self,
@@ -122,7 +169,7 @@ impl ConformanceRecords {
         program: Digest,
         adapter: Digest,
         key: impl FnOnce() -> Result<SealingKey, String>,
-    ) -> Result<Option<(Digest, ConformanceRecord)>, ConformanceError> {
+    ) -> Result<Option<Conformance>, ConformanceError> {
         let path = self.place(engine, program, adapter);
         let not_ours = |why: String| ConformanceError::NotOurs { path: path.clone(), why };
         let folder = match Dir::open_root(&self.folder) {
@@ -130,14 +177,18 @@ impl ConformanceRecords {
             Err(error) if error.is_absent() => return Ok(None),
             Err(error) => return Err(not_ours(error.to_string())),
         };
+        // A record and its files are read between two keepings, not in the middle of one.
+        let lock = File::open(&self.folder).and_then(|folder| folder.lock_shared().map(|()| folder));
+        let _lock =
+            lock.map_err(|source| ConformanceError::Io { path: path.clone(), act: "locked", source })?;
         let name = path.file_name().unwrap_or_default();
         let bytes = match folder.read_file(Path::new(name), RECORD_BYTES) {
             Ok(bytes) => bytes,
             Err(error) if error.is_absent() => return Ok(None),
             Err(error) => return Err(not_ours(error.to_string())),
         };
-        let Signed { record, signature } =
-            serde_json::from_slice(&bytes).map_err(|error| not_ours(error.to_string()))?;
+        let Signed { record, signature } = serde_json::from_slice(&bytes)
+            .map_err(|error| not_ours(format!("it has not the form of this version's: {error}")))?;
         if (&record.engine, record.program, record.adapter) != (engine, program, adapter) {
             return Err(not_ours("it is of another engine, program or adapter".to_owned()));
         }
@@ -146,71 +197,29 @@ impl ConformanceRecords {
         if !key.verifies(&message, &signature) {
             return Err(not_ours("this machine's sealing key did not sign it".to_owned()));
         }
-        Ok(Some((Digest::of(&bytes), record)))
+        let prepared = prepared::read(&folder, &record.prepared)
+            .map_err(|Lost { name, why }| ConformanceError::Lost { path: path.clone(), name, why })?;
+        Ok(Some(Conformance { digest: Digest::of(&bytes), record, prepared }))
     }
+}
+
+/// Removes what no record of the folder names any more. One that says nothing sensible names nothing: it does not count.
+fn sweep(records: &Dir) -> Result<(), BeneathError> {
+    let mut named = BTreeSet::new();
+    for entry in records.entries(ENTRIES)? {
+        let name = entry.name.to_string_lossy();
+        if name.starts_with(DRAFT) {
+            records.remove_tree(&entry.name)?;
+        } else if name.ends_with(".json")
+            && let Ok(bytes) = records.read_file(&entry.name, RECORD_BYTES)
+            && let Ok(Signed { record, .. }) = serde_json::from_slice(&bytes)
+        {
+            named.extend(record.prepared.iter().map(|row| row.digest));
+        }
+    }
+    prepared::sweep(records, &named)
 }
 
 fn message(record: &ConformanceRecord) -> Result<Vec<u8>, serde_json::Error> {
     Ok([DOMAIN, &serde_json::to_vec(record)?].concat())
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
-    use super::*;
-
-    fn record() -> ConformanceRecord {
-        ConformanceRecord {
-            engine: EngineId::codex(),
-            program: Digest::of(b"program"),
-            adapter: Digest::of(b"adapter"),
-            version: Some("0.169.0".to_owned()),
-            schema: None,
-            harness: "cto-harness 0".to_owned(),
-            checked_at: Timestamp::from_unix_micros(0).unwrap(),
-            run_id: RunId::new(),
-            root: Digest::of(b"root"),
-            passed: true,
-        }
-    }
-
-    fn find(
-        records: &ConformanceRecords,
-        key: &SealingKey,
-    ) -> Result<Option<(Digest, ConformanceRecord)>, ConformanceError> {
-        let pem = key.to_pem().unwrap();
-        let record = record();
-        let key = || SealingKey::from_pem(&pem).map_err(|error| error.to_string());
-        records.find(&record.engine, record.program, record.adapter, key)
-    }
-
-    #[test]
-    fn only_the_bytes_that_this_machine_signed_count() {
-        let (state, key) = (tempfile::tempdir().unwrap(), SealingKey::generate().unwrap());
-        let records = ConformanceRecords::of(state.path());
-        assert!(find(&records, &key).unwrap().is_none());
-        let failed = ConformanceRecord { passed: false, ..record() };
-        records.keep(failed.clone(), &key).unwrap();
-        assert_eq!(find(&records, &key).unwrap().unwrap().1, failed);
-
-        let path = records.place(&failed.engine, failed.program, failed.adapter);
-        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
-        let text = std::fs::read_to_string(&path).unwrap();
-        for (from, to) in
-            [("\"passed\": false", "\"passed\": true"), ("0.169.0", "0.169.1"), ("\"record\"", "\"x\"")]
-        {
-            std::fs::write(&path, text.replacen(from, to, 1)).unwrap();
-            assert!(matches!(find(&records, &key), Err(ConformanceError::NotOurs { .. })), "{to}");
-        }
-        std::fs::write(&path, &text).unwrap();
-        assert!(find(&records, &SealingKey::generate().unwrap()).is_err(), "another machine's");
-        // The record of another pair in this one's place.
-        let other = ConformanceRecord { program: Digest::of(b"other"), ..record() };
-        records.keep(other.clone(), &key).unwrap();
-        std::fs::copy(records.place(&other.engine, other.program, other.adapter), &path).unwrap();
-        assert!(find(&records, &key).unwrap_err().to_string().contains("another"));
-        records.keep(record(), &key).unwrap();
-        assert!(find(&records, &key).unwrap().unwrap().1.passed, "a later check replaces it");
-    }
 }

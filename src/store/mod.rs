@@ -2,14 +2,18 @@
 
 mod again;
 mod conformance;
+#[cfg(test)]
+mod conformance_tests;
 mod live;
+mod prepared;
 mod publication;
 mod record;
 mod request;
 
 pub use again::Held;
-pub use conformance::{ConformanceError, ConformanceRecord, ConformanceRecords};
+pub use conformance::{Conformance, ConformanceError, ConformanceRecord, ConformanceRecords};
 pub use live::LiveFolder;
+pub use prepared::PreparedRow;
 pub use publication::Publication;
 pub use record::{Dead, LiveRun, RunRecord, RunState, Store, StoreError};
 pub use request::{KeptInput, KeptRequest};

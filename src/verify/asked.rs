@@ -122,6 +122,14 @@ fn engine(contents: &BundleContents, wrong: &mut Wrong) {
         program && facts.adapter == engine.adapter && facts.model == engine.model,
         "program, adapter or model of the engine is not the one that was decided on",
     );
+    let checked = match &facts.conformance {
+        Observed::Seen(check) if check.adapter_contract => Some(check.record),
+        Observed::Seen(_) | Observed::Absent(_) | Observed::Error(_) => None,
+    };
+    wrong.unless(
+        engine.prepared_by.is_none() || engine.prepared_by == checked,
+        "the engine's home is said to be prepared by another check than the one that was decided on",
+    );
 }
 
 /// A run learns where the decision was about one that does, and then says where it told.

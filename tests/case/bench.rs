@@ -165,6 +165,7 @@ async fn play(asked: &Asked, model: &Model) -> Ran {
         listener_port: LISTENER_PORT,
         environment: &BTreeMap::new(),
         earlier: None,
+        prepared: &[],
     });
     let plan = plan.unwrap();
     let placement = Placement {

@@ -216,7 +216,7 @@ impl Bench {
     /// `cto engine check codex` to its end.
     pub fn check(&self) -> Run {
         self.share_the_store();
-        let out = self.at("out");
+        let out = self.at("checks");
         let words = ["engine", "check", "codex", "--json", "--out", out.to_str().unwrap()];
         Self::end(self.command(&words).spawn().unwrap())
     }

@@ -11,7 +11,7 @@ use crate::{patches, says};
 
 fn record(bench: &Bench) -> Option<PathBuf> {
     let folder = std::fs::read_dir(bench.path("home/state/conformance")).ok()?;
-    folder.map(|entry| entry.unwrap().path()).next()
+    folder.map(|entry| entry.unwrap().path()).find(|path| path.is_file())
 }
 
 /// What `cto decide` says of the engine's program.
@@ -33,7 +33,7 @@ fn a_check_passes_is_recorded_and_reaches_nothing_of_anybodys() {
     assert_eq!(bench.places_with(&made_up_key()), Vec::<String>::new());
     let steps: Value = serde_json::from_str(&run.file("conformance.json")).unwrap();
     let well = steps["steps"].as_array().unwrap().iter().filter(|step| step["ok"] == true).count();
-    assert_eq!(well, 9, "{steps}");
+    assert_eq!(well, 10, "{steps}");
     assert_eq!(bench.verify(&run), 0);
 
     let path = record(&bench).unwrap();
@@ -42,6 +42,7 @@ fn a_check_passes_is_recorded_and_reaches_nothing_of_anybodys() {
     assert_eq!(kept["record"]["passed"], true);
     assert_eq!(kept["record"]["run_id"], run.result["run_id"]);
     assert_eq!(kept["record"]["schema"], steps["protocol_schema"]);
+    assert_eq!(kept["record"]["prepared"], steps["prepared"]);
     let (_, listed, _) = bench.call(&["engine", "list", "--json"]);
     let row = listed.lines().find(|line| line.contains("\"codex\"")).unwrap();
     assert!(row.contains("\"check\":\"checked ") && row.contains("checked_at"), "{row}");
@@ -99,7 +100,7 @@ fn a_program_that_speaks_nonsense_fails_by_the_name_of_the_step() {
     let run = bench.check();
     assert_eq!((run.exit, run.result["verdict"].as_str()), (1, Some("fail")), "{run:?}");
     let reasons = run.result["reasons"].to_string();
-    for step in ["schema", "handshake", "thread", "turn"] {
+    for step in ["schema", "home", "handshake", "thread", "turn"] {
         assert!(reasons.contains(&format!("conformance.{step}")), "{step} in {reasons}");
     }
     assert!(reasons.contains("was not answered with a user agent"), "{reasons}");

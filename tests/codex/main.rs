@@ -20,6 +20,7 @@ mod leave;
 mod model_server;
 mod money;
 mod people;
+mod prepared;
 mod resume;
 mod roles;
 

@@ -171,6 +171,22 @@ fn an_engine_that_was_killed_is_started_once_more_with_its_thread() {
 }
 
 #[test]
+fn a_home_that_a_check_prepared_is_prepared_again_for_the_thread_that_goes_on() {
+    let server = ModelServer::choosing(turns(), by_results);
+    let bench = bench(&server);
+    assert_eq!(bench.check().exit, 0);
+    assert!(killed_when(&bench, || server.seen().len() == 2));
+    let run = resume(&bench);
+    passed(&bench, &run, 0);
+    let threads = threads(&run);
+    assert!(threads.len() == 2 && threads[0] == threads[1], "{threads:?}");
+    let started = run.events().into_iter().filter(|event| event["type"] == "engine.started");
+    let by: Vec<Value> = started.map(|event| event["data"]["prepared_by"].clone()).collect();
+    assert!(by.len() == 2 && by[0].is_string() && by[0] == by[1], "{by:?}");
+    each_once(&server);
+}
+
+#[test]
 fn a_stub_that_was_killed_takes_its_engine_along_and_the_thread_goes_on() {
     goes_on_without(|engine| above(above(engine)));
 }

@@ -79,6 +79,9 @@ fn rows_that_the_contract_asks_for_and_that_are_gone() {
     assert!(said_of.contains("is not the one that was decided on"), "{said_of}");
     let said_of = said(&plan, |report| engine(report, |engine| engine.id = "codex".to_owned()));
     assert!(said_of.contains("did not select the engine `codex`"), "{said_of}");
+    let other = |engine: &mut cto_harness::evidence::EngineSection| engine.prepared_by = Some(engine.program);
+    let said_of = said(&plan, |report| engine(report, other));
+    assert!(said_of.contains("by another check than the one that was decided on"), "{said_of}");
     let row = |report: &mut Report, edit: fn(&mut cto_harness::evidence::CommandRow)| {
         edit(&mut report.sections.verification.as_mut().unwrap().commands[0]);
     };

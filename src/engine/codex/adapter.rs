@@ -299,6 +299,7 @@ impl Adapter for CodexAdapter {
         self.resume = Resume::of(input.earlier);
         self.form = input.contract.output.map(|output| Document::form(output.kind));
         let config = config::config_toml(input, model)?;
+        let prepared = input.prepared.iter().map(|file| (file.name.clone(), file.bytes.clone()));
         Ok(LaunchPlan {
             argv: vec![input.program.to_owned(), "app-server".to_owned(), "--strict-config".to_owned()],
             env: config::environment(input),
@@ -306,7 +307,7 @@ impl Adapter for CodexAdapter {
             home: Some(PrivateHome {
                 at: config::HOME.to_owned(),
                 folders: vec!["home".to_owned(), "tmp".to_owned()],
-                files: vec![("config.toml".to_owned(), config.into_bytes())],
+                files: [(config::FILE.to_owned(), config.into_bytes())].into_iter().chain(prepared).collect(),
                 kept: Some(config::kept()),
                 also_at: Vec::new(),
             }),

@@ -11,6 +11,8 @@ use crate::engine::adapter::{AdapterError, KeptFiles, PlanInput};
 
 /// The private home; not below the folder for temporary files, where codex refuses to work.
 pub(super) const HOME: &str = "/codex-home";
+/// Where in it the configuration lies.
+pub(super) const FILE: &str = "config.toml";
 /// Folder for temporary files (databases included), within the home.
 pub(super) const TMP: &str = "/codex-home/tmp";
 /// Retries of one request, and of one stream; without a bound codex waits for ever.
@@ -150,7 +152,7 @@ pub(super) fn config_toml(input: &PlanInput<'_>, model: &str) -> Result<String, 
         tools: Tools { experimental_request_user_input: Enabled { enabled: false } },
     };
     toml::to_string(&config)
-        .map_err(|error| AdapterError::Unwritable { what: "config.toml".into(), why: error.to_string() })
+        .map_err(|error| AdapterError::Unwritable { what: FILE.into(), why: error.to_string() })
 }
 
 /// Where a person is asked before some commands, no command that runs already can be fed others: without a terminal,
@@ -175,7 +177,7 @@ const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 /// Where codex itself looks for programs: nowhere. What it would start unasked (`lsb_release` twice, `git` a dozen times, to
 /// tell the system and the repository to its provider) takes a fifth of a short run, and stands between what the model asked
 /// for in the evidence. Its commands have a PATH of their own, and shells are found without one.
-const NO_PROGRAMS: &str = "/nonexistent";
+pub(super) const NO_PROGRAMS: &str = "/nonexistent";
 
 /// The environment of codex itself.
 pub(super) fn environment(input: &PlanInput<'_>) -> BTreeMap<String, String> {

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::tests::planned_after;
-use crate::engine::adapter::{Adapter as _, AdapterOutcome, EarlierAttempt, Step, Stream};
+use super::tests::{planned_after, planned_with};
+use crate::engine::adapter::{Adapter as _, AdapterOutcome, EarlierAttempt, PreparedFile, Step, Stream};
 use crate::event::EventKind;
 use crate::evidence::EngineOutcome;
 
@@ -101,4 +101,20 @@ fn without_an_earlier_thread_one_is_begun_as_ever() {
     assert!(sent.iter().any(|message| message["method"] == "thread/start"));
     let text = sent.last().unwrap()["params"]["input"][0]["text"].to_string();
     assert!(text.contains("Bounds") && !text.contains("earlier attempt"), "{text}");
+}
+
+#[test]
+fn what_a_check_prepared_lies_in_the_home_at_every_attempt_beside_the_threads_that_stay() {
+    let prepared =
+        ["a.sqlite", "a.sqlite-wal"].map(|name| PreparedFile { name: name.to_owned(), bytes: name.into() });
+    let again = EarlierAttempt { thread: Some("t"), tree: true };
+    for earlier in [None, Some(again)] {
+        let home = planned_with(earlier, &prepared).1.home.unwrap();
+        let names: Vec<&str> = home.files.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["config.toml", "a.sqlite", "a.sqlite-wal"]);
+        assert!(home.files[1..].iter().all(|(name, bytes)| name.as_bytes() == bytes));
+        assert_eq!(home.kept.unwrap().folder, "sessions");
+        let empty = planned_with(earlier, &[]).1.home.unwrap();
+        assert_eq!(empty.files, home.files[..1], "it is all that changes");
+    }
 }

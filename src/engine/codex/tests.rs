@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 
 use super::CodexAdapter;
 use crate::contract::TaskContract;
-use crate::engine::adapter::{Adapter, AdapterOutcome, EarlierAttempt, LaunchPlan, PlanInput, Step, Stream};
+use crate::engine::adapter::{
+    Adapter, AdapterOutcome, EarlierAttempt, LaunchPlan, PlanInput, PreparedFile, Step, Stream,
+};
 use crate::engine::leave::Wish;
 use crate::event::EventKind;
 use crate::evidence::EngineOutcome;
@@ -35,20 +37,28 @@ pub(in crate::engine) fn contract() -> TaskContract {
 
 /// An adapter that is told of an earlier attempt.
 pub(super) fn planned_after(earlier: EarlierAttempt<'_>) -> CodexAdapter {
+    planned_with(Some(earlier), &[]).0
+}
+
+/// An adapter that gets what a check prepared, and its plan.
+pub(super) fn planned_with(
+    earlier: Option<EarlierAttempt<'_>>,
+    prepared: &[PreparedFile],
+) -> (CodexAdapter, LaunchPlan) {
     let mut adapter = CodexAdapter::new();
-    let contract = contract();
     let input = PlanInput {
-        contract: &contract,
+        contract: &contract(),
         script: None,
         model: Some("gpt-5.5"),
         program: "/engine/program",
         entry: None,
         listener_port: 8099,
         environment: &BTreeMap::new(),
-        earlier: Some(earlier),
+        earlier,
+        prepared,
     };
-    adapter.plan(&input).unwrap();
-    adapter
+    let plan = adapter.plan(&input).unwrap();
+    (adapter, plan)
 }
 
 fn planned() -> (CodexAdapter, LaunchPlan) {
@@ -71,6 +81,7 @@ fn planned_for(contract: &TaskContract, proxy: BTreeMap<String, String>) -> (Cod
         listener_port: 8099,
         environment: &environment,
         earlier: None,
+        prepared: &[],
     };
     let plan = adapter.plan(&input).unwrap();
     (adapter, plan)

@@ -23,6 +23,7 @@ fn input<'a>(contract: &'a TaskContract, environment: &'a BTreeMap<String, Strin
         listener_port: 8099,
         environment,
         earlier: None,
+        prepared: &[],
     }
 }
 

@@ -4,7 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{protocol, script};
+use super::{home, protocol, script};
+use crate::engine::adapter::PreparedFile;
 use crate::engine::observed::EngineObservations;
 use crate::event::{Draft, EventKind};
 use crate::evidence::EngineOutcome;
@@ -24,13 +25,15 @@ pub struct Exercise<'a> {
     pub version: Result<&'a str, &'a str>,
     /// The schema that it wrote.
     pub schema: Result<&'a [u8], &'a str>,
+    /// The databases that it left in a new home.
+    pub home: Result<&'a [PreparedFile], &'a str>,
 }
 
 /// One step of a check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StepRow {
-    /// Which: `schema`, `handshake`, `thread`, `message`, `command-granted`, `command-declined`, `patch`, `usage`,
+    /// Which: `schema`, `home`, `handshake`, `thread`, `message`, `command-granted`, `command-declined`, `patch`, `usage`,
     /// `turn`.
     pub step: String,
     /// Whether it came out as it has to.
@@ -45,8 +48,9 @@ type Look = fn(&Exercise<'_>) -> Result<String, String>;
 /// Every step of the check, in order. All of them have to be well.
 #[must_use]
 pub fn judge(exercise: &Exercise<'_>) -> Vec<StepRow> {
-    let steps: [(&str, Look); 9] = [
+    let steps: [(&str, Look); 10] = [
         ("schema", schema),
+        ("home", |exercise| home::home(exercise.home)),
         ("handshake", handshake),
         ("thread", thread),
         ("message", message),

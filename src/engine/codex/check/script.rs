@@ -2,6 +2,10 @@
 
 use serde_json::{Value, json};
 
+use super::NEW_HOME;
+use crate::engine::PROGRAM;
+use crate::engine::codex::config::{self, NO_PROGRAMS};
+
 /// The contract of the check.
 pub const CONTRACT: &str = include_str!("../../../../engines/codex/check/contract.toml");
 /// The one file of its repository: path and text.
@@ -26,12 +30,15 @@ pub(super) const DECLINED: &str = "git push origin main";
 /// What the patch adds, outside of the tree, which is read-only.
 pub(super) const ADDED: &str = "/tmp/cto-engine-check.txt";
 
-/// The command that leave is given for: the program tells of itself, into its private home.
+/// The command that leave is given for: the program tells of itself, into its private home, and starts once in a home
+/// that is used for nothing else, configured as its own; with nobody to hear it ends.
 pub(super) fn granted() -> String {
-    let (program, folder) = (crate::engine::PROGRAM, format!("{}/{FOLDER}", super::super::config::HOME));
+    let (program, folder) = (PROGRAM, format!("{}/{FOLDER}", config::HOME));
+    let (own, new) = (format!("{}/{}", config::HOME, config::FILE), format!("{folder}/{NEW_HOME}"));
     format!(
-        "mkdir {folder} && {program} --version > {folder}/{VERSION_FILE} && \
-         {program} app-server generate-json-schema --experimental --out {folder}/schema"
+        "mkdir -p {new}/tmp && {program} --version > {folder}/{VERSION_FILE} && \
+         {program} app-server generate-json-schema --experimental --out {folder}/schema && cp {own} {new} && \
+         CODEX_HOME={new} HOME={new} TMPDIR={new}/tmp PATH={NO_PROGRAMS} {program} app-server --strict-config < /dev/null"
     )
 }
 

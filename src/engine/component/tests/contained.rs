@@ -27,6 +27,7 @@ fn planned(adapter: &mut dyn Adapter) -> Result<LaunchPlan, AdapterError> {
         listener_port: 8099,
         environment: &environment,
         earlier: None,
+        prepared: &[],
     })
 }
 

@@ -49,6 +49,7 @@ fn planned(instructions: &str) -> Option<Result<Box<dyn Adapter>, AdapterError>>
         listener_port: 8099,
         environment: &BTreeMap::new(),
         earlier: None,
+        prepared: &[],
     });
     Some(plan.map(|plan| {
         assert_eq!(plan.argv, [PROGRAM, "/workspace"]);
