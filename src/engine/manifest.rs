@@ -69,7 +69,7 @@ impl AdapterKind {
     pub const fn version(self) -> &'static str {
         match self {
             Self::FixturePlayer => "fixture-player/1",
-            Self::CodexAppServer => "codex-app-server/4",
+            Self::CodexAppServer => "codex-app-server/5",
             Self::CaseFiles => "case-files/1",
             Self::NoOp => "no-op/1",
             Self::Component => "component/1",

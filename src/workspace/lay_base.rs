@@ -28,8 +28,10 @@ use crate::beneath::{Dir, Status};
 const FILES: usize = 64;
 /// Threads that work; more would only wait for the file system.
 const WORKERS: usize = 4;
-/// Entries on their way into the pack, each as large as an object: more would only fill memory.
-const WAITING: usize = 16;
+/// Bytes of entries that are handed on together: to wake whoever waits for them costs as much as to make a small one.
+const HANDFUL: usize = 1 << 18;
+/// Handfuls on their way into the pack; more would only fill memory.
+const WAITING: usize = 4;
 
 /// Lays the tree of `base` out in `dir`, which lies at `at`, with the engine's own `.git`.
 pub(super) fn lay_base(base: &Base, dir: &Dir, at: &Path, uid: RunUid) -> Result<(), WorkspaceError> {
@@ -131,7 +133,7 @@ fn work(
     uid: RunUid,
     plan: &Plan,
     next: &AtomicUsize,
-    entries: &SyncSender<Entry>,
+    entries: &SyncSender<Vec<Entry>>,
 ) -> Result<Vec<IndexEntry>, WorkspaceError> {
     let done = (|| {
         // A repository is one thread's.
@@ -160,7 +162,12 @@ struct Worker<'a> {
 
 impl Worker<'_> {
     /// Whether somebody still takes entries.
-    fn lay(&mut self, job: &Job, top: &Dir, entries: &SyncSender<Entry>) -> Result<bool, WorkspaceError> {
+    fn lay(
+        &mut self,
+        job: &Job,
+        top: &Dir,
+        entries: &SyncSender<Vec<Entry>>,
+    ) -> Result<bool, WorkspaceError> {
         let files = || WorkspaceError::files("check out a folder");
         let inner;
         let dir = if job.folder.is_empty() {
@@ -169,6 +176,7 @@ impl Worker<'_> {
             inner = top.open_dir(OsStr::from_bytes(&job.folder)).map_err(files())?;
             &inner
         };
+        let (mut handful, mut bytes) = (Vec::new(), 0);
         for leaf in &job.leaves {
             let path = [job.folder.as_slice(), &leaf.name].concat();
             let known = form(leaf.mode, &path)?;
@@ -182,12 +190,18 @@ impl Worker<'_> {
             }
             if leaf.packed {
                 let entry = self.compressor.entry(ObjectType::Blob, leaf.id, blob.content());
-                if entries.send(entry.map_err(packing())?).is_err() {
+                let entry = entry.map_err(packing())?;
+                bytes += entry.size();
+                handful.push(entry);
+            }
+            if bytes > HANDFUL {
+                bytes = 0;
+                if entries.send(std::mem::take(&mut handful)).is_err() {
                     return Ok(false);
                 }
             }
         }
-        Ok(true)
+        Ok(entries.send(handful).is_ok())
     }
 }
 
@@ -197,7 +211,7 @@ fn pack(
     top: &Tree<'_>,
     plan: &Plan,
     dir: &Dir,
-    entries: &Receiver<Entry>,
+    entries: &Receiver<Vec<Entry>>,
 ) -> Result<(), WorkspaceError> {
     let (commit, folder) = throwaway::plant(git, top, dir)?;
     let own: Vec<Oid> = plan.trees.iter().copied().chain([commit]).collect();
@@ -211,7 +225,7 @@ fn pack(
         let entry = compressor.entry(object.kind(), id, object.data());
         entry.and_then(|entry| pack.add(&entry)).map_err(packing())?;
     }
-    for entry in entries {
+    for entry in entries.iter().flatten() {
         pack.add(&entry).map_err(packing())?;
     }
     pack.end(new("idx")?).map_err(packing())

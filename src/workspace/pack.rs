@@ -28,6 +28,13 @@ pub(super) struct Entry {
     bytes: Vec<u8>,
 }
 
+impl Entry {
+    /// Bytes that it takes.
+    pub(super) const fn size(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
 /// Makes entries of objects, quickly rather than small: a base is packed once, and read for one run or a few.
 #[derive(Debug)]
 pub(super) struct Compressor(Compress);
