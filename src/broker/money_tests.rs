@@ -234,14 +234,16 @@ fn whoever_hangs_up_does_not_keep_the_usage_from_being_known() {
     assert_eq!(rig.counted(), (7 + 30, 0));
     // And before the answer began.
     let state = tempfile::tempdir().unwrap();
-    let script: Script = Arc::new(|_, _, stream| {
+    let (asked, is_asked) = std::sync::mpsc::channel();
+    let script: Script = Arc::new(move |_, _, stream| {
+        asked.send(()).unwrap();
         std::thread::sleep(Duration::from_millis(300));
         write(stream, &format!("{HEAD}{}", completed(7, 3)));
     });
-    let rig = play(state.path(), PLENTY, script, |at| {
+    let rig = play(state.path(), PLENTY, script, move |at| {
         let mut stream = TcpStream::connect(at).unwrap();
         stream.write_all(&post()).unwrap();
-        std::thread::sleep(Duration::from_millis(150));
+        is_asked.recv().unwrap();
         vec![]
     });
     assert_eq!(rig.counted(), (7 + 30, 0));
