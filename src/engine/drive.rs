@@ -72,7 +72,7 @@ impl RunningEngine {
         let Self { permit, mut payload, workspace, adapter, broker, leave, before, follower } = self;
         let grace = Duration::from_secs(permit.limits().grace_seconds);
         payload.leave_asking_to_the_owner();
-        payload.count_before(before.wall);
+        payload.count_before(before.wall, before.output_bytes);
         let mut drive = Drive::new(payload, adapter, leave, grace, sink, raw);
         (drive.processes, drive.calls) = (before.processes, before.calls);
         drive.files_at = follower.as_ref().map(|_| Instant::now());

@@ -77,6 +77,8 @@ pub struct RunningEngine {
 pub struct Before {
     /// Wall time of their engines.
     pub wall: Duration,
+    /// What they wrote to their streams, as it is kept.
+    pub output_bytes: u64,
     /// What the kernel executed below them.
     pub processes: ProcessTree,
     /// What their model calls came to.

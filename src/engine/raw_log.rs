@@ -19,6 +19,9 @@ impl RawStream {
     /// Every raw log of an engine.
     pub const ALL: [Self; 3] = [Self::Stdin, Self::Stdout, Self::Stderr];
 
+    /// Those that the engine writes.
+    pub const OUTPUT: [Self; 2] = [Self::Stdout, Self::Stderr];
+
     /// Its name in the bundle.
     #[must_use]
     pub const fn name(self) -> &'static str {

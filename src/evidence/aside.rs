@@ -31,6 +31,25 @@ fn folder(attempt: u32) -> String {
     format!("attempt-{attempt}")
 }
 
+/// What earlier attempts left in a bundle.
+#[derive(Debug, Default)]
+pub struct Aside {
+    /// Names of the files in which a secret was replaced.
+    pub marked: Vec<String>,
+    /// Every file and its bytes.
+    sizes: Vec<(String, u64)>,
+}
+
+impl Aside {
+    /// Bytes of the file `name` of all attempts together; 0 where none has one.
+    #[must_use]
+    pub fn bytes_of(&self, name: &str) -> u64 {
+        let of_an_attempt =
+            |full: &str| full.strip_prefix("attempt-").and_then(|rest| Some(rest.split_once('/')?.1 == name));
+        self.sizes.iter().filter(|(full, _)| of_an_attempt(full) == Some(true)).map(|(_, size)| size).sum()
+    }
+}
+
 impl BundleWriter {
     /// Reopens the bundle in the folder `path`, whose writer is dead. `see` is shown every event of the log, in order.
     /// Also how many bytes of a line that was being written were cut off. [`BundleWriter::set_aside`] comes next.
@@ -69,9 +88,9 @@ impl BundleWriter {
         Ok(())
     }
 
-    /// Sets aside what the dead attempt `attempt` wrote, and takes the files of all earlier ones into the bundle. The
-    /// names of those in which a secret was replaced.
-    pub fn set_aside(&mut self, attempt: u32) -> Result<Vec<String>, BundleError> {
+    /// Sets aside what the dead attempt `attempt` wrote, and takes the files of all earlier ones into the bundle; what
+    /// they are.
+    pub fn set_aside(&mut self, attempt: u32) -> Result<Aside, BundleError> {
         self.close_raw(attempt)?;
         let aside = self.dir.create_dir_all(folder(attempt), 0o700)?;
         for entry in self.dir.entries(MAX_NAMES)? {
@@ -110,8 +129,8 @@ impl BundleWriter {
     }
 
     /// Every file that earlier attempts wrote, by what it is now.
-    fn take_over(&mut self) -> Result<Vec<String>, BundleError> {
-        let (mut marked, listing) = (Vec::new(), list(&self.dir, MAX_NAMES)?);
+    fn take_over(&mut self) -> Result<Aside, BundleError> {
+        let (mut aside, listing) = (Aside::default(), list(&self.dir, MAX_NAMES)?);
         // A folder without a file belongs in no bundle; a kill may have come between the two.
         let empty = |folder: &str| {
             let holds = |name: &str| name.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
@@ -136,14 +155,15 @@ impl BundleWriter {
             let failed = |source| BundleError::Write { name: name.clone(), source };
             let (digest, with_mark) = look_through(&file).map_err(failed)?;
             if with_mark {
-                marked.push(name.clone());
+                aside.marked.push(name.clone());
             }
             self.keep(&name, file)?;
+            aside.sizes.push((name.clone(), listed.size));
             self.sums.insert(name.clone(), digest);
             // It was redacted with what another process knew.
             self.gone_over.insert(name, 0);
         }
-        Ok(marked)
+        Ok(aside)
     }
 }
 

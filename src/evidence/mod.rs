@@ -29,6 +29,7 @@ mod tree;
 mod work;
 
 pub use action_rows::{ActionResult, ActionRow};
+pub use aside::Aside;
 pub use basis::{basis, basis_of};
 pub use bundle::{
     APPROVALS_DIR, BundleError, BundleWriter, CHECKPOINTS, CONTRACT, CTRF, DECISION, EVENTS, INPUTS_DIR,

@@ -115,6 +115,8 @@ pub struct Payload {
     pub(super) watchdog: Watchdog,
     pub(super) learning: bool,
     pub(super) output_bytes: u64,
+    /// What earlier attempts of the same work wrote.
+    pub(super) output_before: u64,
     pub(super) exit: Exit,
     pub(super) phase: Phase,
     pub(super) queue: VecDeque<PayloadEvent>,
@@ -205,6 +207,7 @@ impl Payload {
             watchdog,
             learning: parts.learning,
             output_bytes: 0,
+            output_before: 0,
             // What stands if PID 1 is killed before it can report.
             exit: Exit {
                 status: "signal:9".to_owned(),
@@ -225,9 +228,10 @@ impl Payload {
         ProcessIdentity::of(self.pid)
     }
 
-    /// Wall time that earlier attempts of the same work had counts as its own.
-    pub const fn count_before(&mut self, used: Duration) {
+    /// Wall time that earlier attempts of the same work had, and bytes that they wrote, count as its own.
+    pub const fn count_before(&mut self, used: Duration, output_bytes: u64) {
         self.used = used;
+        self.output_before = output_bytes;
     }
 
     /// Where its time is over, the owner asks it to end; only what is left after the grace period is killed.

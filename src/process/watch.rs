@@ -107,8 +107,8 @@ impl Payload {
 
     fn take_output(&mut self, index: usize, bytes: &[u8]) {
         self.last_output = Instant::now();
-        let before = self.output_bytes;
-        self.output_bytes = before.saturating_add(bytes.len() as u64);
+        let before = self.output_before.saturating_add(self.output_bytes);
+        self.output_bytes = self.output_bytes.saturating_add(bytes.len() as u64);
         let room = usize::try_from(self.limits.output_bytes.saturating_sub(before)).unwrap_or(usize::MAX);
         let kept = bytes.get(..room.min(bytes.len())).unwrap_or(&[]);
         if let Some(reader) = self.readers.get_mut(index).and_then(Option::as_mut) {
@@ -121,7 +121,7 @@ impl Payload {
             }));
         }
         let limit = self.limits.output_bytes;
-        if before <= limit && self.output_bytes > limit {
+        if before <= limit && before.saturating_add(bytes.len() as u64) > limit {
             self.reached(LimitName::OutputBytes, limit);
         }
     }

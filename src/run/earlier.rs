@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 
 use super::report::Told;
 use crate::broker::is_an_attempt;
-use crate::engine::{Before, Claims, EarlierAttempt, EngineObservations, Wish, Yes};
+use crate::engine::{Before, Claims, EarlierAttempt, EngineObservations, RawStream, Wish, Yes};
 use crate::event::{Draft, Event, EventKind, Source};
-use crate::evidence::{AttemptEnd, AttemptRow, CallSums, Finding, RESUMED};
+use crate::evidence::{Aside, AttemptEnd, AttemptRow, CallSums, Finding, RESUMED};
 use crate::process::ProcessTree;
 use crate::vocab::{ApprovalId, Basis, LimitName, Reason, Timestamp, Verdict};
 use crate::workspace::Base;
@@ -48,6 +48,8 @@ pub(super) struct Earlier {
     limits: Vec<(LimitName, Timestamp, String)>,
     /// Files in which a secret was replaced.
     marked: Vec<String>,
+    /// What the engines wrote to their streams.
+    output_bytes: u64,
 }
 
 impl Earlier {
@@ -196,9 +198,10 @@ impl Earlier {
         u32::try_from(self.rows.len() + 1).unwrap_or(u32::MAX)
     }
 
-    /// Files in which a secret was replaced before.
-    pub(super) fn marked(&mut self, names: Vec<String>) {
-        self.marked = names;
+    /// What earlier attempts left on disk.
+    pub(super) fn left(&mut self, aside: Aside) {
+        self.output_bytes = RawStream::OUTPUT.iter().map(|stream| aside.bytes_of(stream.name())).sum();
+        self.marked = aside.marked;
     }
 
     /// When the run began; now, for its first attempt.
@@ -229,7 +232,12 @@ impl Earlier {
 
     /// What counts for the engine's limits, and is judged with it.
     pub(super) fn before(&self) -> Before {
-        Before { wall: self.wall, processes: self.processes.clone(), calls: self.calls.clone() }
+        Before {
+            wall: self.wall,
+            output_bytes: self.output_bytes,
+            processes: self.processes.clone(),
+            calls: self.calls.clone(),
+        }
     }
 
     /// Why the kept tree does not fit what was decided on now.

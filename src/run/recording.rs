@@ -181,7 +181,7 @@ impl<'o> Recording<'o> {
         why: AttemptEnd,
         cut: u64,
     ) -> Result<(), RecordError> {
-        earlier.marked(self.bundle.set_aside(earlier.attempt())?);
+        earlier.left(self.bundle.set_aside(earlier.attempt())?);
         write_contract(&mut self.bundle, scene)?;
         if self.bundle.chain().is_empty() {
             self.append(run_started(scene))?;

@@ -260,6 +260,27 @@ fn the_wall_time_of_both_attempts_counts_and_its_end_interrupts_the_turn() {
     assert_eq!(bench.verify(&run), 0);
 }
 
+/// Neither of them alone reaches the limit.
+#[test]
+fn what_both_attempts_wrote_is_bounded_together() {
+    const LIMIT: u64 = 250_000;
+    let talk = || exec("head -c 150000 /dev/zero | tr '\\0' x");
+    let server = ModelServer::start(vec![talk(), Turn::Hang, talk(), says("Done.")]);
+    let bench = bench(&server);
+    let contract = bench.at("fixture/contract.toml");
+    let text = std::fs::read_to_string(&contract).unwrap();
+    std::fs::write(contract, format!("{text}limits = {{ output_bytes = {LIMIT} }}\n")).unwrap();
+    assert!(killed_when(&bench, || server.seen().len() == 2));
+    let run = resume(&bench);
+    assert_eq!(run.exit, 1, "{run:?}");
+    let codes: Vec<_> = run.result["reasons"].as_array().unwrap().iter().map(|r| r["code"].clone()).collect();
+    assert!(codes.contains(&Value::from("limit.output-bytes")), "{codes:?}");
+    let before = run.file("attempt-1/backend/stdout.log").len() as u64;
+    let own = run.file("backend/stdout.log").len() as u64;
+    assert!(before < LIMIT && before + own < LIMIT + 1_000, "neither alone: {before} {own}");
+    assert_eq!(bench.verify(&run), 0);
+}
+
 #[test]
 fn what_does_not_fit_is_not_gone_on_with() {
     let server = ModelServer::start(vec![exec("echo half > src/half.rs"), Turn::Hang]);
