@@ -1,12 +1,13 @@
 //! A model that only recites, on loopback: after n results of tools it gives answer n of a script.
 //!
-//! It is for the check of an engine, whose every word has to be known before. It keeps nothing of what it is asked, and
-//! refuses what its script has no answer to. It goes by what was said and not by how often it was asked: an engine whose
+//! It is for the check of an engine, whose every word has to be known before. It keeps nothing of what it is asked but
+//! the names of the tools that it is offered, and refuses what its script has no answer to. It goes by what was said and not by how often it was asked: an engine whose
 //! turn is steered while an answer comes in drops that answer, and asks again.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::{Bytes, Incoming};
@@ -18,14 +19,19 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use super::endpoint::Upstream;
+use crate::vocab::shown;
 
 /// Bytes of a request; what the broker lets through is not larger.
 const REQUEST_BYTES: usize = 16 * 1024 * 1024;
+
+/// Names of tools that are kept, and bytes of each.
+const TOOLS: (usize, usize) = (64, 120);
 
 /// A scripted model at work; dropped, it is gone.
 #[derive(Debug)]
 pub struct StandIn {
     upstream: Upstream,
+    script: Arc<Script>,
     serving: JoinHandle<()>,
 }
 
@@ -33,6 +39,20 @@ pub struct StandIn {
 struct Script {
     answers: Vec<Vec<Value>>,
     tokens: (u64, u64),
+    offered: Mutex<BTreeSet<String>>,
+}
+
+impl Script {
+    /// Keeps the names of the tools in a request: what it can be called by, or else its type.
+    fn offered(&self, body: &Value) {
+        let mut offered = self.offered.lock().unwrap_or_else(PoisonError::into_inner);
+        for tool in body.get("tools").and_then(Value::as_array).into_iter().flatten() {
+            let name = ["name", "type"].iter().find_map(|member| tool.get(member)?.as_str());
+            if offered.len() < TOOLS.0 {
+                offered.insert(shown(&name.unwrap_or("").chars().take(TOOLS.1).collect::<String>()));
+            }
+        }
+    }
 }
 
 impl StandIn {
@@ -41,17 +61,24 @@ impl StandIn {
         let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
         let address = listener.local_addr()?;
         let upstream = Upstream::parse(&format!("http://{address}/v1")).map_err(std::io::Error::other)?;
-        let script = Arc::new(Script { answers, tokens });
+        let script = Arc::new(Script { answers, tokens, offered: Mutex::default() });
+        let played = Arc::clone(&script);
         let serving = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let script = Arc::clone(&script);
+                let script = Arc::clone(&played);
                 let service = service_fn(move |request| answer(Arc::clone(&script), request));
                 // One at a time: whoever asks is the broker, and waits for the answer.
                 let mut server = hyper::server::conn::http1::Builder::new();
                 server.keep_alive(false).serve_connection(TokioIo::new(stream), service).await.ok();
             }
         });
-        Ok(Self { upstream, serving })
+        Ok(Self { upstream, script, serving })
+    }
+
+    /// Names of the tools that it was offered in any request so far.
+    #[must_use]
+    pub fn offered(&self) -> BTreeSet<String> {
+        self.script.offered.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Where it is.
@@ -67,9 +94,8 @@ impl Drop for StandIn {
     }
 }
 
-/// How many results of tools a request holds; one that cannot be read holds more than any script.
-fn results(body: &[u8]) -> usize {
-    let Ok(body) = serde_json::from_slice::<Value>(body) else { return usize::MAX };
+/// How many results of tools a request holds.
+fn results(body: &Value) -> usize {
     let kind = |item: &Value| item.get("type").and_then(Value::as_str).unwrap_or_default().to_owned();
     let items = body.get("input").and_then(Value::as_array).into_iter().flatten();
     items.filter(|item| kind(item).ends_with("_call_output")).count()
@@ -80,7 +106,12 @@ async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let read = Limited::new(request.into_body(), REQUEST_BYTES).collect().await;
-    let number = read.map_or(usize::MAX, |body| results(&body.to_bytes()));
+    let body = read.ok().and_then(|body| serde_json::from_slice::<Value>(&body.to_bytes()).ok());
+    if let Some(body) = &body {
+        script.offered(body);
+    }
+    // One that cannot be read holds more results than any script.
+    let number = body.as_ref().map_or(usize::MAX, results);
     let (status, kind, body) = if let Some(items) = script.answers.get(number) {
         (StatusCode::OK, "text/event-stream", stream(number, items, script.tokens))
     } else {
@@ -149,5 +180,11 @@ mod tests {
             let refused = asked(&model, &beyond).await;
             assert!(refused.starts_with("HTTP/1.1 400") && refused.contains("script is over"), "{refused}");
         }
+        assert_eq!(model.offered().len(), 0);
+        for tools in [r#"{"name":"b","type":"function"},{"type":"web_search"}"#, r#"{"name":"a\u202e"},7"#] {
+            asked(&model, &format!(r#"{{"input":[],"tools":[{tools}]}}"#)).await;
+        }
+        let names: Vec<String> = model.offered().into_iter().collect();
+        assert_eq!(names, ["", "a\\u{202e}", "b", "web_search"]);
     }
 }

@@ -127,17 +127,16 @@ impl Judged {
     }
 }
 
-/// Judges what the engine did in a check: the steps go into the bundle, and each that failed is a finding.
+/// Judges what the engine did in a check, where the scripted model stood in: the steps go into the bundle, and each that failed is a finding.
 pub(super) fn judge(
-    tools: &Tools<'_>,
+    stand_in: Option<&StandIn>,
     finished: &FinishedEngine,
     events: &[Draft],
     recording: &mut Recording<'_>,
     told: &mut Told,
 ) -> Result<(), RecordError> {
-    if !tools.scene.facts.checking {
-        return Ok(());
-    }
+    let Some(stand_in) = stand_in else { return Ok(()) };
+    let offered = stand_in.offered();
     // The engine is dead, and what lies there is its own: read like everything that strangers wrote.
     let home = Dir::open_root(&recording.work().join(HOME_FOLDER)).map_err(|error| error.to_string());
     let folder = home.and_then(|home| home.open_dir(FOLDER).map_err(|error| error.to_string()));
@@ -156,6 +155,7 @@ pub(super) fn judge(
         version: version.as_deref().map_err(String::as_str),
         schema: schema.as_deref().map_err(String::as_str),
         home: prepared.as_deref().map_err(String::as_str),
+        offered: &offered,
     });
     let judged = Judged {
         version: version.ok().map(|version| shown(version.trim())),

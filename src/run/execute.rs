@@ -251,7 +251,7 @@ async fn work(
     told.sections.findings.extend(tools.earlier.join(&mut finished.observed));
     told.engine(manifest, program, model, prepared_by, &finished.observed);
     told.calls(purse.as_ref(), &finished.observed);
-    conformance::judge(tools, &finished, &seen, recording, told)?;
+    conformance::judge(stand_in.as_ref(), &finished, &seen, recording, told)?;
     let note = finished.observed.exit.clone();
     recording.end_step_as(note, finished.observed.outcome == crate::evidence::EngineOutcome::Completed)?;
     Ok(finished)

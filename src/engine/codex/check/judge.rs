@@ -1,5 +1,7 @@
 //! What the exercise showed, step by step: a pure function of what was recorded and of what lay in the private home.
 
+use std::collections::BTreeSet;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -27,14 +29,16 @@ pub struct Exercise<'a> {
     pub schema: Result<&'a [u8], &'a str>,
     /// The databases that it left in a new home.
     pub home: Result<&'a [PreparedFile], &'a str>,
+    /// Names of the tools that the model was offered.
+    pub offered: &'a BTreeSet<String>,
 }
 
 /// One step of a check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StepRow {
-    /// Which: `schema`, `home`, `handshake`, `thread`, `message`, `command-granted`, `command-declined`, `patch`, `usage`,
-    /// `turn`.
+    /// Which: `schema`, `home`, `handshake`, `thread`, `tools`, `message`, `command-granted`, `command-declined`, `patch`,
+    /// `usage`, `turn`.
     pub step: String,
     /// Whether it came out as it has to.
     pub ok: bool,
@@ -48,11 +52,12 @@ type Look = fn(&Exercise<'_>) -> Result<String, String>;
 /// Every step of the check, in order. All of them have to be well.
 #[must_use]
 pub fn judge(exercise: &Exercise<'_>) -> Vec<StepRow> {
-    let steps: [(&str, Look); 10] = [
+    let steps: [(&str, Look); 11] = [
         ("schema", schema),
         ("home", |exercise| home::home(exercise.home)),
         ("handshake", handshake),
         ("thread", thread),
+        ("tools", |exercise| tools(exercise.offered)),
         ("message", message),
         ("command-granted", granted),
         ("command-declined", declined),
@@ -104,6 +109,21 @@ fn thread(exercise: &Exercise<'_>) -> Result<String, String> {
         .thread_id
         .as_ref()
         .map_or_else(|| Err("`thread/start` gave no thread".to_owned()), |id| Ok(format!("thread {id}")))
+}
+
+/// Exactly the known ones: each more would be a way to act that nobody here has looked at.
+fn tools(offered: &BTreeSet<String>) -> Result<String, String> {
+    let known: BTreeSet<String> = script::TOOLS.map(str::to_owned).into();
+    let list = |names: BTreeSet<String>| Vec::from_iter(names).join("`, `");
+    let more = offered - &known;
+    if !more.is_empty() {
+        return Err(format!("the model is offered `{}`, too, which the adapter does not know", list(more)));
+    }
+    let fewer = &known - offered;
+    if !fewer.is_empty() {
+        return Err(format!("the model is not offered `{}`", list(fewer)));
+    }
+    Ok(format!("the model is offered `{}` and nothing else", list(known)))
 }
 
 fn message(exercise: &Exercise<'_>) -> Result<String, String> {
@@ -218,4 +238,20 @@ fn turn(exercise: &Exercise<'_>) -> Result<String, String> {
     }
     let said = exercise.observed.message.as_deref().map_or_else(String::new, |words| format!(": {words}"));
     Err(format!("the turn ended as {ends:?}, the program as {outcome:?} ({}){said}", exercise.observed.exit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tool_more_and_a_tool_less_are_named() {
+        let said = |names: &[&str]| tools(&names.iter().map(|name| (*name).to_owned()).collect());
+        assert!(said(&script::TOOLS).is_ok());
+        let more = said(&[&script::TOOLS[..], &["web_search"]].concat()).unwrap_err();
+        assert!(more.contains("`web_search`, too"), "{more}");
+        let fewer = said(&script::TOOLS[1..]).unwrap_err();
+        assert!(fewer.contains("not offered `apply_patch`"), "{fewer}");
+        assert!(said(&[]).is_err());
+    }
 }

@@ -21,6 +21,8 @@ pub const SCHEMA_FILE: &str = "schema/codex_app_server_protocol.schemas.json";
 
 /// Tokens that each answer of the scripted model names: input, output.
 pub const TOKENS: (u64, u64) = (100, 10);
+/// The tools that the adapter's configuration leaves to the model.
+pub(super) const TOOLS: [&str; 4] = ["apply_patch", "exec_command", "view_image", "write_stdin"];
 /// Said before anything is called.
 pub(super) const FIRST: &str = "First the protocol.";
 /// Said at the end.
