@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
+/// How long the machine rests after a build.
+const REST: Duration = Duration::from_secs(15);
+
 /// The place, with the programs installed in it, as people install them: built by `cargo build --release`, because beside a
 /// bench cargo builds them with the features that the tests' dependencies ask for, and copied, because what a linker has
 /// just written lies in the page cache in single pages (each of the two costs 0.4 ms a start here).
@@ -33,6 +36,9 @@ impl Place {
         for program in ["cto", "cto-stub", "cto-player"] {
             std::fs::copy(target.join("release").join(program), self.path("bin").join(program)).unwrap();
         }
+        // What a build leaves to be written and freed is nobody's here.
+        must(&mut Command::new("sync"));
+        std::thread::sleep(REST);
     }
 
     /// One of the installed programs.

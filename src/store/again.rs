@@ -1,11 +1,13 @@
 //! A run whose process died, taken up by another one: nobody else can have it meanwhile, and it stays as it was left
 //! until it is gone on with or given up.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
-use super::live::LiveFolder;
+use super::live::{LiveFolder, present};
 use super::record::{end_of, read_record, write_record};
-use super::{LiveRun, RunState, Store, StoreError};
+use super::{LiveRun, RunRecord, RunState, Store, StoreError};
 use crate::vocab::RunId;
 
 /// What a later attempt of a run needs of the one that died.
@@ -21,6 +23,13 @@ pub struct Held {
 }
 
 impl Store {
+    /// Records of the runs whose folders are there: those at work, and those that a later attempt can go on with. Unlike
+    /// all that there ever were, they are few.
+    pub fn with_folders(&self) -> Result<Vec<RunRecord>, StoreError> {
+        let read = |dir: &PathBuf| read_record(&self.runs.join(dir.file_name()?)).transpose();
+        present(&self.state)?.iter().filter_map(read).collect()
+    }
+
     /// Takes up the run of `record`, whose process died: its folder is this process's own when this returns, as it was
     /// left, or new where nothing was to be kept. `None` while somebody else has it.
     pub fn take_up(&self, run: &RunId) -> Result<Option<LiveRun>, StoreError> {

@@ -175,6 +175,11 @@ pub(super) fn abandoned(state: &Path) -> Result<Vec<LiveFolder>, StoreError> {
     Ok(found)
 }
 
+/// Every folder that there is, whoever has it.
+pub(super) fn present(state: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    names(&state.join(LIVE))
+}
+
 fn names(live: &Path) -> Result<Vec<PathBuf>, StoreError> {
     let failed = |e| io("listed", live, e);
     match std::fs::read_dir(live) {
