@@ -30,8 +30,8 @@ impl Dir {
         let fd = self.open(rel, flags, mode).map_err(fail)?;
         // The umask may have taken bits away; what was asked for decides. To look costs less than to set: an inode
         // that is set goes through the file system's journal.
-        let made = rustix::fs::fstat(&fd).map_err(fail)?;
-        if Mode::from_raw_mode(made.st_mode & 0o777) != mode {
+        let found = rustix::fs::fstat(&fd).map_err(fail)?;
+        if Mode::from_raw_mode(found.st_mode & 0o777) != mode {
             rustix::fs::fchmod(&fd, mode).map_err(fail)?;
         }
         Ok(File::from(fd))

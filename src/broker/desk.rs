@@ -111,9 +111,9 @@ pub(super) struct Desk {
     notices: mpsc::Sender<Notice>,
     tally: Arc<Tally>,
     /// Bytes of bodies that may be in memory before they are checked.
-    pub(super) room_for_bodies: Semaphore,
+    pub(super) room_for_bodies: Arc<Semaphore>,
     /// Held while a large body is checked and made anew.
-    pub(super) large_bodies: Semaphore,
+    pub(super) large_bodies: Arc<Semaphore>,
     tunnels: Arc<Semaphore>,
     /// Its sender is gone when the broker stops.
     running: watch::Receiver<()>,
@@ -127,8 +127,8 @@ impl Desk {
         let desk = Self {
             notices: sender,
             tally: Arc::clone(&tally),
-            room_for_bodies: Semaphore::new(REQUEST_BYTES),
-            large_bodies: Semaphore::new(1),
+            room_for_bodies: Arc::new(Semaphore::new(REQUEST_BYTES)),
+            large_bodies: Arc::new(Semaphore::new(1)),
             tunnels: Arc::new(Semaphore::new(TUNNELS)),
             running,
         };

@@ -65,21 +65,24 @@ fn check_head(request: &Request<Incoming>, path: &str) -> Result<(), Refusal> {
 }
 
 /// Reads a body and checks it. What is inside has many connections, and the harness one memory: all bodies that are
-/// read at a time have together as much room as the largest one alone, and what is made of them is made one at a time.
-/// With a large one that happens beside the event loop, so that a stop is heard meanwhile; a small one would spend more
-/// time on the way there and back.
+/// read at a time have together as much room as the largest one alone, and large ones are checked one at a time, beside the
+/// event loop, so that a stop is heard meanwhile; a small one would spend more time on the way there and back. Whoever
+/// hangs up ends no check, so the check itself holds room and turn.
 async fn read(body: Incoming, route: &Route, desk: &Desk) -> Result<Checked, Refusal> {
     // Whoever does not say how much comes may bring as much as there is room for.
     let most = body.size_hint().exact().and_then(|length| usize::try_from(length).ok());
     let most = u32::try_from(most.unwrap_or(REQUEST_BYTES).min(REQUEST_BYTES)).unwrap_or(u32::MAX);
-    let _room = desk.room_for_bodies.acquire_many(most).await.map_err(|_| ended())?;
+    let room = Arc::clone(&desk.room_for_bodies).acquire_many_owned(most).await.map_err(|_| ended())?;
     let bytes = collect(body).await?;
     if bytes.len() <= CHECKED_HERE {
         return schema::check(&bytes, route.dialect, &route.model, route.purse.is_some());
     }
-    let _turn = desk.large_bodies.acquire().await.map_err(|_| ended())?;
+    let turn = Arc::clone(&desk.large_bodies).acquire_owned().await.map_err(|_| ended())?;
     let (dialect, model, priced) = (route.dialect, route.model.clone(), route.purse.is_some());
-    let check = move || schema::check(&bytes, dialect, &model, priced);
+    let check = move || {
+        let _held = (room, turn);
+        schema::check(&bytes, dialect, &model, priced)
+    };
     tokio::task::spawn_blocking(check).await.map_err(|_| ended())?
 }
 

@@ -1,8 +1,9 @@
 //! A model that only recites, on loopback: after n results of tools it gives answer n of a script.
 //!
 //! It is for the check of an engine, whose every word has to be known before. It keeps nothing of what it is asked but
-//! the names of the tools that it is offered, and refuses what its script has no answer to. It goes by what was said and not by how often it was asked: an engine whose
-//! turn is steered while an answer comes in drops that answer, and asks again.
+//! the names of the tools that it is offered, and refuses what its script has no answer to. It goes by what was said
+//! and not by how often it was asked: an engine whose turn is steered while an answer comes in drops that answer, and
+//! asks again.
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;

@@ -115,7 +115,7 @@ pub struct Payload {
     pub(super) watchdog: Watchdog,
     pub(super) learning: bool,
     pub(super) output_bytes: u64,
-    /// What earlier attempts of the same work wrote.
+    /// What earlier attempts of the same work wrote, as it is kept; at most the limit.
     pub(super) output_before: u64,
     pub(super) exit: Exit,
     pub(super) phase: Phase,
@@ -228,10 +228,11 @@ impl Payload {
         ProcessIdentity::of(self.pid)
     }
 
-    /// Wall time that earlier attempts of the same work had, and bytes that they wrote, count as its own.
-    pub const fn count_before(&mut self, used: Duration, output_bytes: u64) {
+    /// Wall time that earlier attempts of the same work had, and bytes that they wrote, count as its own. Those may be more
+    /// than the limit (ends of lines, marks in the place of secrets): then the first byte more reaches it.
+    pub fn count_before(&mut self, used: Duration, output_bytes: u64) {
         self.used = used;
-        self.output_before = output_bytes;
+        self.output_before = output_bytes.min(self.limits.output_bytes);
     }
 
     /// Where its time is over, the owner asks it to end; only what is left after the grace period is killed.

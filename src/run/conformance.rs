@@ -127,7 +127,8 @@ impl Judged {
     }
 }
 
-/// Judges what the engine did in a check, where the scripted model stood in: the steps go into the bundle, and each that failed is a finding.
+/// Judges what the engine did in a check, where the scripted model stood in: the steps go into the bundle, and each that
+/// failed is a finding.
 pub(super) fn judge(
     stand_in: Option<&StandIn>,
     finished: &FinishedEngine,

@@ -8,8 +8,8 @@
 use rustix::process::Pid;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
 
-/// Lets `child`, which was just forked and has forked nothing yet, go on at once on another processor; it may use all of
-/// them afterwards. Where anything else runs, the other one may be busy, and the choice stays the kernel's.
+/// Lets `child`, which was just forked and has forked nothing yet, go on at once on another processor; afterwards it
+/// may use all that this process may use now. Where anything else runs, the other one may be busy, and the choice stays the kernel's.
 pub(super) fn begin(child: nix::unistd::Pid) {
     let (Some(child), Ok(allowed)) = (Pid::from_raw(child.as_raw()), sched_getaffinity(None)) else { return };
     let others = without_this_one(&allowed);

@@ -25,7 +25,7 @@ pub struct Held {
 impl Store {
     /// Records of the runs whose folders are there: those at work, and those that a later attempt can go on with. Unlike
     /// all that there ever were, they are few.
-    pub fn with_folders(&self) -> Result<Vec<RunRecord>, StoreError> {
+    pub fn records_with_folders(&self) -> Result<Vec<RunRecord>, StoreError> {
         let read = |dir: &PathBuf| read_record(&self.runs.join(dir.file_name()?)).transpose();
         present(&self.state)?.iter().filter_map(read).collect()
     }

@@ -210,11 +210,16 @@ fn sweep(records: &Dir) -> Result<(), BeneathError> {
         let name = entry.name.to_string_lossy();
         if name.starts_with(DRAFT) {
             records.remove_tree(&entry.name)?;
-        } else if name.ends_with(".json")
-            && let Ok(bytes) = records.read_file(&entry.name, RECORD_BYTES)
-            && let Ok(Signed { record, .. }) = serde_json::from_slice(&bytes)
-        {
-            named.extend(record.prepared.iter().map(|row| row.digest));
+        } else if name.ends_with(".json") {
+            let bytes = match records.read_file(&entry.name, RECORD_BYTES) {
+                Ok(bytes) => bytes,
+                // What cannot be read now may name something, and then nothing is removed.
+                Err(error) if error.kind().is_some() && !error.is_absent() => return Err(error),
+                Err(_) => continue,
+            };
+            if let Ok(Signed { record, .. }) = serde_json::from_slice(&bytes) {
+                named.extend(record.prepared.iter().map(|row| row.digest));
+            }
         }
     }
     prepared::sweep(records, &named)

@@ -320,7 +320,7 @@ mod tests {
         std::fs::write(work.join("half"), "").unwrap();
         for _ in 0..2 {
             assert!(store.reap().unwrap().is_empty() && work.join("half").exists());
-            assert_eq!(store.with_folders().unwrap()[0].run_id, id, "whose uid is still taken");
+            assert_eq!(store.records_with_folders().unwrap()[0].run_id, id, "whose uid is still taken");
         }
         let mut again = store.take_up(&id).unwrap().unwrap();
         assert!(store.take_up(&id).unwrap().is_none(), "one has it");
@@ -331,7 +331,7 @@ mod tests {
         killed(again);
         store.take_up(&id).unwrap().unwrap().give_up().unwrap();
         assert!(!work.exists() && store.reap().unwrap().is_empty());
-        assert!(store.with_folders().unwrap().is_empty() && store.list().unwrap().len() == 1);
+        assert!(store.records_with_folders().unwrap().is_empty() && store.list().unwrap().len() == 1);
         assert_eq!(store.find(id.as_str()).unwrap().run_state, RunState::GivenUp);
     }
 
@@ -368,7 +368,7 @@ mod tests {
         let (id, work) = (live.record.run_id.clone(), live.work());
         drop(live);
         assert!(!work.exists() && store.reap().unwrap().is_empty());
-        assert!(store.with_folders().unwrap().is_empty() && store.list().unwrap().len() == 1);
+        assert!(store.records_with_folders().unwrap().is_empty() && store.list().unwrap().len() == 1);
         assert_eq!(store.find(id.as_str()).unwrap().run_state, RunState::Unrecorded);
     }
 

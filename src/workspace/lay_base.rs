@@ -1,11 +1,11 @@
-//! The tree of a base laid out as files, and packed for the engine's own `.git`, by all processors at once.
+//! The tree of a base laid out as files, and packed for the engine's own `.git`, by several threads.
 //!
 //! ```text
 //! walk ─jobs→ workers ─entries→ pack
 //! ```
 //! One thread walks the tree, makes its folders and puts the pack together; the others take what stands in a folder, job
-//! by job: read each object once, write it as a file, and compress it for the pack. Guarantees: the first thing that
-//! goes wrong is told, and nothing that was laid out by then counts. What this does not do: order between files.
+//! by job: read each object once, write it as a file, and compress it for the pack. Guarantees: something
+//! that went wrong is told, never only what followed from it, and nothing that was laid out by then counts. What this does not do: order between files.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -30,7 +30,7 @@ const FILES: usize = 64;
 const WORKERS: usize = 4;
 /// Bytes of entries that are handed on together: to wake whoever waits for them costs as much as to make a small one.
 const HANDFUL: usize = 1 << 18;
-/// Handfuls on their way into the pack; more would only fill memory.
+/// Handfuls on their way into the pack, each with so many bytes or one larger object; more would only fill memory.
 const WAITING: usize = 4;
 
 /// Lays the tree of `base` out in `dir`, which lies at `at`, with the engine's own `.git`.
@@ -45,10 +45,19 @@ pub(super) fn lay_base(base: &Base, dir: &Dir, at: &Path, uid: RunUid) -> Result
     let index = std::thread::scope(|scope| {
         let (plan, next) = (&plan, &next);
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let workers: Vec<_> = (0..threads.min(WORKERS).min(plan.jobs.len()))
-            .map(|_| (scope, sender.clone()))
-            .map(|(scope, sender)| scope.spawn(move || work(base, dir, uid, plan, next, &sender)))
-            .collect();
+        let mut workers = Vec::new();
+        for _ in 0..threads.min(WORKERS).min(plan.jobs.len()) {
+            let sender = sender.clone();
+            let work = move || work(base, dir, uid, plan, next, &sender);
+            match std::thread::Builder::new().spawn_scoped(scope, work) {
+                Ok(worker) => workers.push(worker),
+                // Fewer do as well, but none does nothing.
+                Err(error) if workers.is_empty() => {
+                    return Err(WorkspaceError::place("start a thread to lay out", at)(error));
+                }
+                Err(_) => break,
+            }
+        }
         drop(sender);
         let packed = pack(&git, &top, plan, dir, &entries);
         // Whoever still has something to hand over hears that nobody takes it.

@@ -19,7 +19,9 @@ const INDEX: [u8; 8] = *b"\xfftOc\x00\x00\x00\x02";
 /// Offsets from here on stand in a table of their own.
 const FAR: u64 = 1 << 31;
 /// Room that is made for compressed bytes at a time.
-const ROOM: usize = 4096;
+const ROOM: usize = 1 << 16;
+/// Bytes that are given to be compressed at a time.
+const PIECE: usize = 1 << 30;
 
 /// An object as it lies in a pack.
 #[derive(Debug)]
@@ -51,16 +53,18 @@ impl Compressor {
         self.0.reset();
         let start = self.0.total_in();
         loop {
-            if bytes.len() == bytes.capacity() {
-                bytes.reserve(ROOM);
-            }
             let taken = usize::try_from(self.0.total_in() - start).map_err(io::Error::other)?;
             let rest = content.get(taken..).unwrap_or(&[]);
-            let status = self.0.compress_vec(rest, &mut bytes, FlushCompress::Finish)?;
-            match status {
-                Status::StreamEnd => return Ok(Entry { id, bytes }),
-                // The room was used up.
-                Status::Ok | Status::BufError => bytes.reserve(ROOM),
+            // zlib counts in 32 bits, and would end a piece that it cannot count early.
+            let (piece, flush) = match rest.get(..PIECE) {
+                Some(piece) if rest.len() > PIECE => (piece, FlushCompress::None),
+                _ => (rest, FlushCompress::Finish),
+            };
+            if self.0.compress_vec(piece, &mut bytes, flush)? == Status::StreamEnd {
+                return Ok(Entry { id, bytes });
+            }
+            if bytes.len() == bytes.capacity() {
+                bytes.reserve(ROOM);
             }
         }
     }

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use git2::Tree;
 
 use super::base::CachedBase;
-
 use super::collect::{Bounds, Collected, LEVELS, collect};
 use super::git::{Scratch, git_id, oid};
 use super::lay_base::lay_base;

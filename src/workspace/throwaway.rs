@@ -23,8 +23,8 @@ fn nobody() -> Result<Signature<'static>, git2::Error> {
     Signature::new("base", "base@sandbox.invalid", &Time::new(super::checkout::BASE_TIME, 0))
 }
 
-/// Makes `.git` in `dir` with one commit of `tree`, which it does not hold yet: the commit, and the folder for a pack
-/// with it, the tree and all that stands in that.
+/// Makes `.git` in `dir`, whose branch is one commit of `tree`. No object is in it yet: the caller writes the commit, the
+/// tree and all below it into a pack. The commit's id, and the folder for that pack.
 pub(super) fn plant(git: &Scratch, tree: &Tree<'_>, dir: &Dir) -> Result<(Oid, Dir), WorkspaceError> {
     let files = || WorkspaceError::files("make the engine's own .git");
     let home = dir.create_dir(".git", 0o755).map_err(files())?;
