@@ -18,7 +18,7 @@ use crate::run::{clean_up, evidence_places, own_places};
 use crate::sandbox::{
     Bind, Grouping, Purpose, Sandbox, SandboxError, SandboxPolicy, Stdio, expect_as, probe,
 };
-use crate::store::LiveFolder;
+use crate::store::{LiveFolder, Store};
 use crate::verification::keep_out;
 use crate::vocab::Limits;
 use crate::workspace::{FolderView, Patch, Placement, RunUid};
@@ -26,7 +26,8 @@ use crate::workspace::{FolderView, Patch, Placement, RunUid};
 /// Runs one command and ends with its exit code (128 and the signal's number when one ended it).
 pub(super) fn sandbox(args: &SandboxArgs, output: &mut Output) -> Result<Exit, Problem> {
     let home = Home::open()?;
-    let lease = RunUid::claim(home.state())?;
+    let kept = Store::open(home.state())?.kept_uids()?;
+    let lease = RunUid::claim_among(home.state(), |slot| !kept.contains(&slot))?;
     expect_as(lease.uid(), args.learn.is_some());
     clean_up(&home)?;
     let mut policy = policy(args, &home, lease.uid())?;

@@ -159,10 +159,7 @@ pub(super) fn kept(request: &RunRequest, scene: &Scene) -> Option<KeptRequest> {
 /// A uid that no run has that can be gone on with.
 pub(super) fn free_uid(home: &Home) -> Result<RunUidLease, CutOff> {
     let host = "Run `cto doctor`: it shows what this host can enforce, with the remedy for what it cannot.";
-    let store = Store::open(home.state());
-    let records = store.and_then(|store| store.records_with_folders()).map_err(RecordError::from)?;
-    let kept = records.iter().filter(|record| record.run_state == RunState::Incomplete);
-    let kept: Vec<u32> = kept.filter_map(|record| record.held.uid).collect();
+    let kept = Store::open(home.state()).and_then(|store| store.kept_uids()).map_err(RecordError::from)?;
     RunUid::claim_among(home.state(), |slot| !kept.contains(&slot))
         .map_err(|error| CutOff::at("identity", error, host))
 }

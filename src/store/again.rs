@@ -23,11 +23,14 @@ pub struct Held {
 }
 
 impl Store {
-    /// Records of the runs whose folders are there: those at work, and those that a later attempt can go on with. Unlike
-    /// all that there ever were, they are few.
-    pub fn records_with_folders(&self) -> Result<Vec<RunRecord>, StoreError> {
+    /// Host uids that own what runs left that can be gone on with: nobody else's work may have them. Only records of runs
+    /// whose folders are there are read; unlike all that there ever were, they are few.
+    pub fn kept_uids(&self) -> Result<Vec<u32>, StoreError> {
         let read = |dir: &PathBuf| read_record(&self.runs.join(dir.file_name()?)).transpose();
-        present(&self.state)?.iter().filter_map(read).collect()
+        let present = present(&self.state)?;
+        let records: Vec<RunRecord> = present.iter().filter_map(read).collect::<Result<_, _>>()?;
+        let kept = records.into_iter().filter(|record| record.run_state == RunState::Incomplete);
+        Ok(kept.filter_map(|record| record.held.uid).collect())
     }
 
     /// Takes up the run of `record`, whose process died: its folder is this process's own when this returns, as it was

@@ -313,14 +313,18 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
         let mut live = begin(&store);
-        live.update(|record| record.held.thread = Some("th-1".to_owned())).unwrap();
+        live.update(|record| {
+            (record.held.thread, record.held.uid) = (Some("th-1".to_owned()), Some(2_000_000_007));
+        })
+        .unwrap();
+        assert!(store.kept_uids().unwrap().is_empty(), "one that is at work has a lease");
         let (id, work) = (live.record.run_id.clone(), live.work());
         assert!(store.take_up(&id).unwrap().is_none(), "it lives");
         killed(live);
         std::fs::write(work.join("half"), "").unwrap();
         for _ in 0..2 {
             assert!(store.reap().unwrap().is_empty() && work.join("half").exists());
-            assert_eq!(store.records_with_folders().unwrap()[0].run_id, id, "whose uid is still taken");
+            assert_eq!(store.kept_uids().unwrap(), [2_000_000_007], "it is still taken");
         }
         let mut again = store.take_up(&id).unwrap().unwrap();
         assert!(store.take_up(&id).unwrap().is_none(), "one has it");
@@ -331,7 +335,7 @@ mod tests {
         killed(again);
         store.take_up(&id).unwrap().unwrap().give_up().unwrap();
         assert!(!work.exists() && store.reap().unwrap().is_empty());
-        assert!(store.records_with_folders().unwrap().is_empty() && store.list().unwrap().len() == 1);
+        assert!(store.kept_uids().unwrap().is_empty() && store.list().unwrap().len() == 1);
         assert_eq!(store.find(id.as_str()).unwrap().run_state, RunState::GivenUp);
     }
 
@@ -368,7 +372,6 @@ mod tests {
         let (id, work) = (live.record.run_id.clone(), live.work());
         drop(live);
         assert!(!work.exists() && store.reap().unwrap().is_empty());
-        assert!(store.records_with_folders().unwrap().is_empty() && store.list().unwrap().len() == 1);
         assert_eq!(store.find(id.as_str()).unwrap().run_state, RunState::Unrecorded);
     }
 

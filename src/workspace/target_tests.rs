@@ -229,8 +229,8 @@ fn a_pack_that_cannot_be_made_ends_the_base() {
     let bed = Bed::new("for i in {1..2000}; do echo $i > $i; done; head -c 3000000 /dev/urandom > noise");
     let folder = bed.path("run/tree");
     fs::create_dir_all(folder.join(".git")).unwrap();
-    let dir = crate::beneath::Dir::open_root(&folder).unwrap();
-    let refused = super::lay_base::lay_base(&bed.base(), &dir, &folder, super::tests_bed::me());
+    let dir = Dir::open_root(&folder).unwrap();
+    let refused = super::lay_base::lay_base(&bed.base(), &dir, &folder, me());
     let why = refused.unwrap_err().to_string();
     assert!(why.contains("make the engine's own .git"), "{why}");
 }
