@@ -13,8 +13,15 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity}
 pub(super) fn begin(child: nix::unistd::Pid) {
     let (Some(child), Ok(allowed)) = (Pid::from_raw(child.as_raw()), sched_getaffinity(None)) else { return };
     let others = without_this_one(&allowed);
-    if others.count() > 0 && nobody_else_runs() && sched_setaffinity(Some(child), &others).is_ok() {
-        sched_setaffinity(Some(child), &allowed).ok();
+    if others.count() > 0 && nobody_else_runs() {
+        move_over(child, &others, &allowed);
+    }
+}
+
+/// Puts `child` onto one of `others`, and lets it use all that are `allowed` from there on.
+fn move_over(child: Pid, others: &CpuSet, allowed: &CpuSet) {
+    if sched_setaffinity(Some(child), others).is_ok() {
+        sched_setaffinity(Some(child), allowed).ok();
     }
 }
 
@@ -30,4 +37,25 @@ fn nobody_else_runs() -> bool {
     let Ok(text) = std::fs::read_to_string("/proc/loadavg") else { return false };
     let running = text.split(' ').nth(3).and_then(|word| word.split('/').next()?.parse::<u32>().ok());
     running.is_some_and(|running| running <= 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of a thread, which is what the kernel moves.
+    #[test]
+    fn whoever_is_moved_may_use_everything_afterwards() {
+        let moved = || {
+            let allowed = sched_getaffinity(None).unwrap();
+            let others = without_this_one(&allowed);
+            assert_eq!(others.count() + 1, allowed.count());
+            if others.count() > 0 {
+                move_over(rustix::thread::gettid(), &others, &allowed);
+            }
+            let now = sched_getaffinity(None).unwrap();
+            assert!((0..CpuSet::MAX_CPU).all(|cpu| now.is_set(cpu) == allowed.is_set(cpu)));
+        };
+        std::thread::spawn(moved).join().unwrap();
+    }
 }

@@ -39,28 +39,32 @@ impl Entry {
 
 /// Makes entries of objects, quickly rather than small: a base is packed once, and read for one run or a few.
 #[derive(Debug)]
-pub(super) struct Compressor(Compress);
+pub(super) struct Compressor {
+    zlib: Compress,
+    /// Bytes that it is given at a time.
+    piece: usize,
+}
 
 impl Compressor {
     pub(super) fn new() -> Self {
-        Self(Compress::new(Compression::fast(), true))
+        Self { zlib: Compress::new(Compression::fast(), true), piece: PIECE }
     }
 
     /// The entry of the object `id`.
     pub(super) fn entry(&mut self, kind: ObjectType, id: Oid, content: &[u8]) -> io::Result<Entry> {
         let mut bytes = Vec::with_capacity(content.len() / 2 + 64);
         head(kind, content.len(), &mut bytes)?;
-        self.0.reset();
-        let start = self.0.total_in();
+        self.zlib.reset();
+        let start = self.zlib.total_in();
         loop {
-            let taken = usize::try_from(self.0.total_in() - start).map_err(io::Error::other)?;
+            let taken = usize::try_from(self.zlib.total_in() - start).map_err(io::Error::other)?;
             let rest = content.get(taken..).unwrap_or(&[]);
             // zlib counts in 32 bits, and would end a piece that it cannot count early.
-            let (piece, flush) = match rest.get(..PIECE) {
-                Some(piece) if rest.len() > PIECE => (piece, FlushCompress::None),
+            let (piece, flush) = match rest.get(..self.piece) {
+                Some(piece) if rest.len() > self.piece => (piece, FlushCompress::None),
                 _ => (rest, FlushCompress::Finish),
             };
-            if self.0.compress_vec(piece, &mut bytes, flush)? == Status::StreamEnd {
+            if self.zlib.compress_vec(piece, &mut bytes, flush)? == Status::StreamEnd {
                 return Ok(Entry { id, bytes });
             }
             if bytes.len() == bytes.capacity() {
@@ -136,10 +140,9 @@ impl Pack {
         self.rows.sort_unstable_by_key(|row| row.id);
         let mut out = Summed::over(index);
         out.write(&INDEX)?;
-        let mut so_far = 0_u32;
         for first in 0..=u8::MAX {
             let begins = |row: &Row| row.id.as_bytes().first() <= Some(&first);
-            so_far = u32::try_from(self.rows.partition_point(begins)).unwrap_or(so_far);
+            let so_far = u32::try_from(self.rows.partition_point(begins)).map_err(io::Error::other)?;
             out.write(&so_far.to_be_bytes())?;
         }
         self.rows.iter().try_for_each(|row| out.write(row.id.as_bytes()))?;

@@ -61,6 +61,24 @@ fn git_and_its_library_read_what_was_written() {
 }
 
 #[test]
+fn an_object_that_is_given_in_pieces_is_the_same_object() {
+    let inflated = |entry: &Entry, head: usize| {
+        let mut bytes = Vec::new();
+        flate2::write::ZlibDecoder::new(&mut bytes).write_all(&entry.bytes[head..]).unwrap();
+        bytes
+    };
+    for bytes in contents() {
+        let mut begun = Vec::new();
+        head(ObjectType::Blob, bytes.len(), &mut begun).unwrap();
+        for piece in [1_000, 262_144, PIECE] {
+            let mut compressor = Compressor { piece, ..Compressor::new() };
+            let entry = compressor.entry(ObjectType::Blob, Oid::ZERO_SHA1, &bytes).unwrap();
+            assert!(inflated(&entry, begun.len()) == bytes, "{} by {piece}", bytes.len());
+        }
+    }
+}
+
+#[test]
 fn what_lies_beyond_two_gigabytes_has_its_place_in_the_index() {
     let bed = Bed::new(":");
     let known = written(&bed.path(FOLDER), true);

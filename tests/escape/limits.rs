@@ -22,6 +22,27 @@ async fn a_flood_is_cut_counted_and_ended() {
     assert_eq!(seen.exit.status, "signal:15");
 }
 
+/// Ends of lines and marks make what is kept of a flood more than was let through.
+#[tokio::test]
+async fn where_earlier_attempts_used_up_the_output_the_first_byte_more_ends_it() {
+    let lease = lease();
+    let mut policy = script(lease.uid(), "echo more; exec sleep 20");
+    policy.limits.output_bytes = 100_000;
+    for before in [99_999, 100_000, 100_002] {
+        let mut payload = start(policy.clone(), Stdio::PipedNoInput);
+        payload.count_before(std::time::Duration::ZERO, before);
+        let mut reached = Vec::new();
+        let exit = loop {
+            match payload.next().await {
+                PayloadEvent::LimitReached { name, .. } => reached.push(name),
+                PayloadEvent::Exited(exit) => break exit,
+                _ => {}
+            }
+        };
+        assert_eq!((reached.as_slice(), exit.output_bytes), (&[LimitName::OutputBytes][..], 5), "{before}");
+    }
+}
+
 #[tokio::test]
 async fn a_line_without_end_is_cut() {
     let lease = lease();
