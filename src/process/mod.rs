@@ -9,6 +9,7 @@ mod census;
 mod control;
 mod copied;
 mod core_dumps;
+mod ear;
 mod group;
 mod launch;
 mod learned;

@@ -19,6 +19,7 @@ use tokio::net::unix::pipe;
 
 use super::control::{Down, Frames, frame};
 use super::copied::Copies;
+use super::ear::Ear;
 use super::group::Group;
 use super::launch::{Launched, StubProcess};
 use super::learned::Used;
@@ -95,7 +96,7 @@ pub struct Payload {
     pub(super) control: Option<UnixStream>,
     pub(super) frames: Frames,
     pub(super) copies: Copies,
-    pub(super) observed: Option<pipe::Receiver>,
+    pub(super) observed: Option<Ear>,
     pub(super) seen: Frames,
     pub(super) readers: [Option<Reader>; 2],
     pub(super) stdin: Option<pipe::Sender>,
@@ -180,7 +181,7 @@ impl Payload {
             reason = "unsound only for types that change their descriptor; its successor is unsafe"
         )]
         let init = AsyncFd::with_interest(parts.init, Interest::READABLE).map_err(watch("pid descriptor"))?;
-        let observed = parts.observed.map(pipe::Receiver::from_owned_fd).transpose();
+        let observed = parts.observed.map(Ear::listen).transpose();
         let observed = observed.map_err(watch("observer"))?;
         let now = Instant::now();
         Ok(Self {

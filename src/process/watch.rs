@@ -13,6 +13,7 @@ use tokio::net::UnixStream;
 use tokio::net::unix::pipe;
 
 use super::control::Up;
+use super::ear::Ear;
 use super::learned::Used;
 use super::output::PayloadEvent;
 use super::payload::{AskedBy, Payload, Phase, Reader, Woken};
@@ -224,11 +225,9 @@ impl Payload {
     /// Reads what the observer told.
     pub(super) fn see(&mut self) {
         let mut chunk = std::mem::take(&mut self.chunk);
-        let read = self.observed.as_ref().map(|observed| observed.try_read(&mut chunk));
-        match read {
-            Some(Ok(count)) if count > 0 => self.take_seen(chunk.get(..count).unwrap_or(&[])),
-            Some(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => {}
-            _ => self.observed = None,
+        match self.observed.as_mut().and_then(|ear| ear.take(&mut chunk)) {
+            Some(count) => self.take_seen(chunk.get(..count).unwrap_or(&[])),
+            None => self.observed = None,
         }
         self.chunk = chunk;
     }
@@ -248,8 +247,8 @@ impl Payload {
     /// The observer outlives the tree by what it still has to tell.
     fn see_the_rest(&mut self) {
         let mut chunk = std::mem::take(&mut self.chunk);
-        while let Some(observed) = &self.observed
-            && is_ready(observed.as_fd())
+        while let Some(observed) = self.observed.as_ref().and_then(Ear::pipe)
+            && is_ready(observed)
         {
             match rustix::io::read(observed, &mut chunk) {
                 Ok(count) if count > 0 => self.take_seen(chunk.get(..count).unwrap_or(&[])),
@@ -329,9 +328,9 @@ fn is_ready(fd: BorrowedFd<'_>) -> bool {
     }
 }
 
-async fn told(observed: Option<&pipe::Receiver>) {
+async fn told(observed: Option<&Ear>) {
     match observed {
-        Some(observed) => drop(observed.readable().await),
+        Some(ear) => ear.wait().await,
         None => std::future::pending().await,
     }
 }

@@ -109,6 +109,8 @@ pub(super) struct Observer {
     wants: Option<Wants>,
     /// The most tasks that there were at one moment.
     most_tasks: usize,
+    /// Room for arguments.
+    room: Vec<u8>,
 }
 
 impl Observer {
@@ -125,6 +127,7 @@ impl Observer {
             sought: BTreeMap::new(),
             wants: learning.then(Wants::default),
             most_tasks: 0,
+            room: vec![0; ARGUMENT_BYTES_MAX + 1],
         }
     }
 
@@ -299,7 +302,7 @@ impl Observer {
             return None;
         }
         let (process, parent) = (task.process, task.parent);
-        let (argv, cut) = arguments(pid);
+        let (argv, cut) = arguments(pid, &mut self.room);
         let link = |name: &str| {
             let target = std::fs::read_link(format!("/proc/{pid}/{name}"));
             target.map(|path| String::from_utf8_lossy(path.as_os_str().as_bytes()).into_owned())
@@ -320,18 +323,17 @@ impl Observer {
     }
 }
 
-/// The arguments in the process's memory, where the kernel put them.
-fn arguments(pid: Pid) -> (Vec<String>, bool) {
-    let mut bytes = vec![0; ARGUMENT_BYTES_MAX + 1];
+/// The arguments in the process's memory, where the kernel put them; whether any are missing.
+fn arguments(pid: Pid, room: &mut [u8]) -> (Vec<String>, bool) {
     // One read gives all that there is room for.
-    let read = File::open(format!("/proc/{pid}/cmdline")).and_then(|mut file| file.read(&mut bytes));
+    let read = File::open(format!("/proc/{pid}/cmdline")).and_then(|mut file| file.read(room));
     let length = read.as_ref().map_or(0, |length| *length);
     let cut = read.is_err() || length > ARGUMENT_BYTES_MAX;
-    bytes.truncate(length.min(ARGUMENT_BYTES_MAX));
-    let whole = bytes.strip_suffix(b"\0").unwrap_or(&bytes);
-    if whole.is_empty() && bytes.is_empty() {
+    let bytes = room.get(..length.min(ARGUMENT_BYTES_MAX)).unwrap_or(&[]);
+    if bytes.is_empty() {
         return (Vec::new(), cut);
     }
+    let whole = bytes.strip_suffix(b"\0").unwrap_or(bytes);
     (whole.split(|byte| *byte == 0).map(|part| String::from_utf8_lossy(part).into_owned()).collect(), cut)
 }
 
