@@ -17,7 +17,8 @@ use super::warm::limits;
 const TRACER: &str = include_str!("c/tracer.c");
 /// Programs that one call executes.
 const PROGRAMS: u32 = 200;
-const ROUNDS: usize = 15;
+/// A difference of two noisy numbers wants many.
+const ROUNDS: usize = 61;
 /// C files of the project that is built.
 const FILES: usize = 12;
 
@@ -51,9 +52,10 @@ fn of_a_program(tracer: &Path) -> Row {
         Duration::from_micros(String::from_utf8_lossy(&output.stdout).trim().parse().unwrap())
     };
     let mut taken: [Vec<Duration>; 2] = [Vec::new(), Vec::new()];
+    let ours = || inside(&argv, None, true).saturating_sub(inside(&argv, None, false)) / PROGRAMS;
+    let peer = || by_tracer("traced").saturating_sub(by_tracer("plain")) / PROGRAMS;
     for round in 0..=ROUNDS {
-        let ours = inside(&argv, None, true).saturating_sub(inside(&argv, None, false)) / PROGRAMS;
-        let peer = by_tracer("traced").saturating_sub(by_tracer("plain")) / PROGRAMS;
+        let (ours, peer) = (ours(), peer());
         if round > 0 {
             taken[0].push(ours);
             taken[1].push(peer);
