@@ -3,7 +3,7 @@
 # these functions beside each other (build/build.rs), so that the half dozen processes of a sandbox, which live some
 # milliseconds each, touch 14 windows of code in the place of 116 (a window is what one page fault maps: 64 KiB).
 # Run it again when the compiler or much of the code is another: what a stale list does not name is only slower.
-# Needs a C compiler and `nm`.
+# Needs x86-64, a C compiler and `nm`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 place=$(mktemp -d)

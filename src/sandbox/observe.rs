@@ -243,7 +243,7 @@ impl Observer {
             libc::PTRACE_EVENT_EXEC => {
                 let seen = self.executed(pid);
                 let resumed = trace::resume(pid, 0);
-                // While it goes on. What the owner has not taken yet, the tree is at most one event beyond.
+                // While it goes on.
                 if let Some(seen) = seen {
                     self.tell(&seen);
                 }
@@ -312,7 +312,8 @@ impl Observer {
         Some(Seen::Executed(Executed { process, parent, pid: pid.as_raw(), program, argv, cut, cwd, at }))
     }
 
-    /// Blocks while the owner does not read: what it has not taken yet, the tree has not gone beyond.
+    /// Blocks while the pipe is full: what the owner has not taken, the tree is beyond by what a pipe holds, and by what each
+    /// task does until its next event.
     fn tell(&mut self, seen: &Seen) {
         let Some(told) = &mut self.told else { return };
         let written = frame(seen).and_then(|frame| told.write_all(&frame));
