@@ -1,7 +1,7 @@
 //! The owner's ear for what an observer tells: after something was heard it leaves the pipe alone for a moment.
 //!
 //! A tree tells twice of each program. An owner that were woken each time would take a processor from the tree twice a
-//! program, and the tree would pay for that (a third of what observing costs, on two processors). So it rests, and the
+//! program, and the tree would pay for that (a fifth of what observing costs, on two processors). So it rests, and the
 //! pipe holds what comes meanwhile. Guarantees: nothing is lost, the order stays, the end is heard; where nobody tells
 //! anything, nobody is woken. Does not: hear at once what is told within [`REST`] of what was heard before.
 
@@ -105,7 +105,10 @@ mod tests {
         }
         assert_eq!(hear(&mut ear).await.as_deref(), Some("two, three, four"));
         assert!(begin.elapsed() >= REST, "it was woken");
-        // After a rest in which nothing came it listens, and is woken again.
+        // After a rest in which nothing came it listens: nothing wakes it, and then what is told does.
+        ear.wait().await;
+        assert_eq!(ear.take(&mut [0; 64]), Some(0));
+        tokio::time::timeout(REST * 4, ear.wait()).await.expect_err("it was woken by nothing");
         let later = std::thread::spawn(move || {
             std::thread::sleep(REST * 4);
             tell.write_all(b"five").unwrap();
