@@ -2,12 +2,18 @@
 //! contender works on the same file system; all gone afterwards.
 
 use std::cell::{Cell, OnceCell};
+use std::ffi::OsStr;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 /// How long the machine rests after a build.
 const REST: Duration = Duration::from_secs(15);
+/// A uid that may do nothing.
+const NOBODY: u32 = 65_534;
+
+const PROGRAMS: [&str; 3] = ["cto", "cto-stub", "cto-player"];
 
 /// The place, with the programs installed in it, as people install them: built by `cargo build --release`, because beside a
 /// bench cargo builds them with the features that the tests' dependencies ask for, and copied, because what a linker has
@@ -16,13 +22,28 @@ pub(crate) struct Place {
     dir: tempfile::TempDir,
     calls: Cell<usize>,
     installed: OnceCell<()>,
+    /// Whose calls these are; `None`: the caller's own.
+    user: Option<u32>,
 }
 
 impl Place {
     pub(crate) fn new() -> Self {
         let dir =
             tempfile::Builder::new().prefix("compare-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-        Self { dir, calls: Cell::new(0), installed: OnceCell::new() }
+        Self { dir, calls: Cell::new(0), installed: OnceCell::new(), user: None }
+    }
+
+    /// A place with the same programs, whose calls are an ordinary user's. It is where he can reach it; `None` where the
+    /// caller is no root, and ordinary himself.
+    pub(crate) fn of_an_ordinary_user(&self) -> Option<Self> {
+        let dir = tempfile::Builder::new().prefix("compare-").tempdir().unwrap();
+        std::os::unix::fs::chown(dir.path(), Some(NOBODY), Some(NOBODY)).ok()?;
+        let theirs = Self { dir, calls: Cell::new(0), installed: OnceCell::from(()), user: Some(NOBODY) };
+        std::fs::create_dir(theirs.path("bin")).unwrap();
+        for program in PROGRAMS {
+            std::fs::copy(self.program(program), theirs.path("bin").join(program)).unwrap();
+        }
+        Some(theirs)
     }
 
     /// Builds what is measured, for the first row that needs it.
@@ -33,7 +54,7 @@ impl Place {
         let mut build = Command::new(env!("CARGO"));
         build.args(["build", "--release", "--locked", "--bins", "--target-dir"]).arg(&target);
         must(build.current_dir(env!("CARGO_MANIFEST_DIR")));
-        for program in ["cto", "cto-stub", "cto-player"] {
+        for program in PROGRAMS {
             std::fs::copy(target.join("release").join(program), self.path("bin").join(program)).unwrap();
         }
         // What a build leaves to be written and freed is nobody's here.
@@ -66,12 +87,18 @@ impl Place {
 
     /// A call of `cto`, not started yet.
     pub(crate) fn cto(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(self.program("cto"));
+        let mut command = self.call(self.program("cto"));
+        command.args(args);
         command
-            .args(args)
-            .current_dir(self.dir.path())
-            .env("CTO_HOME", self.path("home"))
-            .stdin(Stdio::null());
+    }
+
+    /// A call of any program.
+    pub(crate) fn call(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(program);
+        if let Some(user) = self.user {
+            command.uid(user).gid(user);
+        }
+        command.current_dir(self.dir.path()).env("CTO_HOME", self.path("home")).stdin(Stdio::null());
         command
     }
 

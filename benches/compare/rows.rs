@@ -160,6 +160,9 @@ pub(crate) fn sandbox(place: &Place) -> Vec<Row> {
         rows.extend(sandbox_beside_bwrap(place, "the same, both with real-time priority"));
         assert!(real_time(false), "the ordinary priority again");
     }
+    if let Some(theirs) = place.of_an_ordinary_user() {
+        rows.extend(sandbox_beside_bwrap(&theirs, "the same, both called by an ordinary user"));
+    }
     rows
 }
 
@@ -172,7 +175,7 @@ fn real_time(wanted: bool) -> bool {
 }
 
 fn sandbox_beside_bwrap(place: &Place, what: &str) -> Vec<Row> {
-    const ROUNDS: usize = 31;
+    const ROUNDS: usize = 61;
     let what = vec![(what.to_owned(), Goal::Ratio("1", 1.0))];
     if version("bwrap").is_none() {
         return missing(ROUNDS, what);
@@ -182,7 +185,7 @@ fn sandbox_beside_bwrap(place: &Place, what: &str) -> Vec<Row> {
         ROUNDS,
         vec![
             Contender::new("cto sandbox", || drop(must(&mut place.cto(&["sandbox", "--", "/bin/true"])))),
-            Contender::new("bwrap", || drop(must(Command::new("bwrap").args(&flags).arg("/bin/true")))),
+            Contender::new("bwrap", || drop(must(place.call("bwrap").args(&flags).arg("/bin/true")))),
         ],
     );
     rows(times, ROUNDS, what)

@@ -42,6 +42,11 @@ impl StubProcess {
         Ok(Self { pidfd: pidfd_open(pid, PidfdFlags::empty())?, ended: None })
     }
 
+    #[cfg(test)]
+    pub(crate) fn pid(&self) -> u32 {
+        super::pid_of(&self.pidfd).unwrap()
+    }
+
     /// Waits for its end, blocking; says how it ended, the same each time.
     pub fn wait(&mut self) -> io::Result<String> {
         if let Some(ended) = &self.ended {

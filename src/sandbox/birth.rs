@@ -5,26 +5,24 @@
 
 use std::fs::File;
 use std::io::Write as _;
-use std::net::Ipv4Addr;
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
 use nix::sched::CloneFlags;
 use nix::unistd::Pid;
 
+use super::caller::Caller;
 use super::calls::Watch;
+use super::companion::Companion;
 use super::elsewhere;
-use super::holder::Holder;
 use super::init::{self, SeenBefore};
-use super::layers::Network;
+use super::network::Network;
 use super::observe;
-use super::order::{Order, Refusal, refused};
+use super::order::{Refusal, refused};
 use super::standing::Standing;
 use super::stub::NAMESPACES;
 use super::sys::{self, Made};
-use super::zygote::Wanted;
 use crate::evidence::LayerRow;
-use crate::process::receive;
 use crate::workspace::RunUid;
 
 /// What a stub has before it knows of any policy.
@@ -36,38 +34,21 @@ pub(super) struct Early {
     built_in: File,
     /// What the network namespace has.
     network: Network,
-    /// Made early where nobody waits for it.
-    holder: Option<Holder>,
+    companion: Option<Companion>,
 }
 
 impl Early {
     /// Puts together what every sandbox has, and enters the network namespace that PID 1 will inherit: the dearest of all to
-    /// make. It belongs to the caller's user namespace: nobody inside could ever configure it, but where that is the
-    /// host's own, the kernel sends its device events here, too, and only the filter (no netlink but routes) keeps
-    /// them from a payload.
-    pub(super) fn make(wanted: Wanted, control: &UnixStream) -> Result<Self, Refusal> {
+    /// make, where no `companion` does so meanwhile.
+    pub(super) fn make(caller: Caller, companion: Option<Companion>) -> Result<Self, Refusal> {
+        if let Some(companion) = companion.as_ref().filter(|_| caller == Caller::Ordinary) {
+            companion.let_in();
+        }
         let before = init::namespace_ids().map_err(refused("namespaces", "read /proc/self/ns"))?;
         let (standing, built_in) = Standing::build()?;
-        let handed = if wanted == Wanted::Shared { network_from(control)? } else { None };
-        let entered = match handed {
-            Some(handed) => nix::sched::setns(handed, CloneFlags::CLONE_NEWNET),
-            None => nix::sched::unshare(CloneFlags::CLONE_NEWNET),
-        };
-        entered.map_err(refused("namespaces", "enter a new network namespace"))?;
-        let socket = std::net::UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0));
-        let socket = socket.map_err(refused("network", "make a socket"))?;
-        sys::loopback_up(socket.as_fd()).map_err(refused("network", "bring up loopback"))?;
-        let network = Network::read()?;
-        let holder = (wanted == Wanted::Later).then(Holder::make).flatten();
-        Ok(Self { before, standing, built_in, network, holder })
-    }
-}
-
-/// The network namespace that the harness has made meanwhile, or nothing where it could not.
-fn network_from(control: &UnixStream) -> Result<Option<OwnedFd>, Refusal> {
-    match receive::<Order>(control).map_err(refused("network", "wait for the namespace"))? {
-        Some((Order::Network, fds)) => Ok(fds.into_iter().next()),
-        _ => Err(Refusal::new("network", "wait for the namespace")),
+        let shared = companion.as_ref().and_then(Companion::share_network);
+        let network = shared.map_or_else(Network::make, Ok)?;
+        Ok(Self { before, standing, built_in, network, companion })
     }
 }
 
@@ -95,13 +76,13 @@ pub(super) struct Born {
     /// Until nobody waits, because whoever closes them last waits for all processors: the mount namespace where the root was
     /// put together, and a mount that is attached nowhere.
     _dear: (File, OwnedFd),
-    holder: Option<Holder>,
+    companion: Option<Companion>,
 }
 
 impl Born {
     /// Makes PID 1. It begins with what needs no policy, and then waits at the gate.
     pub(super) fn make(control: &UnixStream, early: Early, expected: &Expected<'_>) -> Result<Self, Refusal> {
-        let Early { before, standing, built_in, network, holder } = early;
+        let Early { before, standing, built_in, network, companion } = early;
         let uid = expected.uid;
         if uid.own {
             standing.give(uid)?;
@@ -112,7 +93,7 @@ impl Born {
             .map_err(refused("namespaces", "clone into new namespaces"))?
         {
             Made::Child => {
-                drop((ours, built_in, holder));
+                drop((ours, built_in, companion));
                 let seen = SeenBefore { ids: before, network };
                 init::run(control, &theirs, expected, standing, &seen)
             }
@@ -126,7 +107,7 @@ impl Born {
                     traced: None,
                     uid,
                     _dear: (built_in, standing.covers.null),
-                    holder,
+                    companion,
                 };
                 born.release(expected)?;
                 Ok(born)
@@ -138,16 +119,16 @@ impl Born {
     fn release(&mut self, expected: &Expected<'_>) -> Result<(), Refusal> {
         let (pid, uid) = (self.pid, self.uid);
         write_maps(&format!("/proc/{pid}"), uid.inside, uid.host_uid, uid)?;
-        // Now or never: once PID 1 has changed identity, an ordinary user may not look at it.
+        // Now or never: PID 1 becomes undumpable, and then an ordinary user may not look at it.
         let mounts = File::open(format!("/proc/{pid}/ns/mnt")).ok();
         if expected.traced {
             self.trace()?;
         }
         self.gate.write_all(init::MAPPED).map_err(refused("control", "release PID 1"))?;
         // Not before: PID 1 would wait for the fork.
-        self.holder = self.holder.take().or_else(Holder::make);
-        if let Some((holder, mounts)) = self.holder.as_ref().zip(mounts) {
-            holder.hold(&mounts);
+        self.companion = self.companion.take().or_else(Companion::fork);
+        if let Some((companion, mounts)) = self.companion.as_ref().zip(mounts) {
+            companion.hold(&mounts);
         }
         Ok(())
     }
@@ -198,7 +179,7 @@ mod tests {
     use super::super::order::Order;
     use super::super::policy::{Purpose, SandboxPolicy};
     use super::*;
-    use crate::process::{end_and_wait, send};
+    use crate::process::{StubProcess, end_and_wait, send};
     use crate::workspace::{INSIDE_UID, LAST_SLOT};
 
     fn uid(slots_before: u32) -> RunUid {
@@ -206,31 +187,76 @@ mod tests {
         RunUid { inside: INSIDE_UID, host_uid: host, host_gid: host, own: true }
     }
 
-    /// What was made for a uid that is then not wanted stands for nobody; twice said is not two.
+    fn callers() -> RunUid {
+        let (uid, gid) = (nix::unistd::Uid::effective(), nix::unistd::Gid::effective());
+        RunUid { inside: INSIDE_UID, host_uid: uid.as_raw(), host_gid: gid.as_raw(), own: false }
+    }
+
+    /// The first process that a stub has made.
+    fn first_child(stub: &StubProcess) -> u32 {
+        let list = format!("/proc/{0}/task/{0}/children", stub.pid());
+        loop {
+            let children = std::fs::read_to_string(&list).unwrap();
+            if let Some(first) = children.split(' ').find_map(|pid| pid.parse().ok()) {
+                return first;
+            }
+            std::thread::yield_now();
+        }
+    }
+
+    /// The layers of a sandbox of `wanted` whose stub has heard `expected` before; panics where its uid is another.
+    fn established(expected: &[(RunUid, bool)], wanted: RunUid, observed: bool) -> Vec<LayerRow> {
+        let parent = i32::try_from(std::process::id()).unwrap();
+        let launched = StubProgram::BesideMe.start().unwrap();
+        for (uid, observed) in expected {
+            let order = Order::Expect { parent, uid: *uid, observed: *observed };
+            send(&launched.control, &order, &[]).unwrap();
+        }
+        // Made before the order comes, where it could be.
+        let suits = wanted.own == nix::unistd::Uid::effective().is_root();
+        let first = expected.first().filter(|(uid, _)| *uid == wanted && suits);
+        let first = first.map(|_| first_child(&launched.stub));
+        let limits = crate::contract::limits::defaults();
+        let mut policy = SandboxPolicy::new(Purpose::Probe, vec!["/nothing".to_owned()], wanted, limits);
+        policy.observed = observed;
+        let (_seen, told) = std::io::pipe().unwrap();
+        let given = observed.then(|| OwnedFd::from(told)).into_iter().collect();
+        let order = Order::Establish { parent, policy: Box::new(policy), clone_into: false };
+        let Stands { init, layers, pid, .. } = converse(&launched.control, &order, given).unwrap();
+        let pid = pid.unwrap();
+        let map = std::fs::read_to_string(format!("/proc/{pid}/uid_map")).unwrap();
+        let host = map.split_whitespace().nth(1).map(str::to_owned);
+        assert_eq!(host, Some(wanted.host_uid.to_string()), "{expected:?}");
+        assert!(first.is_none_or(|first| first == pid), "{expected:?}, {observed}: made twice");
+        end_and_wait(&init);
+        launched.stub.leave();
+        layers
+    }
+
+    /// What was made for a uid that is then not wanted stands for nobody, nor what was made to be watched and then is
+    /// not; twice said is not two.
     #[test]
     fn who_is_expected_is_not_who_comes_unless_the_order_says_so() {
-        if !nix::unistd::Uid::effective().is_root() {
-            return;
-        }
-        let parent = i32::try_from(std::process::id()).unwrap();
-        for (expected, wanted) in [(vec![], 2), (vec![2], 2), (vec![3], 2), (vec![3, 2], 2), (vec![2, 3], 2)]
-        {
-            let launched = StubProgram::BesideMe.start().unwrap();
-            for slot in &expected {
-                let order = Order::Expect { parent, uid: uid(*slot), observed: false };
-                send(&launched.control, &order, &[]).unwrap();
+        let is_root = nix::unistd::Uid::effective().is_root();
+        let (one, other) = if is_root { (uid(2), uid(3)) } else { (callers(), uid(3)) };
+        for expected in [&[][..], &[one], &[other], &[other, one], &[one, other]] {
+            for (guessed, observed) in [(false, false), (false, true), (true, false), (true, true)] {
+                let expected: Vec<_> = expected.iter().map(|uid| (*uid, guessed)).collect();
+                let layers = established(&expected, one, observed);
+                let what = format!("{expected:?}, observed: {observed}: {layers:?}");
+                assert!(layers.iter().all(|row| row.ok), "{what}");
+                let watched = layers.iter().filter(|row| row.layer == LayerRow::OBSERVATION).count();
+                assert_eq!(watched, usize::from(observed), "{what}");
             }
-            let argv = vec!["/nothing".to_owned()];
-            let limits = crate::contract::limits::defaults();
-            let policy = SandboxPolicy::new(Purpose::Probe, argv, uid(wanted), limits);
-            let order = Order::Establish { parent, policy: Box::new(policy), clone_into: false };
-            let Stands { init, layers, pid, .. } = converse(&launched.control, &order, Vec::new()).unwrap();
-            let map = std::fs::read_to_string(format!("/proc/{}/uid_map", pid.unwrap())).unwrap();
-            let host = map.split_whitespace().nth(1).map(str::to_owned);
-            assert_eq!(host, Some(uid(wanted).host_uid.to_string()), "{expected:?}");
+        }
+    }
+
+    /// Root has no second uid everywhere: then all is made anew in a namespace of his own.
+    #[test]
+    fn root_without_a_second_uid_is_expected_in_vain() {
+        for expected in [vec![], vec![(callers(), true)], vec![(callers(), false)]] {
+            let layers = established(&expected, callers(), true);
             assert!(layers.iter().all(|row| row.ok), "{expected:?}: {layers:?}");
-            end_and_wait(&init);
-            launched.stub.leave();
         }
     }
 }

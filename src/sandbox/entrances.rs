@@ -45,7 +45,7 @@ impl Entrances {
     }
 
     /// In PID 1, before anything of the policy: from here on it is counted, with everything that it starts. The stub,
-    /// the harness and the holder of the mounts are not in the group, so that it is empty when PID 1 is dead.
+    /// the harness and the companion are not in the group, so that it is empty when PID 1 is dead.
     pub(super) fn enter(self) -> Result<(), Refusal> {
         if self.is_none() {
             return Ok(());

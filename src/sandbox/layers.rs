@@ -152,43 +152,6 @@ pub(super) fn read_back(policy: &SandboxPolicy) -> Result<Vec<LayerRow>, Refusal
     Ok(rows)
 }
 
-/// What a network namespace has, as the kernel lists it. Read by the stub, which is in the namespace that PID 1
-/// inherits, while nobody waits.
-#[derive(Debug)]
-pub(super) struct Network {
-    /// Identity of the namespace.
-    id: String,
-    interfaces: Vec<String>,
-    routes: usize,
-}
-
-impl Network {
-    /// Of the calling process's namespace.
-    pub(super) fn read() -> Result<Self, Refusal> {
-        let id =
-            std::fs::read_link("/proc/self/ns/net").map_err(refused("network", "read /proc/self/ns/net"))?;
-        let devices = told("/proc/self/net/dev").map_err(refused("network", "read /proc/self/net/dev"))?;
-        let names = devices.lines().skip(2).filter_map(|line| line.split(':').next());
-        let routes = told("/proc/self/net/route").map_err(refused("network", "read routes"))?;
-        Ok(Self {
-            id: id.display().to_string(),
-            interfaces: names.map(|name| name.trim().to_owned()).collect(),
-            routes: routes.lines().skip(1).count(),
-        })
-    }
-
-    /// The row of a process that is in the namespaces `now`.
-    pub(super) fn row(&self, policy: &SandboxPolicy, now: &[String]) -> LayerRow {
-        let door = if policy.listener { ", one listener handed out" } else { "" };
-        let here = now.contains(&self.id);
-        let ok = here && self.routes == 0 && self.interfaces.iter().any(|name| name == "lo");
-        let elsewhere = if here { "" } else { ", of another namespace" };
-        let names = self.interfaces.join(" ");
-        let enforced = format!("interfaces {names}, {} routes{elsewhere}{door}", self.routes);
-        row("network", format!("loopback only{door}"), enforced, ok)
-    }
-}
-
 impl From<FilterError> for io::Error {
     fn from(error: FilterError) -> Self {
         Self::other(error)

@@ -8,15 +8,17 @@
 
 mod birth;
 mod call_lists;
+mod caller;
 mod calls;
+mod companion;
 mod elsewhere;
 mod entrances;
 mod establish;
 mod grouped;
 mod handed;
-mod holder;
 mod init;
 mod layers;
+mod network;
 mod observe;
 mod order;
 mod path_calls;

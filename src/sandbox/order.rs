@@ -29,10 +29,10 @@ pub(super) enum Order {
         /// Whether it will be watched. A guess: a wrong one costs time.
         observed: bool,
     },
-    /// The network namespace that the harness has made for it comes along; without one, the stub makes its own. The first
-    /// frame to a stub that shares its work with the harness, and to no other.
-    Network,
-    /// Try each namespace on its own and say which can be entered.
+    /// The channel to the companion that the harness has made for it comes along, where it could make one. The first frame
+    /// to a stub that shares its work, and to no other.
+    Companion,
+    /// Try each namespace on its own and say which can be entered. Said to a stub that has entered none.
     TryNamespaces,
 }
 

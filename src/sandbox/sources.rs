@@ -1,4 +1,4 @@
-//! Everything that a sandbox's root is made of, opened before the namespaces are entered.
+//! Everything that a sandbox's root is made of, opened by the stub.
 //!
 //! Each source becomes a detached copy of its mount tree, already read-only, nosuid and nodev where it has to
 //! be. This is done with the caller's identity, because the payload's may not reach the places (a state folder

@@ -2,8 +2,9 @@
 //! is a policy, and handed to PID 1 as one detached tree of mounts.
 //!
 //! Mounts can only be put together where they are attached, which happens in a mount namespace of its own; the stub
-//! goes back to the caller's, where the sources that a policy names are looked up. Guarantees: nothing of it is
-//! ever seen by the caller; what lies in the tree is read-only, nosuid and nodev where it has to be.
+//! goes back to where the sources that a policy names are looked up: the caller's namespace, or the copy that an ordinary
+//! user is root of. Guarantees: nothing of it is ever seen by the caller; what lies in the tree is read-only, nosuid and
+//! nodev where it has to be.
 
 use std::fs::File;
 use std::io::{self, Write as _};

@@ -3,7 +3,7 @@
 //! It is started by the harness with an empty environment and one descriptor. It opens everything that only
 //! the caller's identity can reach, makes the namespaces, writes the id maps, and then waits: it ends when, and
 //! only when, PID 1 and everything inside is dead. If the harness dies, the kernel kills it, and through it all. Only
-//! the holder of the mount namespace outlives it, by the time that the mounts take to go; it can reach none.
+//! the companion, which holds the mount namespace, outlives it, by the time that the mounts take to go; it can reach none.
 
 use std::io::PipeWriter;
 use std::os::fd::AsFd as _;
@@ -11,10 +11,12 @@ use std::os::unix::net::UnixStream;
 
 use nix::sched::CloneFlags;
 use nix::sys::signal::Signal;
-use nix::unistd::{Pid, Uid, getegid, geteuid, getppid};
+use nix::unistd::{Pid, Uid, getppid};
 
-use super::birth::{Born, Early, Expected, write_maps};
+use super::birth::{Born, Early, Expected};
+use super::caller::Caller;
 use super::calls::Watch;
+use super::companion::Companion;
 use super::entrances::Entrances;
 use super::handed::hand_over;
 use super::observe;
@@ -58,29 +60,33 @@ pub fn main() -> std::process::ExitCode {
 /// Takes one order and carries it out; whether that went well. The process holds `control` and its standard streams,
 /// and no other descriptor.
 pub(super) fn serve(control: &UnixStream, wanted: Wanted) -> bool {
-    // What needs no policy is done while the harness still finds out which one it will be.
     let settled = settle();
-    let early = Uid::effective().is_root().then(|| Early::make(wanted, control));
+    // What needs no policy is done while the harness still finds out which one it will be.
+    let mut ready = (wanted != Wanted::Now).then(|| Ready::make(wanted, control));
     if wanted == Wanted::Later {
         Order::rehearse();
     }
-    let mut ready = Ready { early, born: None };
+    let made = || Ready::make(Wanted::Now, control);
     let done = loop {
         match receive::<Order>(control) {
             Ok(Some((Order::Expect { parent, uid, observed }, _))) => {
-                ready.expect(control, parent, uid, observed);
+                if let Ok(ready) = ready.get_or_insert_with(made) {
+                    ready.expect(control, parent, uid, observed);
+                }
             }
             Ok(Some((Order::Establish { parent, policy, clone_into }, mut fds))) => {
                 let told = (policy.observed && !fds.is_empty()).then(|| PipeWriter::from(fds.remove(0)));
                 let entrances = Entrances::of(fds, clone_into);
-                break settled.and_then(|()| establish(control, parent, &policy, ready, told, entrances));
+                break settled
+                    .and_then(|()| ready.unwrap_or_else(made))
+                    .and_then(|ready| establish(control, parent, &policy, ready, told, entrances));
             }
-            Ok(Some((Order::TryNamespaces, _))) => {
+            Ok(Some((Order::TryNamespaces, _))) if ready.is_none() => {
                 break send(control, &Answer::Namespaces(try_namespaces()), &[])
                     .map_err(refused("control", "answer"));
             }
             // One that comes at another time is not understood.
-            Ok(None | Some((Order::Network, _))) | Err(_) => return false,
+            Ok(None | Some((Order::Companion | Order::TryNamespaces, _))) | Err(_) => return false,
         }
     };
     if let Err(refusal) = done {
@@ -104,19 +110,33 @@ fn settle() -> Result<(), Refusal> {
 
 /// What a stub has made ready before its order came.
 struct Ready {
+    caller: Caller,
     early: Option<Result<Early, Refusal>>,
     born: Option<Born>,
 }
 
 impl Ready {
+    fn make(wanted: Wanted, control: &UnixStream) -> Result<Self, Refusal> {
+        // Before anything can fail: the next frame is the order.
+        let companion = match wanted {
+            Wanted::Now | Wanted::Soon => Ok(None),
+            Wanted::Shared => Companion::sent(control),
+            Wanted::Later => Ok(Companion::fork()),
+        };
+        let caller = Caller::settle()?;
+        let early = companion.and_then(|companion| Early::make(caller, companion));
+        Ok(Self { caller, early: Some(early), born: None })
+    }
+
     /// Makes PID 1 for a uid that is expected. Best effort: if it fails, it fails again where it is told.
     fn expect(&mut self, control: &UnixStream, parent: i32, uid: RunUid, observed: bool) {
-        let Some(early) = self.early.take_if(|early| uid.own && early.is_ok()).and_then(Result::ok) else {
+        let fits = self.caller.suits(uid);
+        let Some(early) = self.early.take_if(|early| fits && early.is_ok()).and_then(Result::ok) else {
             return;
         };
         let filters = [if observed { Watch::Refusals } else { Watch::Silent }];
         let expected = Expected { uid, folder: None, traced: false, filters: &filters };
-        let prepared = belong_to(parent).and_then(|()| give_up_groups());
+        let prepared = belong_to(parent).and_then(|()| self.caller.give_up(uid));
         self.born = prepared.and_then(|()| Born::make(control, early, &expected)).ok();
     }
 
@@ -133,9 +153,9 @@ impl Ready {
         {
             return Ok(born);
         }
-        // In a namespace of his own, the caller makes everything anew: there it is his to clone.
+        let caller = self.caller;
         let early =
-            self.early.filter(|_| policy.uid.own).unwrap_or_else(|| Early::make(Wanted::Now, control))?;
+            self.early.filter(|_| caller.suits(policy.uid)).unwrap_or_else(|| Early::make(caller, None))?;
         let filters = [Watch::of(policy)];
         let (uid, folder, traced) = (policy.uid, entrances.folder(), policy.observed);
         Born::make(control, early, &Expected { uid, folder, traced, filters: &filters })
@@ -152,10 +172,6 @@ fn belong_to(parent: i32) -> Result<(), Refusal> {
     }
 }
 
-fn give_up_groups() -> Result<(), Refusal> {
-    nix::unistd::setgroups(&[]).map_err(refused("identity", "give up supplementary groups"))
-}
-
 fn establish(
     control: &UnixStream,
     parent: i32,
@@ -165,11 +181,7 @@ fn establish(
     entrances: Entrances,
 ) -> Result<(), Refusal> {
     belong_to(parent)?;
-    if policy.uid.own {
-        give_up_groups()?;
-    } else {
-        become_root_of_a_namespace()?;
-    }
+    ready.caller.give_up(policy.uid)?;
     if policy.observed != told.is_some() {
         return Err(Refusal::new("observation", "find whom to tell what is seen"));
     }
@@ -187,22 +199,6 @@ fn establish(
     }
     born.wait();
     Ok(())
-}
-
-/// An ordinary user (or a root with no second uid) first becomes root of a namespace of his own: there he may
-/// clone mounts, make a devpts and write the inner map, and from there on both paths are one.
-fn become_root_of_a_namespace() -> Result<(), Refusal> {
-    let (uid, gid) = (geteuid().as_raw(), getegid().as_raw());
-    nix::sched::unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS)
-        .map_err(refused("namespaces", "unshare user and mount namespace"))?;
-    let own = RunUid { inside: 0, host_uid: uid, host_gid: gid, own: false };
-    write_maps("/proc/self", 0, uid, own)?;
-    // The ids did not change, only their names; the kernel's parent-death signal still stands.
-    rustix::mount::mount_change(
-        "/",
-        rustix::mount::MountPropagationFlags::PRIVATE | rustix::mount::MountPropagationFlags::REC,
-    )
-    .map_err(refused("namespaces", "make mounts private"))
 }
 
 /// Enters each namespace in a process of its own that ends at once.

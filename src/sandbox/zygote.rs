@@ -2,23 +2,23 @@
 //!
 //! Executing a program costs a dynamic link; a fork of a small, young process does not. Guarantees: it is
 //! single-threaded, holds no descriptor but its channel, and nothing of the caller's environment and arguments is
-//! left in its memory; stubs are children of the harness, as if it had started them itself (the first one it does make
-//! itself, which then comes clean in the same way); it ends with the harness. Does not: know any policy, or outlive an
+//! left in its memory; stubs are children of the harness, as if it had started them itself (the first one, and its
+//! companion, it does make itself; they come clean in the same way); it ends with the harness. Does not: know any policy, or outlive an
 //! error: one that cannot make itself clean is gone, and then there are no sandboxes.
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::signal::Signal;
-use nix::unistd::{Pid, Uid, getppid};
+use nix::unistd::{Pid, getppid};
 
 use serde::{Deserialize, Serialize};
 
 use super::calls;
+use super::companion;
 use super::elsewhere;
 use super::order::Order;
 use super::stub;
@@ -63,65 +63,45 @@ pub enum Expected {
 /// Makes the zygote. Call it first in `main`: it must be the only thread, and what was read before is copied.
 /// Without it (in a program that links this library), each stub is a program that is executed.
 pub fn prepare(expected: Expected) -> io::Result<()> {
-    let parent = nix::unistd::getpid();
-    // The first stub does not wait for the zygote.
-    let (control, theirs) = UnixStream::pair()?;
     // Where more is done before the first sandbox than parsing a call, nobody waits for the stub.
-    let alone = expected == Expected::One && Uid::effective().is_root();
-    let wanted = if alone { Wanted::Shared } else { Wanted::Now };
-    let Some(first) = sys::fork()? else {
-        drop(control);
-        let clean = come_clean(theirs).ok().filter(|_| getppid() == parent);
-        let served = clean.is_some_and(|control| stub::serve(&control, wanted));
-        std::process::exit(i32::from(!served))
-    };
+    let wanted = if expected == Expected::One { Wanted::Shared } else { Wanted::Soon };
+    // The first stub does not wait for the zygote.
+    let (first, control) = fork_clean(|control| stub::serve(&control, wanted))?;
     elsewhere::begin(first);
-    drop(theirs);
     if wanted == Wanted::Shared {
-        share(&control)?;
+        let companion = fork_clean(companion::live).ok();
+        let fds: Vec<_> = companion.iter().map(|(_, channel)| channel.as_fd()).collect();
+        send(&control, &Order::Companion, &fds)?;
     }
     let ready = Some(Ready { control, pid: u32::try_from(first.as_raw()).ok() });
-    let channel = (expected == Expected::Several).then(|| fork_zygote(parent)).transpose()?;
-    let ends = Mutex::new(Ends { channel, ready });
+    // Nobody waits for it: it ends after this process, and init reaps it.
+    let zygote = (expected == Expected::Several).then(|| fork_clean(live)).transpose()?;
+    let ends = Mutex::new(Ends { channel: zygote.map(|(_, channel)| channel), ready });
     PREPARED.set(Zygote { ends }).map_err(|_| io::ErrorKind::AlreadyExists.into())
 }
 
-/// Nobody waits for it: it ends after this process, and init reaps it.
-fn fork_zygote(parent: Pid) -> io::Result<UnixStream> {
+/// Forks a process that comes clean and lives as `life` says, which tells whether all went well; its pid and the
+/// other end of its channel.
+fn fork_clean(life: impl FnOnce(UnixStream) -> bool) -> io::Result<(Pid, UnixStream)> {
+    let parent = nix::unistd::getpid();
     let (ours, theirs) = UnixStream::pair()?;
-    if sys::fork()?.is_none() {
+    let Some(pid) = sys::fork()? else {
         drop(ours);
-        let lived = come_clean(theirs).is_ok_and(|channel| getppid() == parent && live(channel));
-        std::process::exit(i32::from(!lived))
-    }
-    Ok(ours)
-}
-
-/// Makes the network namespace of the only sandbox while its stub puts the root together on another processor: the two take
-/// longest. This process is in its own again afterwards, or else in one that reaches nobody, which is all that a call
-/// for one sandbox needs.
-fn share(control: &UnixStream) -> io::Result<()> {
-    let here = || File::open("/proc/self/ns/net");
-    let own = here()?;
-    // Where it cannot be made, the stub tries for itself, and says why.
-    let made = if unshare(CloneFlags::CLONE_NEWNET).is_ok() {
-        let made = here();
-        setns(own, CloneFlags::CLONE_NEWNET)?;
-        made.ok()
-    } else {
-        None
+        let clean = come_clean(theirs).ok().filter(|_| getppid() == parent);
+        std::process::exit(i32::from(!clean.is_some_and(life)))
     };
-    let handed: Vec<_> = made.iter().map(AsFd::as_fd).collect();
-    send(control, &Order::Network, &handed)
+    Ok((pid, ours))
 }
 
 /// When a stub will be wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Wanted {
-    /// At once.
+    /// At once: its order is on its way, and nothing is made before it has come.
     Now,
-    /// At once, and the harness makes the network meanwhile.
+    /// When the call is parsed.
+    Soon,
+    /// Likewise, and a companion makes the network meanwhile.
     Shared,
     /// Some time: there is time to get ready.
     Later,

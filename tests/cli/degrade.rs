@@ -252,7 +252,7 @@ fn namespaces_without_capabilities_are_told_by_the_first_act_that_needs_one() {
     bench.call_as_ordinary_user(&["sandbox", "--", "true"]).ends(0);
     let doctor = filtered(&bench, true, "mount", &["doctor"]).ends(3);
     assert!(doctor.out.contains("all seven"), "they can be made: {}", doctor.out);
-    assert!(doctor.out.contains("cannot make mounts private"), "{}", doctor.out);
+    assert!(doctor.out.contains("cannot take mounts from the caller only"), "{}", doctor.out);
     assert!(doctor.out.contains("although namespaces can be made"), "{}", doctor.out);
 
     // The same where the kernel says that AppArmor does it (Ubuntu since 23.10).
@@ -265,11 +265,26 @@ fn namespaces_without_capabilities_are_told_by_the_first_act_that_needs_one() {
         apart(&bench, &format!("mount --bind kernel /proc/sys/kernel || exit 9; {call}"))
     };
     let doctor = restricted("doctor").ends(3);
-    assert!(doctor.out.contains("cannot make mounts private"), "{}", doctor.out);
+    assert!(doctor.out.contains("cannot take mounts from the caller only"), "{}", doctor.out);
     assert!(doctor.out.contains("kernel.apparmor_restrict_unprivileged_userns=0"), "{}", doctor.out);
     let run = restricted(&format!("run {fixture} --json")).ends(3);
-    assert!(run.out.contains("gate.host.sandbox") && run.out.contains("make mounts private"), "{}", run.out);
+    assert!(
+        run.out.contains("gate.host.sandbox") && run.out.contains("take mounts from the caller only"),
+        "{}",
+        run.out
+    );
     assert!(run.out.contains("apparmor_restrict_unprivileged_userns"), "{}", run.out);
+}
+
+/// As where `AppArmor` leaves the new namespace without a word to say: they can be made, and then no ids be mapped.
+#[test]
+fn a_namespace_whose_ids_cannot_be_mapped_is_told_as_that() {
+    let Some(bench) = TestBench::of_an_ordinary_user() else { return };
+    let become_nobody = "setpriv --reuid=65534 --regid=65534 --clear-groups";
+    let doctor = format!("mount -o remount,bind,ro /proc || exit 9; exec {become_nobody} ./cto doctor");
+    let doctor = apart(&bench, &doctor).ends(3);
+    assert!(doctor.out.contains("all seven"), "they can be made: {}", doctor.out);
+    assert!(doctor.out.contains("layer `identity` refused: cannot write setgroups"), "{}", doctor.out);
 }
 
 /// The rows of a bundle's sandbox: what was asked for and what was in force, by layer.

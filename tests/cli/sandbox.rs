@@ -160,11 +160,7 @@ fn what_becomes_a_sandbox_holds_nothing_of_the_call() {
     };
     assert!(marks.iter().all(|mark| told(child.id()).contains(mark)), "positive control");
     let stubs = settled(child.id());
-    assert_eq!(
-        stubs.len(),
-        3,
-        "a stub, PID 1 and the holder of its mounts; where one is wanted, there is no zygote"
-    );
+    assert_eq!(stubs.len(), 3, "a stub, its companion and PID 1; where one is wanted, there is no zygote");
     for stub in stubs {
         assert!(marks.iter().all(|mark| !told(stub).contains(mark)), "{}", told(stub));
     }
@@ -216,7 +212,7 @@ fn soon(holds: impl Fn() -> bool) {
     }
 }
 
-/// A stub, PID 1 and the holder of its mounts, once each has come clean.
+/// A stub, its companion and PID 1, once each has come clean.
 fn settled(parent: u32) -> Vec<u32> {
     soon(|| descendants(parent, "cto-stub").len() == 3);
     descendants(parent, "cto-stub")
