@@ -8,14 +8,15 @@
 //! the kernel's wait status. Does not: see what a program does besides, or which execve failed.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fs::File;
-use std::io::{self, PipeWriter, Read as _, Write as _};
+use std::io::{self, PipeWriter, Write as _};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nix::libc;
 use nix::unistd::Pid;
+use rustix::fs::{CWD, Mode, OFlags, openat, readlinkat};
 use rustix::process::{WaitOptions, WaitStatus, wait};
 
 use super::order::{Refusal, refused};
@@ -35,6 +36,9 @@ const OPTIONS: libc::c_int = libc::PTRACE_O_TRACEFORK
     | libc::PTRACE_O_EXITKILL;
 /// `__WALL` of wait(2): threads are children, too, for a tracer.
 const ALL: WaitOptions = WaitOptions::from_bits_retain(0x4000_0000);
+
+/// A folder that is only a place to begin at.
+const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 /// Begins to trace PID 1, which has not been released yet; what the kernel says of that.
 pub(super) fn begin(init: Pid) -> Result<LayerRow, Refusal> {
@@ -302,14 +306,22 @@ impl Observer {
             return None;
         }
         let (process, parent) = (task.process, task.parent);
-        let (argv, cut) = arguments(pid, &mut self.room);
-        let link = |name: &str| {
-            let target = std::fs::read_link(format!("/proc/{pid}/{name}"));
-            target.map(|path| String::from_utf8_lossy(path.as_os_str().as_bytes()).into_owned())
-        };
-        let (program, cwd) = (link("exe").unwrap_or_default(), link("cwd").unwrap_or_default());
+        let (argv, cut, program, cwd) =
+            self.read(pid).unwrap_or((Vec::new(), true, String::new(), String::new()));
         let at = Timestamp::now();
         Some(Seen::Executed(Executed { process, parent, pid: pid.as_raw(), program, argv, cut, cwd, at }))
+    }
+
+    /// Arguments, whether any are missing, program and working folder.
+    fn read(&mut self, pid: Pid) -> Option<(Vec<String>, bool, String, String)> {
+        // Looked up once: the process stands meanwhile, and pays for each walk to it.
+        let place = openat(CWD, format!("/proc/{pid}"), DIRECTORY, Mode::empty()).ok()?;
+        let (argv, cut) = arguments(&place, &mut self.room);
+        let link = |name: &str| {
+            let target = readlinkat(&place, name, Vec::new()).unwrap_or_default();
+            String::from_utf8_lossy(target.as_bytes()).into_owned()
+        };
+        Some((argv, cut, link("exe"), link("cwd")))
     }
 
     /// Blocks while the pipe is full: what the owner has not taken, the tree is beyond by what a pipe holds, and by what each
@@ -324,10 +336,12 @@ impl Observer {
     }
 }
 
-/// The arguments in the process's memory, where the kernel put them; whether any are missing.
-fn arguments(pid: Pid, room: &mut [u8]) -> (Vec<String>, bool) {
+/// The arguments in the memory of the process whose folder in `/proc` is `place`, where the kernel put them; whether any
+/// are missing.
+fn arguments(place: &OwnedFd, room: &mut [u8]) -> (Vec<String>, bool) {
     // One read gives all that there is room for.
-    let read = File::open(format!("/proc/{pid}/cmdline")).and_then(|mut file| file.read(room));
+    let file = openat(place, "cmdline", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+    let read = file.and_then(|file| rustix::io::read(file, &mut *room));
     let length = read.as_ref().map_or(0, |length| *length);
     let cut = read.is_err() || length > ARGUMENT_BYTES_MAX;
     let bytes = room.get(..length.min(ARGUMENT_BYTES_MAX)).unwrap_or(&[]);

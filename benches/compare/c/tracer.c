@@ -1,5 +1,5 @@
 /* The least that sees what the observer sees: runs its arguments under ptrace, and for each program that is executed reads
- * its arguments and writes them to the null device. Prints the wall time from execve to the end, microseconds. */
+ * its arguments and its working folder and writes them to the null device. Prints the wall time from execve to the end, microseconds. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <signal.h>
@@ -46,6 +46,9 @@ int main(int argc, char **argv) {
             ssize_t length = read(file, line, sizeof line);
             if (length < 0 || write(null, line, length) < 0) return 6;
             close(file);
+            snprintf(path, sizeof path, "/proc/%d/cwd", pid);
+            length = readlink(path, line, sizeof line);
+            if (length < 0 || write(null, line, length) < 0) return 6;
         }
         ptrace(PTRACE_CONT, pid, 0, event ? 0 : signal);
     }
