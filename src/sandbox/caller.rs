@@ -37,7 +37,8 @@ impl Caller {
 
     /// Gives up what a payload of `uid` must not have of him.
     pub(super) fn give_up(self, uid: RunUid) -> Result<(), Refusal> {
-        // An ordinary user may not, and keeps his own groups; he can have nobody else's uid.
+        // An ordinary user may not, and keeps his own groups; he can have nobody else's uid. Of a root without a second uid
+        // it is tried only: there the payload is the caller, and the evidence says so.
         let groups = nix::unistd::setgroups(&[]).map_err(refused("identity", "give up supplementary groups"));
         match self {
             _ if uid.own => groups,

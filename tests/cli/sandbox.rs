@@ -1,5 +1,6 @@
 //! `cto sandbox`: its ends, its view and its patch, and what it hands in.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -190,6 +191,11 @@ fn what_stands_beside_a_sandbox_goes_with_it() {
         soon(|| stubs.iter().filter(|pid| opened(**pid).contains(one)).count() == 1);
         let with_it = stubs.iter().filter(|pid| opened(**pid).contains(one)).count();
         assert_eq!(with_it, 1, "the stub has let go of them");
+        // Were its network not taken, it would be in the caller's own.
+        let network = |pid: &u32| std::fs::read_link(format!("/proc/{pid}/ns/net")).ok();
+        let networks: BTreeSet<_> = stubs.iter().filter_map(network).collect();
+        let callers = network(&std::process::id()).unwrap();
+        assert!(networks.len() == 1 && !networks.contains(&callers), "{networks:?}, outside {callers:?}");
         if killed {
             child.kill().unwrap();
         } else {
