@@ -37,7 +37,7 @@ pub struct Usage {
     pub cached_input_tokens: u64,
     /// Output tokens as the broker read them.
     pub output_tokens: u64,
-    /// Model calls that the broker forwarded.
+    /// Model calls that the broker forwarded. One that was on record and about to go out when the harness died counts.
     pub forwarded_calls: u64,
     /// Requests that the broker refused.
     pub refused_calls: u64,

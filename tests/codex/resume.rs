@@ -116,10 +116,21 @@ fn killed_at_every_event_boundary_the_same_run_goes_on_and_passes() {
         }
         assert!(server.seen().len() <= 5, "killed at {reached}: {}", server.seen().len());
         let usage = run.report()["sections"]["usage"].clone();
-        assert_eq!(usage["forwarded_calls"], server.seen().len(), "killed at {reached}: {usage}");
+        // A call is on record before it is sent: one that the kill met in between counts, and nobody can know.
+        let (counted, seen) = (usage["forwarded_calls"].as_u64().unwrap(), server.seen().len() as u64);
+        assert!(
+            seen <= counted && counted <= seen + open_calls(&before),
+            "killed at {reached}: {seen}, {usage}"
+        );
         at = at.max(reached);
     }
     assert!(at > 20 && same > 5, "{at} {same} {anew}");
+}
+
+/// Calls that stand in a log without an answer. Another request can be there only after the answer to the one before.
+fn open_calls(log: &str) -> u64 {
+    let staged = |stage: &str| log.matches(&format!(r#""stage":"{stage}""#)).count() as u64;
+    staged("request") - staged("answer")
 }
 
 /// The processes that belong to the run `child`: below it, by `/proc`.
