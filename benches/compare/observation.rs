@@ -18,7 +18,7 @@ const TRACER: &str = include_str!("c/tracer.c");
 /// Programs that one call executes.
 const PROGRAMS: u32 = 200;
 /// A difference of two noisy numbers wants many.
-const ROUNDS: usize = 61;
+const ROUNDS: usize = 181;
 /// C files of the project that is built.
 const FILES: usize = 12;
 

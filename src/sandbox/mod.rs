@@ -6,6 +6,7 @@
 //! program. What this does not do: judge what the payload wrote (workspace, inspection), or observe
 //! what the payload executes.
 
+mod arguments;
 mod birth;
 mod call_lists;
 mod caller;

@@ -9,7 +9,6 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{self, PipeWriter, Write as _};
-use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,13 +18,14 @@ use nix::unistd::Pid;
 use rustix::fs::{CWD, Mode, OFlags, openat, readlinkat};
 use rustix::process::{WaitOptions, WaitStatus, wait};
 
+use super::arguments::Room;
 use super::order::{Refusal, refused};
 use super::policy::SandboxPolicy;
 use super::refusals;
 use super::sys::trace;
 use super::wants::{Found, View, Wants};
 use crate::evidence::LayerRow;
-use crate::process::{ADDRESSES_MAX, ARGUMENT_BYTES_MAX, Executed, Seen, TOLD_MAX, TOLD_OF_ONE, frame};
+use crate::process::{ADDRESSES_MAX, Executed, Seen, TOLD_MAX, TOLD_OF_ONE, frame};
 use crate::vocab::{Timestamp, shown_path};
 
 /// What the tracer is told of. Whoever outlives the tracer is killed.
@@ -113,8 +113,7 @@ pub(super) struct Observer {
     wants: Option<Wants>,
     /// The most tasks that there were at one moment.
     most_tasks: usize,
-    /// Room for arguments.
-    room: Vec<u8>,
+    room: Room,
 }
 
 impl Observer {
@@ -131,7 +130,7 @@ impl Observer {
             sought: BTreeMap::new(),
             wants: learning.then(Wants::default),
             most_tasks: 0,
-            room: vec![0; ARGUMENT_BYTES_MAX + 1],
+            room: Room::new(),
         }
     }
 
@@ -316,7 +315,7 @@ impl Observer {
     fn read(&mut self, pid: Pid) -> Option<(Vec<String>, bool, String, String)> {
         // Looked up once: the process stands meanwhile, and pays for each walk to it.
         let place = openat(CWD, format!("/proc/{pid}"), DIRECTORY, Mode::empty()).ok()?;
-        let (argv, cut) = arguments(&place, &mut self.room);
+        let (argv, cut) = self.room.arguments(pid, &place);
         let link = |name: &str| {
             let target = readlinkat(&place, name, Vec::new()).unwrap_or_default();
             String::from_utf8_lossy(target.as_bytes()).into_owned()
@@ -334,22 +333,6 @@ impl Observer {
             self.told = None;
         }
     }
-}
-
-/// The arguments in the memory of the process whose folder in `/proc` is `place`, where the kernel put them; whether any
-/// are missing.
-fn arguments(place: &OwnedFd, room: &mut [u8]) -> (Vec<String>, bool) {
-    // One read gives all that there is room for.
-    let file = openat(place, "cmdline", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
-    let read = file.and_then(|file| rustix::io::read(file, &mut *room));
-    let length = read.as_ref().map_or(0, |length| *length);
-    let cut = read.is_err() || length > ARGUMENT_BYTES_MAX;
-    let bytes = room.get(..length.min(ARGUMENT_BYTES_MAX)).unwrap_or(&[]);
-    if bytes.is_empty() {
-        return (Vec::new(), cut);
-    }
-    let whole = bytes.strip_suffix(b"\0").unwrap_or(bytes);
-    (whole.split(|byte| *byte == 0).map(|part| String::from_utf8_lossy(part).into_owned()).collect(), cut)
 }
 
 /// A pid that the kernel says of a task in `/proc`: `Tgid:`, the process that it belongs to, or `PPid:`, its parent.

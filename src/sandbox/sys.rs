@@ -295,7 +295,7 @@ pub(super) mod notified {
     }
 }
 
-/// ptrace(2) as the observer needs it; every argument is a number, and no memory of the tracee is touched.
+/// ptrace(2) as the observer needs it; no memory of the tracee is touched.
 pub(super) mod trace {
     use std::io;
 
@@ -335,5 +335,28 @@ pub(super) mod trace {
         let address = std::ptr::from_mut(&mut message).expose_provenance();
         ask(libc::PTRACE_GETEVENTMSG, pid, libc::c_long::try_from(address).map_err(io::Error::other)?)?;
         libc::pid_t::try_from(message).map_err(io::Error::other)
+    }
+
+    #[cfg(target_arch = "aarch64")]
+    const STACK_POINTER: usize = std::mem::offset_of!(libc::user_regs_struct, sp);
+    #[cfg(target_arch = "x86_64")]
+    const STACK_POINTER: usize = std::mem::offset_of!(libc::user_regs_struct, rsp);
+
+    /// Where the stack of a stopped tracee ends. An error for a program of 32 bits, which has fewer registers.
+    pub(in super::super) fn stack_pointer(pid: Pid) -> io::Result<u64> {
+        const WORD: usize = size_of::<u64>();
+        let mut registers = [0_u64; size_of::<libc::user_regs_struct>() / WORD];
+        let whole = size_of_val(&registers);
+        let mut room = libc::iovec { iov_base: std::ptr::from_mut(&mut registers).cast(), iov_len: whole };
+        let set = libc::c_long::from(libc::NT_PRSTATUS);
+        // SAFETY: the kernel writes at most `iov_len` bytes to `registers`, which are numbers, and the length to `room`;
+        // both live through the call.
+        let result =
+            unsafe { libc::ptrace(libc::PTRACE_GETREGSET, pid.as_raw(), set, std::ptr::from_mut(&mut room)) };
+        match registers.get(STACK_POINTER / WORD) {
+            _ if result == -1 => Err(io::Error::last_os_error()),
+            Some(pointer) if room.iov_len == whole => Ok(*pointer),
+            _ => Err(io::ErrorKind::Unsupported.into()),
+        }
     }
 }

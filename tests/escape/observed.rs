@@ -1,7 +1,7 @@
 //! The kernel tells what ran: nothing inside hides from it, lies to it, or notices it by what no longer works.
 
 use cto_harness::evidence::LayerRow;
-use cto_harness::process::{PayloadEvent, ProcessTree, Seen};
+use cto_harness::process::{ARGUMENT_BYTES_MAX, PayloadEvent, ProcessTree, Seen};
 use cto_harness::sandbox::{Sandbox, Stdio};
 use cto_harness::vocab::LimitName;
 
@@ -82,6 +82,24 @@ async fn arguments_that_are_rewritten_afterwards_do_not_deceive() {
     let last = &renamed.tree.programs().last().unwrap().executed;
     assert_eq!(last.argv, ["innocent", "0"]);
     assert!(last.program.ends_with("/sleep"), "{last:?}");
+}
+
+#[tokio::test]
+async fn arguments_are_told_whatever_their_size_and_whoever_may_read_the_program() {
+    // Small beside a large environment; beyond what is read of a stack at once; more than are kept; the last ones.
+    let sizes = "cp /bin/true /tmp/closed && chmod 111 /tmp/closed && /tmp/closed to nobody\n\
+                 E=$(printf %50000s) /bin/true small\n\
+                 for size in 4000 9000 16375 20000; do /bin/true \"$(printf %${size}s)\" end; done";
+    let seen = script(sizes).await;
+    has(&seen.tree, "/tmp/closed to nobody", "exited:0");
+    has(&seen.tree, "/bin/true small", "exited:0");
+    let programs = seen.tree.programs();
+    let told = programs.iter().map(|one| &one.executed).filter(|told| told.argv.len() > 1);
+    let told: Vec<_> = told.filter(|told| told.argv[1].starts_with("    ")).collect();
+    let sizes: Vec<_> =
+        told.iter().map(|told| (told.argv[1].len(), told.argv.get(2).is_some(), told.cut)).collect();
+    let room = ARGUMENT_BYTES_MAX - "/bin/true.".len();
+    assert_eq!(sizes, [(4000, true, false), (9000, true, false), (room, false, true), (room, false, true)]);
 }
 
 #[tokio::test]
