@@ -118,19 +118,17 @@ fn killed_at_every_event_boundary_the_same_run_goes_on_and_passes() {
         let usage = run.report()["sections"]["usage"].clone();
         // A call is on record before it is sent: one that the kill met in between counts, and nobody can know.
         let (counted, seen) = (usage["forwarded_calls"].as_u64().unwrap(), server.seen().len() as u64);
-        assert!(
-            seen <= counted && counted <= seen + open_calls(&before),
-            "killed at {reached}: {seen}, {usage}"
-        );
+        assert_eq!(counted, staged(&log, "request"), "killed at {reached}: {usage}");
+        let open = staged(&before, "request") - staged(&before, "answer");
+        assert!(seen <= counted && counted <= seen + open, "killed at {reached}: {seen}, {open}, {usage}");
         at = at.max(reached);
     }
     assert!(at > 20 && same > 5, "{at} {same} {anew}");
 }
 
-/// Calls that stand in a log without an answer. Another request can be there only after the answer to the one before.
-fn open_calls(log: &str) -> u64 {
-    let staged = |stage: &str| log.matches(&format!(r#""stage":"{stage}""#)).count() as u64;
-    staged("request") - staged("answer")
+/// How many calls a log has brought to a stage.
+fn staged(log: &str, stage: &str) -> u64 {
+    log.matches(&format!(r#""stage":"{stage}""#)).count() as u64
 }
 
 /// The processes that belong to the run `child`: below it, by `/proc`.
