@@ -1,7 +1,8 @@
 //! The ledger for async code: one thread keeps the book, and what many callers ask at once is made durable at once.
 //!
 //! While one sync is under way the next asks gather, so callers wait for at most two syncs however many they are.
-//! A caller that went away before his reservation was answered cannot have sent anything for it: it is released.
+//! A caller that went away before he had looked at the answer cannot have sent anything for it: it is released, whether
+//! he left before the answer came or while it lay there.
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -12,12 +13,9 @@ use crate::vocab::RunId;
 
 /// Asks that become durable together at most.
 const BATCH: usize = 64;
-/// Asks on their way; more wait.
-const WAITING: usize = 128;
-
 /// A handle of the ledger; the book is closed when the last one is dropped and everything asked was answered.
 #[derive(Debug, Clone)]
-pub struct Ledger(mpsc::Sender<Job>);
+pub struct Ledger(mpsc::UnboundedSender<Job>);
 
 #[derive(Debug)]
 struct Job {
@@ -28,7 +26,8 @@ struct Job {
 impl Ledger {
     /// Hands the book to a thread of its own.
     pub fn keep(book: Book) -> Result<Self, LedgerError> {
-        let (jobs, inbox) = mpsc::channel(WAITING);
+        // Without a bound, since who gives up must be heard and cannot wait. Each caller has one job here, or two so.
+        let (jobs, inbox) = mpsc::unbounded_channel();
         let thread = std::thread::Builder::new().name("spend-ledger".to_owned());
         // It ends by itself, when nobody can ask any more.
         thread.spawn(move || serve(book, inbox)).map_err(|_| LedgerError::Closed)?;
@@ -74,8 +73,26 @@ impl Ledger {
 
     async fn ask(&self, ask: Ask) -> Result<Done, LedgerError> {
         let (answer, done) = oneshot::channel();
-        self.0.send(Job { ask, answer }).await.map_err(|_| LedgerError::Closed)?;
-        done.await.map_err(|_| LedgerError::Closed)?
+        self.0.send(Job { ask, answer }).map_err(|_| LedgerError::Closed)?;
+        let mut waiting = Waiting { done, jobs: &self.0 };
+        (&mut waiting.done).await.map_err(|_| LedgerError::Closed)?
+    }
+}
+
+/// A caller until he has his answer.
+struct Waiting<'a> {
+    done: oneshot::Receiver<Result<Done, LedgerError>>,
+    jobs: &'a mpsc::UnboundedSender<Job>,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        // From here on an answer finds nobody, and comes back to the thread.
+        self.done.close();
+        if let Some(ask) = self.done.try_recv().ok().and_then(given_up) {
+            let (answer, _) = oneshot::channel();
+            self.jobs.send(Job { ask, answer }).ok();
+        }
     }
 }
 
@@ -87,7 +104,7 @@ fn closed(done: Done) -> Result<Result<(), Unfit>, LedgerError> {
     }
 }
 
-fn serve(mut book: Book, mut inbox: mpsc::Receiver<Job>) {
+fn serve(mut book: Book, mut inbox: mpsc::UnboundedReceiver<Job>) {
     while let Some(first) = inbox.blocking_recv() {
         let (mut asks, mut answers) = (vec![first.ask], vec![first.answer]);
         while asks.len() < BATCH
@@ -114,8 +131,13 @@ fn serve(mut book: Book, mut inbox: mpsc::Receiver<Job>) {
 
 /// Hands out an answer; what is to be done where nobody waited for it.
 fn unheard((answer, done): (oneshot::Sender<Result<Done, LedgerError>>, Done)) -> Option<Ask> {
-    match answer.send(Ok(done)) {
-        Err(Ok(Done::Reserved(reserved))) => Some(Ask::Release(reserved.id)),
+    answer.send(Ok(done)).err().and_then(given_up)
+}
+
+/// What is to be done where nobody looked at an answer.
+fn given_up(answer: Result<Done, LedgerError>) -> Option<Ask> {
+    match answer {
+        Ok(Done::Reserved(reserved)) => Some(Ask::Release(reserved.id)),
         _ => None,
     }
 }

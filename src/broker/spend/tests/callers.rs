@@ -2,6 +2,8 @@
 //! held for ever.
 
 use std::collections::BTreeMap;
+use std::future::Future as _;
+use std::task::Poll;
 
 use proptest::prelude::*;
 
@@ -171,32 +173,40 @@ async fn callers_at_once_share_one_cap_exactly() {
     ledgers[0].abandon(run).await.unwrap();
 }
 
+/// Asks, and gives up without ever having looked: at once, or when the answer has been there for a while.
+async fn give_up(ledger: &Ledger, request: Request, answered: bool) {
+    let mut asked = std::pin::pin!(ledger.reserve(request));
+    let sent = std::future::poll_fn(|cx| Poll::Ready(asked.as_mut().poll(cx).is_pending()));
+    assert!(sent.await, "it is asked for, and an answer takes a thread and the disk");
+    if answered {
+        // Asked later and answered: so was the one before.
+        let other = RunId::new();
+        ledger.abandon(other).await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_reservation_that_nobody_waits_for_is_given_back() {
-    let bench = Bench::new();
-    let (ledger, run) = (Ledger::keep(bench.book()).unwrap(), RunId::new());
     let caps = caps(100_000, 100_000, 100_000);
-    for _ in 0..20 {
-        let asked = ledger.reserve(request(&run, caps, 0, Some(9_000)));
-        // Sent, and given up before its answer.
-        tokio::select! {
-            biased;
-            _ = asked => {}
-            () = tokio::task::yield_now() => {}
+    for answered in [false, true] {
+        let bench = Bench::new();
+        let (ledger, run) = (Ledger::keep(bench.book()).unwrap(), RunId::new());
+        for _ in 0..20 {
+            give_up(&ledger, request(&run, caps, 0, Some(9_000)), answered).await;
         }
-    }
-    // Answered after all of those: what one of them holds still would be in the way.
-    let mut last = ledger.reserve(request(&run, caps, 0, Some(9_000))).await.unwrap();
-    for _ in 0..100 {
-        if last.is_ok() {
-            break;
+        // Answered after all of those: what one of them holds still would be in the way.
+        let mut last = ledger.reserve(request(&run, caps, 0, Some(9_000))).await.unwrap();
+        for _ in 0..100 {
+            if last.is_ok() {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            last = ledger.reserve(request(&run, caps, 0, Some(9_000))).await.unwrap();
         }
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        last = ledger.reserve(request(&run, caps, 0, Some(9_000))).await.unwrap();
+        let reserved = last.unwrap();
+        ledger.drop_stream(reserved.id).await.unwrap().unwrap();
+        assert_eq!(bench.total(), reserved.amount);
+        let released = ledger.release(reserved.id).await.unwrap();
+        assert_eq!(released, Err(Unfit::MayHaveLeft(reserved.id)));
     }
-    let reserved = last.unwrap();
-    ledger.drop_stream(reserved.id).await.unwrap().unwrap();
-    assert_eq!(bench.total(), reserved.amount);
-    let released = ledger.release(reserved.id).await.unwrap();
-    assert_eq!(released, Err(Unfit::MayHaveLeft(reserved.id)));
 }
