@@ -313,7 +313,14 @@ fn engine_spoils() -> Vec<(GateId, RefusalState, Spoil)> {
         (G::EngineEnabled, Missing, |_, f| {
             f.named_engine = f.named_engine.take().filter(|n| n.as_str() == "another");
         }),
-        (G::EngineEvidenceInterface, Missing, |_, f| own(f, |e| e.conformance = gone())),
+        // A record that counts: one that is broken and taken away would leave a built-in engine as it was.
+        (G::EngineEvidenceInterface, Missing, |_, f| {
+            own(f, |e| {
+                if matches!(e.conformance, Observed::Seen(_)) {
+                    e.conformance = gone();
+                }
+            });
+        }),
         (G::EngineAdapterContract, Errored, |_, f| own(f, |e| e.conformance = broken())),
         (G::EngineAdapterContract, Missing, |_, f| own(f, |e| e.adapter = Digest::of(b"other"))),
         (G::EngineEnabled, Errored, |_, f| own(f, |e| e.enabling_problem = Some("forged".to_owned()))),
