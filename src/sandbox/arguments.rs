@@ -18,9 +18,10 @@ use rustix::fs::{Mode, OFlags, openat};
 use super::sys::trace;
 use crate::process::ARGUMENT_BYTES_MAX;
 
-/// What is read of a stack at once, from its end to the end of the page and one page more: nearly every argument list is
-/// in there, before the environment.
 const PAGE: usize = 4096;
+/// Pages that are read of a stack beyond the one it ends in. Between the pointers and the strings the kernel leaves up to
+/// two pages at random (`arch_align_stack`, on x86-64); nearly every argument list is in there then, before the environment.
+const PAGES_MORE: usize = 3;
 /// Bytes of a count and of a pointer.
 const WORD: usize = size_of::<u64>();
 
@@ -45,9 +46,12 @@ impl Room {
         let base = usize::try_from(end).ok()?;
         let first = PAGE - base % PAGE;
         let next = base.checked_add(first)?;
-        // Two, so that a stack that ends with the first page is no error.
-        let there = [RemoteIoVec { base, len: first }, RemoteIoVec { base: next, len: PAGE }];
-        let room = IoSliceMut::new(self.0.get_mut(..first + PAGE)?);
+        // One for each page, so that a stack that begins before the last of them is no error.
+        let mut there = [RemoteIoVec { base, len: first }; 1 + PAGES_MORE];
+        for (page, place) in there.iter_mut().skip(1).enumerate() {
+            *place = RemoteIoVec { base: next.checked_add(page * PAGE)?, len: PAGE };
+        }
+        let room = IoSliceMut::new(self.0.get_mut(..first + PAGES_MORE * PAGE)?);
         let read = process_vm_readv(task, &mut [room], &there).ok()?;
         laid_out(self.0.get(..read)?, end)
     }
@@ -150,21 +154,24 @@ mod tests {
     /// A shell that waits for the word to become another program is traced up to there.
     #[test]
     fn of_a_program_that_stands_at_its_beginning_the_stack_tells() {
-        let mut shell = Command::new("sh");
-        shell.args(["-c", "echo ready; read word; exec true 'a b' ''"]);
-        shell.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut shell = shell.spawn().unwrap();
-        // It is the shell already, so that the next program is the one that is meant.
-        shell.stdout.take().unwrap().read_exact(&mut [0]).unwrap();
-        let task = Pid::from_raw(i32::try_from(shell.id()).unwrap());
-        trace::seize(task, libc::PTRACE_O_TRACEEXEC | libc::PTRACE_O_EXITKILL).unwrap();
-        shell.stdin.take().unwrap().write_all(b"word\n").unwrap();
-        let stopped = waitpid(task, Some(WaitPidFlag::__WALL)).unwrap();
-        assert_eq!(stopped, WaitStatus::PtraceEvent(task, Signal::SIGTRAP, libc::PTRACE_EVENT_EXEC));
-        assert_eq!(Room::new().on_the_stack(task), Some(&b"true\0a b\0\0"[..]));
-        trace::detach(task).unwrap();
-        assert!(shell.wait().unwrap().success());
-        assert_eq!(Room::new().on_the_stack(task), None, "nobody is traced");
+        // The kernel lays each stack out a little differently.
+        for _ in 0..24 {
+            let mut shell = Command::new("sh");
+            shell.args(["-c", "echo ready; read word; exec true 'a b' ''"]);
+            shell.stdin(Stdio::piped()).stdout(Stdio::piped());
+            let mut shell = shell.spawn().unwrap();
+            // It is the shell already, so that the next program is the one that is meant.
+            shell.stdout.take().unwrap().read_exact(&mut [0]).unwrap();
+            let task = Pid::from_raw(i32::try_from(shell.id()).unwrap());
+            trace::seize(task, libc::PTRACE_O_TRACEEXEC | libc::PTRACE_O_EXITKILL).unwrap();
+            shell.stdin.take().unwrap().write_all(b"word\n").unwrap();
+            let stopped = waitpid(task, Some(WaitPidFlag::__WALL)).unwrap();
+            assert_eq!(stopped, WaitStatus::PtraceEvent(task, Signal::SIGTRAP, libc::PTRACE_EVENT_EXEC));
+            assert_eq!(Room::new().on_the_stack(task), Some(&b"true\0a b\0\0"[..]));
+            trace::detach(task).unwrap();
+            assert!(shell.wait().unwrap().success());
+            assert_eq!(Room::new().on_the_stack(task), None, "nobody is traced");
+        }
     }
 
     proptest::proptest! {
