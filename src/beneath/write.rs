@@ -4,12 +4,18 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Write as _;
 use std::path::{Component, Path};
+use std::time::{Duration, Instant};
 
-use rustix::fs::{FileType, Gid, Mode, OFlags, RenameFlags, Timespec, Timestamps, Uid, XattrFlags};
+use rustix::fs::{
+    FileType, FlockOperation, Gid, Mode, OFlags, RenameFlags, Timespec, Timestamps, Uid, XattrFlags,
+};
 use rustix::io::Errno;
 
 use super::dir::one_component;
 use super::{BeneathError, Dir, Status};
+
+/// Between two attempts at what another process keeps.
+const ASK_AGAIN: Duration = Duration::from_millis(2);
 
 /// Whether a write must survive a power cut before the call returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -171,6 +177,21 @@ impl Dir {
         rustix::fs::fsync(self).map_err(|errno| BeneathError::act("sync", Path::new(""), errno))
     }
 
+    /// Keeps the directory for this process among those that ask by this call, until this `Dir` is dropped; `false` where
+    /// another has not let go of it within `wait`.
+    pub fn keep_alone(&self, wait: Duration) -> Result<bool, BeneathError> {
+        let begun = Instant::now();
+        loop {
+            match rustix::fs::flock(self, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(true),
+                Err(Errno::WOULDBLOCK) if begun.elapsed() < wait => std::thread::sleep(ASK_AGAIN),
+                Err(Errno::WOULDBLOCK) => return Ok(false),
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(BeneathError::act("lock", Path::new(""), errno)),
+            }
+        }
+    }
+
     /// A second descriptor of this directory.
     pub fn again(&self) -> Result<Self, BeneathError> {
         self.reopen().map_err(|errno| BeneathError::act("open again", Path::new(""), errno))
@@ -187,4 +208,24 @@ impl Dir {
 fn both((seconds, nanos): (i64, u32)) -> Timestamps {
     let at = Timespec { tv_sec: seconds, tv_nsec: nanos.into() };
     Timestamps { last_access: at, last_modification: at }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::Dir;
+
+    #[test]
+    fn a_directory_is_kept_by_one_until_he_lets_go() {
+        let place = tempfile::tempdir().unwrap();
+        let open = || Dir::open_root(place.path()).unwrap();
+        let (one, other) = (open(), open());
+        assert!(one.keep_alone(Duration::ZERO).unwrap() && one.keep_alone(Duration::ZERO).unwrap());
+        assert!(!other.keep_alone(Duration::from_millis(5)).unwrap());
+        let waits = std::thread::spawn(move || other.keep_alone(Duration::from_secs(60)).unwrap());
+        drop(one);
+        assert!(waits.join().unwrap());
+        assert!(open().keep_alone(Duration::ZERO).unwrap(), "the last one let go, too");
+    }
 }

@@ -2,12 +2,13 @@
 //!
 //! Guarantees: everything is opened below the registered folder without following a link, so a planted one leads
 //! nowhere; objects are only added, as one pack with its index; the branch is made by one exclusive rename under git's
-//! own lock, and only where nothing of that name is, loose or packed. No program, hook, filter or configuration of the
-//! target has a say. Killed anywhere, it can be done again and comes to the same.
+//! own lock, one branch at a time, and only where nothing of that name is, loose or packed. No program, hook, filter or
+//! configuration of the target has a say. Killed anywhere, it can be done again and comes to the same.
 //! Does not: write a log of refs, touch `HEAD`, a work tree, an index, or any other ref.
 
 use std::ffi::OsStr;
 use std::path::Path;
+use std::time::Duration;
 
 use super::{ResultCommit, TargetProblem};
 use crate::beneath::{BeneathError, Dir, Durability, FileKind};
@@ -18,6 +19,8 @@ const PACKED_REFS_MAX: u64 = 256 << 20;
 /// Permission bits of a ref, and of a folder on the way to it.
 const REF_MODE: u32 = 0o644;
 const FOLDER_MODE: u32 = 0o755;
+/// How long another process of this program may be at a branch of the same target, which takes it milliseconds.
+const WAIT: Duration = Duration::from_secs(10);
 
 /// The name of a run's branch, without `refs/heads/`.
 #[must_use]
@@ -139,9 +142,9 @@ impl PublishPlace {
             place.give_itself(self.owner.0, self.owner.1).map_err(failed)?;
         }
         let (lock, text) = (format!("{name}.lock"), format!("{}\n", commit.id));
-        // A lock with the beginning of what we would write is our own, of an attempt that was killed.
-        if let Ok(held) = place.read_file(&lock, 1024)
-            && !text.as_bytes().starts_with(&held)
+        // One of ours at a time. So a lock with the beginning of what we would write is of an attempt that was killed.
+        if !place.keep_alone(WAIT).map_err(failed)?
+            || place.read_file(&lock, 1024).is_ok_and(|held| !text.as_bytes().starts_with(&held))
         {
             return Err(TargetProblem::new(
                 "publish.locked",
