@@ -223,7 +223,7 @@ mod tests {
         let (one, other) = (open(), open());
         assert!(one.keep_alone(Duration::ZERO).unwrap() && one.keep_alone(Duration::ZERO).unwrap());
         assert!(!other.keep_alone(Duration::from_millis(5)).unwrap());
-        let waits = std::thread::spawn(move || other.keep_alone(Duration::from_secs(60)).unwrap());
+        let waits = std::thread::spawn(move || other.keep_alone(Duration::from_mins(1)).unwrap());
         drop(one);
         assert!(waits.join().unwrap());
         assert!(open().keep_alone(Duration::ZERO).unwrap(), "the last one let go, too");

@@ -32,22 +32,22 @@ pub(super) struct Early {
     standing: Standing,
     /// Where that was put together.
     built_in: File,
-    /// What the network namespace has.
-    network: Network,
+    /// What the network namespace has; nothing yet, where the companion makes it.
+    network: Option<Network>,
     companion: Option<Companion>,
 }
 
 impl Early {
-    /// Puts together what every sandbox has, and enters the network namespace that PID 1 will inherit: the dearest of all to
-    /// make, where no `companion` does so meanwhile.
+    /// Puts together what every sandbox has, and enters the network namespace that PID 1 will inherit, where no `companion`
+    /// makes it meanwhile: it is the dearest of all to make.
     pub(super) fn make(caller: Caller, companion: Option<Companion>) -> Result<Self, Refusal> {
         if let Some(companion) = companion.as_ref().filter(|_| caller == Caller::Ordinary) {
             companion.let_in();
         }
         let before = init::namespace_ids().map_err(refused("namespaces", "read /proc/self/ns"))?;
         let (standing, built_in) = Standing::build()?;
-        let shared = companion.as_ref().and_then(Companion::share_network);
-        let network = shared.map_or_else(Network::make, Ok)?;
+        let shared = companion.as_ref().is_some_and(Companion::makes_network);
+        let network = if shared { None } else { Some(Network::make()?) };
         Ok(Self { before, standing, built_in, network, companion })
     }
 }
@@ -87,6 +87,8 @@ impl Born {
         if uid.own {
             standing.give(uid)?;
         }
+        let network = network.or_else(|| companion.as_ref()?.share_network());
+        let network = network.map_or_else(Network::make, Ok)?;
         let (ours, theirs) = UnixStream::pair().map_err(refused("control", "make a socket pair"))?;
         let all = NAMESPACES.iter().fold(CloneFlags::empty(), |all, (_, flag)| all | *flag);
         match sys::clone_into(all - CloneFlags::CLONE_NEWNET, expected.folder)

@@ -10,14 +10,19 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 use nix::sched::{CloneFlags, setns};
-use nix::unistd::Uid;
+use nix::unistd::{Pid, Uid};
 
+use super::elsewhere;
 use super::network::Network;
 use super::order::{Order, Refusal, refused};
 use super::sys;
 use crate::process::{receive, send};
+
+/// How long the harness waits for a network at most. It is made in a fraction of a millisecond.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The stub's end. When it is closed, the companion ends.
 #[derive(Debug)]
@@ -38,14 +43,13 @@ impl Companion {
         Some(Self { channel, makes_network: false })
     }
 
-    /// The one that the harness has made; nothing where it could not.
-    pub(super) fn sent(control: &UnixStream) -> Result<Option<Self>, Refusal> {
+    /// The one that the harness makes; its channel is closed where it cannot.
+    pub(super) fn sent(control: &UnixStream) -> Result<Self, Refusal> {
         let heard = receive::<Order>(control).map_err(refused("network", "hear of the companion"))?;
-        let Some((Order::Companion, fds)) = heard else {
-            return Err(Refusal::new("network", "hear of the companion"));
-        };
-        let channel = fds.into_iter().next().map(UnixStream::from);
-        Ok(channel.map(|channel| Self { channel, makes_network: true }))
+        let fds = heard.and_then(|(order, fds)| matches!(order, Order::Companion).then_some(fds));
+        let channel = fds.and_then(|fds| fds.into_iter().next()).map(UnixStream::from);
+        let channel = channel.ok_or_else(|| Refusal::new("network", "hear of the companion"))?;
+        Ok(Self { channel, makes_network: true })
     }
 
     /// Lets an ordinary user's into the namespace that this process is root of: the network belongs there.
@@ -56,6 +60,11 @@ impl Companion {
             let fds: Vec<_> = here.iter().map(File::as_fd).collect();
             send(&self.channel, &(), &fds).ok();
         }
+    }
+
+    /// Whether it makes the network.
+    pub(super) fn makes_network(&self) -> bool {
+        self.makes_network
     }
 
     /// Enters the network namespace that it has made; nothing where it made none.
@@ -72,14 +81,37 @@ impl Companion {
     }
 }
 
-/// The life of one that the harness has made; whether it went well.
-pub(super) fn live(channel: UnixStream) -> bool {
+/// Makes one with `fork`, gives it `channel`, whose other end the stub has, and stands still until the network is made: it
+/// takes longer than what the caller does next, and the stub waits for it. On few processors they would share one. With
+/// `alone`, nothing but the stub runs, and that elsewhere.
+pub(super) fn begin(
+    channel: UnixStream,
+    alone: bool,
+    fork: impl FnOnce(UnixStream) -> io::Result<Pid>,
+) -> io::Result<()> {
+    let (ours, theirs) = UnixStream::pair()?;
+    let companion = fork(theirs)?;
+    if alone {
+        elsewhere::keep_here(companion);
+    }
+    send(&ours, &(), &[channel.as_fd()])?;
+    drop(channel);
+    ours.set_read_timeout(Some(PATIENCE))?;
+    receive::<()>(&ours).map(drop)
+}
+
+/// The life of one that the harness has made; whether it went well. It comes `clean` when nobody waits for it any more.
+pub(super) fn live(harness: UnixStream, clean: impl FnOnce(UnixStream) -> io::Result<UnixStream>) -> bool {
+    let Ok(Some(((), fds))) = receive::<()>(&harness) else { return false };
+    let Some(channel) = fds.into_iter().next().map(UnixStream::from) else { return false };
     let made = make_network(&channel);
     let fds: Vec<_> = made.iter().map(|(_, namespace)| namespace.as_fd()).collect();
     // Where it cannot be made, the stub tries for itself, and says why.
     let told = send(&channel, &made.as_ref().map(|(network, _)| network), &fds);
-    drop(made);
-    told.is_ok() && hold(channel)
+    // Nothing, where nobody waits any more.
+    send(&harness, &(), &[]).ok();
+    drop((made, harness));
+    told.is_ok() && clean(channel).is_ok_and(hold)
 }
 
 fn make_network(channel: &UnixStream) -> Option<(Network, File)> {
@@ -109,6 +141,8 @@ fn hold(theirs: UnixStream) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
 
     /// Whatever becomes of it, the stub goes on, and makes the network itself.
@@ -133,5 +167,38 @@ mod tests {
         let (channel, _theirs) = UnixStream::pair().unwrap();
         assert!(Companion { channel, makes_network: false }.share_network().is_none());
         assert_eq!(here(), before);
+    }
+
+    /// It stands still for one that is at work, and for no other.
+    #[test]
+    fn the_harness_goes_on_whatever_becomes_of_its_companion() {
+        let after = |life: &dyn Fn(UnixStream) -> io::Result<Pid>| {
+            let (channel, theirs) = UnixStream::pair().unwrap();
+            let begun = Instant::now();
+            let went_well = begin(theirs, false, life).is_ok();
+            assert!(begun.elapsed() < PATIENCE);
+            // Nor does the stub wait for what nobody makes.
+            assert!(Companion { channel, makes_network: true }.share_network().is_none());
+            went_well
+        };
+        assert!(!after(&|_| Err(io::ErrorKind::WouldBlock.into())), "it could not be forked");
+        let gone = |harness: UnixStream| {
+            drop(harness);
+            Ok(Pid::this())
+        };
+        assert!(!after(&gone), "it ended at once");
+        let at_work = |harness: UnixStream, says: bool| {
+            std::thread::spawn(move || {
+                let ((), fds) = receive::<()>(&harness).unwrap().unwrap();
+                let channel = UnixStream::from(fds.into_iter().next().unwrap());
+                if says {
+                    send(&channel, &None::<Network>, &[]).unwrap();
+                    send(&harness, &(), &[]).unwrap();
+                }
+            });
+            Ok(Pid::this())
+        };
+        assert!(after(&|harness| at_work(harness, true)), "it could make none");
+        assert!(after(&|harness| at_work(harness, false)), "it died over it");
     }
 }

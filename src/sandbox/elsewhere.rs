@@ -8,21 +8,42 @@
 use rustix::process::Pid;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
 
+/// The lowest priority of an ordinary process (setpriority(2)).
+const LAST: i32 = 19;
+
 /// Lets `child`, which was just forked and has forked nothing yet, go on at once on another processor; afterwards it
-/// may use all that this process may use now. Where anything else runs, the other one may be busy, and the choice stays the kernel's.
-pub(super) fn begin(child: nix::unistd::Pid) {
-    let (Some(child), Ok(allowed)) = (Pid::from_raw(child.as_raw()), sched_getaffinity(None)) else { return };
+/// may use all that this process may use now. Where anything else runs, the other one may be busy, and the choice stays the
+/// kernel's. Whether it was moved.
+pub(super) fn begin(child: nix::unistd::Pid) -> bool {
+    let (Some(child), Ok(allowed)) = (Pid::from_raw(child.as_raw()), sched_getaffinity(None)) else {
+        return false;
+    };
     let others = without_this_one(&allowed);
-    if others.count() > 0 && nobody_else_runs() {
-        move_over(child, &others, &allowed);
+    others.count() > 0 && nobody_else_runs() && move_over(child, &others, &allowed)
+}
+
+/// Keeps `child`, which was just forked, on the processor that this process is on and about to leave. What wakes it later
+/// would queue it behind whoever is elsewhere, too.
+pub(super) fn keep_here(child: nix::unistd::Pid) {
+    let mut here = CpuSet::new();
+    here.set(sched_getcpu());
+    if let Some(child) = Pid::from_raw(child.as_raw()) {
+        sched_setaffinity(Some(child), &here).ok();
     }
 }
 
+/// Lets others go first from here on: whoever is woken by the same event as this process has something to do then.
+pub(super) fn come_last() {
+    rustix::process::setpriority_process(None, LAST).ok();
+}
+
 /// Puts `child` onto one of `others`, and lets it use all that are `allowed` from there on.
-fn move_over(child: Pid, others: &CpuSet, allowed: &CpuSet) {
-    if sched_setaffinity(Some(child), others).is_ok() {
+fn move_over(child: Pid, others: &CpuSet, allowed: &CpuSet) -> bool {
+    let moved = sched_setaffinity(Some(child), others).is_ok();
+    if moved {
         sched_setaffinity(Some(child), allowed).ok();
     }
+    moved
 }
 
 fn without_this_one(allowed: &CpuSet) -> CpuSet {
@@ -57,5 +78,18 @@ mod tests {
             assert!((0..CpuSet::MAX_CPU).all(|cpu| now.is_set(cpu) == allowed.is_set(cpu)));
         };
         std::thread::spawn(moved).join().unwrap();
+    }
+
+    #[test]
+    fn whoever_is_kept_stays_and_whoever_comes_last_has_the_lowest_priority() {
+        let kept = || {
+            let me = rustix::thread::gettid();
+            keep_here(nix::unistd::Pid::from_raw(me.as_raw_nonzero().get()));
+            let now = sched_getaffinity(None).unwrap();
+            assert!(now.count() == 1 && now.is_set(sched_getcpu()));
+            come_last();
+            assert_eq!(rustix::process::getpriority_process(None).unwrap(), LAST);
+        };
+        std::thread::spawn(kept).join().unwrap();
     }
 }

@@ -353,6 +353,7 @@ pub(super) fn converse(
     };
     // While PID 1 confines itself. What it says of itself comes first, should it have failed.
     let pid = grouped::pid(&init);
+    Answer::rehearse();
     match hear(control)? {
         (Answer::Established { mut layers }, mut fds) => {
             layers.extend(outside);

@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::ffi::CString;
-use std::io::{PipeWriter, Read as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::Instant;
@@ -49,51 +48,40 @@ struct Begun {
     started: Instant,
 }
 
-/// What the payload's process writes when it has the word to go.
-const GOING: u8 = b'!';
-
-/// Forks the payload, which waits for the word to go by itself, and waits until it was executed.
+/// Makes the payload's process, which waits for the word to go by itself, and stands still until it was executed.
 fn begin(control: &UnixStream, policy: &SandboxPolicy) -> Result<Begun, Failed> {
     let mut children = SigSet::empty();
     children.add(Signal::SIGCHLD);
     children.thread_block().map_err(failed("block SIGCHLD"))?;
     let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
     let signals = SignalFd::with_flags(&children, flags).map_err(failed("watch children"))?;
-    let (mut outcome, report) = std::io::pipe().map_err(|_| ("make a pipe".to_owned(), Errno::last()))?;
-    match sys::fork().map_err(failed("fork"))? {
-        None => {
-            drop(outcome);
-            become_payload(control, policy, report)
-        }
-        Some(pid) => {
-            drop(report);
-            let unreadable = |_| ("read the outcome".to_owned(), Errno::EIO);
-            outcome.read_exact(&mut [0]).map_err(unreadable)?;
-            let started = Instant::now();
-            let mut text = String::new();
-            // The payload's end of this pipe is closed by execve; anything before that is the failure.
-            outcome.read_to_string(&mut text).map_err(unreadable)?;
-            match text.split_once(' ') {
-                None => Ok(Begun { pid, signals, started }),
-                Some((errno, act)) => {
-                    let errno = errno.parse().map_or(Errno::EIO, Errno::from_raw);
-                    Err((act.to_owned(), errno))
-                }
-            }
-        }
+    let (mut started, mut failure) = (None, None);
+    let pid = sys::lend(|| {
+        let Err(why) = become_payload(control, policy, &mut started);
+        failure = Some(why);
+        127
+    });
+    let pid = pid.map_err(failed("make a process"))?;
+    match (failure, started) {
+        (Some(why), _) => Err(why),
+        (None, Some(started)) => Ok(Begun { pid, signals, started }),
+        (None, None) => Err(("hear of the payload".to_owned(), Errno::EIO)),
     }
 }
 
 /// In the payload's process: preparations, the word to go, then execve. It is made before the word comes, so that nobody
-/// waits for the fork; whoever does not get the word ends without one.
-fn become_payload(control: &UnixStream, policy: &SandboxPolicy, mut report: PipeWriter) -> ! {
+/// waits for that; whoever does not get the word ends without one. It runs in PID 1's memory: `started` is PID 1's.
+fn become_payload(
+    control: &UnixStream,
+    policy: &SandboxPolicy,
+    started: &mut Option<Instant>,
+) -> Result<Infallible, Failed> {
     let prepared = prepare(policy);
-    let Ok(Some((Down::Go, stdio))) = receive::<Down>(control) else { std::process::exit(127) };
-    let going = report.write_all(&[GOING]).map_err(|_| ("report".to_owned(), Errno::EPIPE));
-    let Err((act, errno)) = going.and(prepared).and_then(|call| call.execute(&stdio, policy));
-    // PID 1 waits for this text or for the end of the pipe; both tell it.
-    report.write_all(format!("{} {act}", errno as i32).as_bytes()).ok();
-    std::process::exit(127)
+    let Ok(Some((Down::Go, stdio))) = receive::<Down>(control) else {
+        return Err(("hear the word to go".to_owned(), Errno::ECONNRESET));
+    };
+    *started = Some(Instant::now());
+    prepared?.execute(&stdio, policy)
 }
 
 /// Everything that needs no standard streams.

@@ -15,8 +15,9 @@ use nix::unistd::{Pid, Uid, getppid};
 
 use super::birth::{Born, Early, Expected};
 use super::caller::Caller;
-use super::calls::Watch;
+use super::calls::{self, Watch};
 use super::companion::Companion;
+use super::elsewhere;
 use super::entrances::Entrances;
 use super::handed::hand_over;
 use super::observe;
@@ -120,11 +121,15 @@ impl Ready {
         // Before anything can fail: the next frame is the order.
         let companion = match wanted {
             Wanted::Now | Wanted::Soon => Ok(None),
-            Wanted::Shared => Companion::sent(control),
+            Wanted::Shared => Companion::sent(control).map(Some),
             Wanted::Later => Ok(Companion::fork()),
         };
         let caller = Caller::settle()?;
         let early = companion.and_then(|companion| Early::make(caller, companion));
+        if wanted == Wanted::Shared {
+            // While the network is made: PID 1 has the filter from here then. What fails here fails again where it is told.
+            calls::prepare(Watch::Silent).ok();
+        }
         Ok(Self { caller, early: Some(early), born: None })
     }
 
@@ -196,6 +201,9 @@ fn establish(
     hand_over(&born.gate, policy, watcher, entrances, sources)?;
     if let Some((told, filter)) = told.zip(filter) {
         observe::follow(born.pid, told, filter, policy);
+    } else {
+        // PID 1's end wakes the harness, too, and that is what somebody waits for.
+        elsewhere::come_last();
     }
     born.wait();
     Ok(())

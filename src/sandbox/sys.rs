@@ -8,6 +8,7 @@ use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 
 use nix::libc;
+use nix::sched::CloneFlags;
 use nix::unistd::{ForkResult, Pid};
 
 /// clone3(2); the constant of `libc` is too narrow for it.
@@ -24,10 +25,7 @@ pub(super) enum Made {
 
 /// clone(2) into new namespaces like fork: no shared memory, no shared descriptors. With `group`, into the control
 /// group (version 2) whose folder that is, too, which only clone3(2) can.
-pub(super) fn clone_into(
-    namespaces: nix::sched::CloneFlags,
-    group: Option<BorrowedFd<'_>>,
-) -> io::Result<Made> {
+pub(super) fn clone_into(namespaces: CloneFlags, group: Option<BorrowedFd<'_>>) -> io::Result<Made> {
     let mut pidfd: libc::c_int = -1;
     if let Some(group) = group {
         // SAFETY: all zeroes is a valid `clone_args`.
@@ -102,6 +100,22 @@ pub(super) fn fork() -> nix::Result<Option<Pid>> {
         ForkResult::Parent { child } => Ok(Some(child)),
         ForkResult::Child => Ok(None),
     }
+}
+
+/// Stack of a process that shares this one's memory, bytes.
+const LENT_STACK: usize = 256 << 10;
+
+/// Makes a process in this one's memory, which stands still until the new one executes a program or ends (clone(2), as
+/// `posix_spawn(3)` uses it): nothing is copied, neither page tables now nor pages later. What `life` leaves in variables is
+/// there afterwards. It ends by execve or with its value as exit code, and in no other way.
+pub(super) fn lend(mut life: impl FnMut() -> i32) -> nix::Result<Pid> {
+    let mut stack = vec![0; LENT_STACK];
+    let flags = CloneFlags::CLONE_VM | CloneFlags::CLONE_VFORK;
+    let life = Box::new(|| isize::try_from(life()).unwrap_or(-1));
+    // SAFETY: the caller is single-threaded and stands still as long as the new process uses its memory, so nobody else
+    // does, the allocator's and the C library's state among it; `stack` and `life` live beyond that. Descriptors, signal
+    // actions, folder and limits are copies.
+    unsafe { nix::sched::clone(life, &mut stack, flags, Some(libc::SIGCHLD)) }
 }
 
 /// Sets mount attributes (and makes the mounts private) on a mount, or on it and everything below.

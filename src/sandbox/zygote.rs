@@ -65,32 +65,55 @@ pub enum Expected {
 pub fn prepare(expected: Expected) -> io::Result<()> {
     // Where more is done before the first sandbox than parsing a call, nobody waits for the stub.
     let wanted = if expected == Expected::One { Wanted::Shared } else { Wanted::Soon };
+    let (control, theirs) = UnixStream::pair()?;
+    // Said before the stub is there to hear it, or it would wait for this process to come to say it.
+    let companion = (wanted == Wanted::Shared).then(|| sent_ahead(&control)).transpose()?;
+    if let Some(uid) = companion.as_ref().and_then(|_| RunUid::of_an_ordinary_caller()) {
+        // There is no other, so nobody has to find it out first.
+        expect(&control, uid, false);
+    }
     // The first stub does not wait for the zygote.
-    let (first, control) = fork_clean(|control| stub::serve(&control, wanted))?;
-    elsewhere::begin(first);
-    if wanted == Wanted::Shared {
-        let companion = fork_clean(companion::live).ok();
-        let fds: Vec<_> = companion.iter().map(|(_, channel)| channel.as_fd()).collect();
-        send(&control, &Order::Companion, &fds)?;
+    let first = fork_clean(theirs, |control| stub::serve(&control, wanted))?;
+    let alone = elsewhere::begin(first);
+    if let Some(channel) = companion {
+        // Where it cannot be forked, its channel is closed, and the stub makes the network itself. What waits for that does
+        // not wait until it has come clean.
+        companion::begin(channel, alone, |theirs| fork(|| companion::live(theirs, come_clean))).ok();
     }
     let ready = Some(Ready { control, pid: u32::try_from(first.as_raw()).ok() });
-    // Nobody waits for it: it ends after this process, and init reaps it.
-    let zygote = (expected == Expected::Several).then(|| fork_clean(live)).transpose()?;
-    let ends = Mutex::new(Ends { channel: zygote.map(|(_, channel)| channel), ready });
-    PREPARED.set(Zygote { ends }).map_err(|_| io::ErrorKind::AlreadyExists.into())
+    let channel = (expected == Expected::Several).then(make).transpose()?;
+    PREPARED
+        .set(Zygote { ends: Mutex::new(Ends { channel, ready }) })
+        .map_err(|_| io::ErrorKind::AlreadyExists.into())
 }
 
-/// Forks a process that comes clean and lives as `life` says, which tells whether all went well; its pid and the
-/// other end of its channel.
-fn fork_clean(life: impl FnOnce(UnixStream) -> bool) -> io::Result<(Pid, UnixStream)> {
+/// The channel of a companion that is not there yet; the stub's end of it is on its way.
+fn sent_ahead(control: &UnixStream) -> io::Result<UnixStream> {
+    let (stubs, companions) = UnixStream::pair()?;
+    send(control, &Order::Companion, &[stubs.as_fd()])?;
+    Ok(companions)
+}
+
+/// Forks the zygote. Nobody waits for it: it ends after this process, and init reaps it.
+fn make() -> io::Result<UnixStream> {
+    let (channel, theirs) = UnixStream::pair()?;
+    fork_clean(theirs, live).map(|_| channel)
+}
+
+/// Forks a process that comes clean, keeps nothing but `channel`, and lives as `life` says, which tells whether all went
+/// well. The caller's `channel` is closed.
+fn fork_clean(channel: UnixStream, life: impl FnOnce(UnixStream) -> bool) -> io::Result<Pid> {
+    fork(|| come_clean(channel).is_ok_and(life))
+}
+
+/// Forks a process that ends with this one and lives as `life` says.
+fn fork(life: impl FnOnce() -> bool) -> io::Result<Pid> {
     let parent = nix::unistd::getpid();
-    let (ours, theirs) = UnixStream::pair()?;
     let Some(pid) = sys::fork()? else {
-        drop(ours);
-        let clean = come_clean(theirs).ok().filter(|_| getppid() == parent);
-        std::process::exit(i32::from(!clean.is_some_and(life)))
+        let bound = nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).is_ok() && getppid() == parent;
+        std::process::exit(i32::from(!(bound && life())))
     };
-    Ok((pid, ours))
+    Ok(pid)
 }
 
 /// When a stub will be wanted.
@@ -135,11 +158,16 @@ pub fn expect_another() {
 /// as that needs no policy.
 pub fn expect_as(uid: RunUid, observed: bool) {
     let Some(zygote) = prepared() else { return };
-    let Ok(parent) = i32::try_from(std::process::id()) else { return };
     let ends = zygote.ends.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(ready) = &ends.ready {
-        // A stub that is gone is found gone by whoever needs it.
-        send(&ready.control, &Order::Expect { parent, uid, observed }, &[]).ok();
+        expect(&ready.control, uid, observed);
+    }
+}
+
+fn expect(control: &UnixStream, uid: RunUid, observed: bool) {
+    // A stub that is gone is found gone by whoever needs it.
+    if let Ok(parent) = i32::try_from(std::process::id()) {
+        send(control, &Order::Expect { parent, uid, observed }, &[]).ok();
     }
 }
 
@@ -166,6 +194,7 @@ impl Zygote {
 
 /// Gives up everything that came with the fork: descriptors, terminal, folder, name, arguments, environment.
 fn come_clean(channel: UnixStream) -> io::Result<UnixStream> {
+    // Entering another user namespace has cleared it.
     nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
     // Ctrl-C on a terminal is for the harness.
     nix::unistd::setsid()?;

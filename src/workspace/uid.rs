@@ -75,6 +75,18 @@ pub enum UidError {
 }
 
 impl RunUid {
+    /// The only identity that a payload can have where the caller is not root. It is nobody's to claim.
+    #[must_use]
+    pub fn of_an_ordinary_caller() -> Option<Self> {
+        Self::callers().ok().filter(|uid| uid.host_uid != 0)
+    }
+
+    fn callers() -> Result<Self, UidError> {
+        let me = std::fs::metadata("/proc/self")
+            .map_err(|source| UidError::ReadProc { path: "/proc/self", source })?;
+        Ok(Self { inside: INSIDE_UID, host_uid: me.uid(), host_gid: me.gid(), own: false })
+    }
+
     /// Chooses the payload's identity and holds it: root gets the lowest free slot that this user namespace
     /// maps, everybody else (and a root without such a slot) his own uid with `own = false`.
     ///
@@ -87,10 +99,8 @@ impl RunUid {
     /// The same, of the slots that `fits`: those of runs that can be gone on with are theirs, and a later attempt needs
     /// the one of the earlier.
     pub fn claim_among(state_dir: &Path, fits: impl Fn(u32) -> bool) -> Result<RunUidLease, UidError> {
-        let me = std::fs::metadata("/proc/self")
-            .map_err(|source| UidError::ReadProc { path: "/proc/self", source })?;
-        let mine = Self { inside: INSIDE_UID, host_uid: me.uid(), host_gid: me.gid(), own: false };
-        if me.uid() != 0 {
+        let mine = Self::callers()?;
+        if mine.host_uid != 0 {
             return Ok(RunUidLease { uid: mine, _lock: None });
         }
         let maps = (id_map("/proc/self/uid_map")?, id_map("/proc/self/gid_map")?);

@@ -89,7 +89,7 @@ impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         // From here on an answer finds nobody, and comes back to the thread.
         self.done.close();
-        if let Some(ask) = self.done.try_recv().ok().and_then(given_up) {
+        if let Some(ask) = self.done.try_recv().ok().and_then(|answer| given_up(&answer)) {
             let (answer, _) = oneshot::channel();
             self.jobs.send(Job { ask, answer }).ok();
         }
@@ -131,11 +131,11 @@ fn serve(mut book: Book, mut inbox: mpsc::UnboundedReceiver<Job>) {
 
 /// Hands out an answer; what is to be done where nobody waited for it.
 fn unheard((answer, done): (oneshot::Sender<Result<Done, LedgerError>>, Done)) -> Option<Ask> {
-    answer.send(Ok(done)).err().and_then(given_up)
+    answer.send(Ok(done)).err().and_then(|answer| given_up(&answer))
 }
 
 /// What is to be done where nobody looked at an answer.
-fn given_up(answer: Result<Done, LedgerError>) -> Option<Ask> {
+fn given_up(answer: &Result<Done, LedgerError>) -> Option<Ask> {
     match answer {
         Ok(Done::Reserved(reserved)) => Some(Ask::Release(reserved.id)),
         _ => None,
