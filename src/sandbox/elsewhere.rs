@@ -3,7 +3,8 @@
 //! Fork puts the child where the kernel thinks that a processor is free. In a virtual machine an idle one counts as taken
 //! away by the host, so that the child is queued behind its parent and waits until that sleeps, next to a processor that
 //! does nothing: three of four times on two processors. Where a parent and its child share work, that is all that the
-//! sharing would have won. Best effort: whatever goes wrong here, things only take longer.
+//! sharing would have won. For the same reason one that will be woken can be kept where it is, and one that is woken together
+//! with whoever has work to do can come last. Best effort: whatever goes wrong here, things only take longer.
 
 use rustix::process::Pid;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};

@@ -3,8 +3,9 @@
 //! Executing a program costs a dynamic link; a fork of a small, young process does not. Guarantees: it is
 //! single-threaded, holds no descriptor but its channel, and nothing of the caller's environment and arguments is
 //! left in its memory; stubs are children of the harness, as if it had started them itself (the first one, and its
-//! companion, it does make itself; they come clean in the same way); it ends with the harness. Does not: know any policy, or outlive an
-//! error: one that cannot make itself clean is gone, and then there are no sandboxes.
+//! companion, it does make itself; they come clean in the same way, the companion when it has made the network); it ends
+//! with the harness. Does not: know any policy, or outlive an error: one that cannot make itself clean is gone, and then
+//! there are no sandboxes.
 
 use std::fs::OpenOptions;
 use std::io;
