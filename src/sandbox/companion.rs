@@ -69,6 +69,9 @@ impl Companion {
 
     /// Enters the network namespace that it has made; nothing where it made none.
     pub(super) fn share_network(&self) -> Option<Network> {
+        if self.makes_network {
+            elsewhere::stay_awake(&self.channel);
+        }
         let heard = self.makes_network.then(|| receive::<Option<Network>>(&self.channel).ok()).flatten();
         let (made, fds) = heard.flatten()?;
         setns(fds.first()?, CloneFlags::CLONE_NEWNET).ok()?;

@@ -6,11 +6,18 @@
 //! sharing would have won. For the same reason one that will be woken can be kept where it is, and one that is woken together
 //! with whoever has work to do can come last. Best effort: whatever goes wrong here, things only take longer.
 
+use std::os::fd::AsFd as _;
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::process::Pid;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
 
 /// The lowest priority of an ordinary process (setpriority(2)).
 const LAST: i32 = 19;
+/// How long one stays awake for what is about to come: about as long as it takes to be woken behind somebody.
+const AWAKE: Duration = Duration::from_micros(200);
 
 /// Lets `child`, which was just forked and has forked nothing yet, go on at once on another processor; afterwards it
 /// may use all that this process may use now. Where anything else runs, the other one may be busy, and the choice stays the
@@ -33,9 +40,46 @@ pub(super) fn keep_here(child: nix::unistd::Pid) {
     }
 }
 
+/// Keeps this process, and what it forks, on the processor that it is on, until it is [`released`](Bound::release). For one
+/// that stands still until its child goes on: the child takes its place, and elsewhere it could wait behind somebody.
+pub(super) fn bind_here() -> Bound {
+    let allowed = sched_getaffinity(None).ok();
+    let mut here = CpuSet::new();
+    here.set(sched_getcpu());
+    Bound { allowed: allowed.filter(|_| sched_setaffinity(None, &here).is_ok()) }
+}
+
+/// What a process that is kept on one processor may use otherwise.
+pub(super) struct Bound {
+    allowed: Option<CpuSet>,
+}
+
+impl Bound {
+    /// Lets the calling process use all that again.
+    pub(super) fn release(&self) {
+        if let Some(allowed) = &self.allowed {
+            sched_setaffinity(None, allowed).ok();
+        }
+    }
+}
+
 /// Lets others go first from here on: whoever is woken by the same event as this process has something to do then.
 pub(super) fn come_last() {
     rustix::process::setpriority_process(None, LAST).ok();
+}
+
+/// Stays awake for a moment until there is something to read. Whoever is asleep by then is woken on the processor of
+/// whoever wakes it, often behind him, and that takes longer than most answers here. Who else wants the processor goes
+/// first. Nothing is read.
+pub(super) fn stay_awake(channel: &UnixStream) {
+    let begun = Instant::now();
+    let readable = || {
+        let mut ends = [PollFd::new(channel.as_fd(), PollFlags::POLLIN)];
+        poll(&mut ends, PollTimeout::ZERO) != Ok(0)
+    };
+    while !readable() && begun.elapsed() < AWAKE {
+        std::thread::yield_now();
+    }
 }
 
 /// Puts `child` onto one of `others`, and lets it use all that are `allowed` from there on.
@@ -63,6 +107,8 @@ fn nobody_else_runs() -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read as _, Write as _};
+
     use super::*;
 
     /// Of a thread, which is what the kernel moves.
@@ -79,6 +125,38 @@ mod tests {
             assert!((0..CpuSet::MAX_CPU).all(|cpu| now.is_set(cpu) == allowed.is_set(cpu)));
         };
         std::thread::spawn(moved).join().unwrap();
+    }
+
+    #[test]
+    fn whoever_is_bound_may_use_everything_when_it_is_released() {
+        let bound = || {
+            let allowed = sched_getaffinity(None).unwrap();
+            let bound = bind_here();
+            let here = sched_getaffinity(None).unwrap();
+            assert!(here.count() == 1 && here.is_set(sched_getcpu()));
+            bound.release();
+            let now = sched_getaffinity(None).unwrap();
+            assert!((0..CpuSet::MAX_CPU).all(|cpu| now.is_set(cpu) == allowed.is_set(cpu)));
+        };
+        std::thread::spawn(bound).join().unwrap();
+    }
+
+    /// It looks, and takes nothing; who says nothing is not waited for long.
+    #[test]
+    fn whoever_stays_awake_goes_on_when_something_comes_or_nobody_is_there_or_it_takes_too_long() {
+        let timed = |channel: &UnixStream| {
+            let begun = Instant::now();
+            stay_awake(channel);
+            begun.elapsed()
+        };
+        let (channel, mut other) = UnixStream::pair().unwrap();
+        assert!(timed(&channel) >= AWAKE);
+        other.write_all(b"x").unwrap();
+        // Once of several times nobody else is in the way.
+        assert!((0..20).any(|_| timed(&channel) < AWAKE));
+        assert_eq!((&channel).read(&mut [0; 2]).unwrap(), 1);
+        drop(other);
+        assert!((0..20).any(|_| timed(&channel) < AWAKE));
     }
 
     #[test]

@@ -16,6 +16,7 @@ use nix::unistd::{Gid, Uid, setresgid, setresuid};
 
 use super::birth::Expected;
 use super::calls;
+use super::elsewhere;
 use super::handed::Handed;
 use super::layers;
 use super::network::Network;
@@ -130,6 +131,7 @@ fn confine(
 
 fn wait_for_the_maps(gate: &UnixStream) -> Result<(), Refusal> {
     use std::io::Read as _;
+    elsewhere::stay_awake(gate);
     let mut gate = gate;
     gate.read_exact(&mut [0_u8; MAPPED.len()]).map_err(refused("identity", "wait for the id maps"))
 }

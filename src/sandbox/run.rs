@@ -15,6 +15,7 @@ use nix::sys::time::TimeValLike as _;
 use nix::unistd::{Pid, execve};
 use rustix::process::{WaitOptions, wait};
 
+use super::elsewhere;
 use super::grouped;
 use super::init::stub_is_gone;
 use super::policy::{INSIDE_PATH, SandboxPolicy};
@@ -56,11 +57,14 @@ fn begin(control: &UnixStream, policy: &SandboxPolicy) -> Result<Begun, Failed> 
     let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
     let signals = SignalFd::with_flags(&children, flags).map_err(failed("watch children"))?;
     let (mut started, mut failure) = (None, None);
+    let place = elsewhere::bind_here();
     let pid = sys::lend(|| {
+        place.release();
         let Err(why) = become_payload(control, policy, &mut started);
         failure = Some(why);
         127
     });
+    place.release();
     let pid = pid.map_err(failed("make a process"))?;
     match (failure, started) {
         (Some(why), _) => Err(why),
@@ -77,6 +81,7 @@ fn become_payload(
     started: &mut Option<Instant>,
 ) -> Result<Infallible, Failed> {
     let prepared = prepare(policy);
+    elsewhere::stay_awake(control);
     let Ok(Some((Down::Go, stdio))) = receive::<Down>(control) else {
         return Err(("hear the word to go".to_owned(), Errno::ECONNRESET));
     };

@@ -69,6 +69,9 @@ pub(super) fn serve(control: &UnixStream, wanted: Wanted) -> bool {
     }
     let made = || Ready::make(Wanted::Now, control);
     let done = loop {
+        if wanted == Wanted::Shared {
+            elsewhere::stay_awake(control);
+        }
         match receive::<Order>(control) {
             Ok(Some((Order::Expect { parent, uid, observed }, _))) => {
                 if let Ok(ready) = ready.get_or_insert_with(made) {
