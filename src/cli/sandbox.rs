@@ -16,19 +16,20 @@ use crate::home::Home;
 use crate::process::{self, PayloadEvent, ProcessTree};
 use crate::run::{clean_up, evidence_places, own_places};
 use crate::sandbox::{
-    Bind, Grouping, Purpose, Sandbox, SandboxError, SandboxPolicy, Stdio, expect_as, probe,
+    Bind, Grouping, Purpose, Sandbox, SandboxError, SandboxPolicy, Stdio, expect_as, expected_uid, probe,
 };
-use crate::store::{LiveFolder, Store};
+use crate::store::LiveFolder;
 use crate::verification::keep_out;
 use crate::vocab::Limits;
-use crate::workspace::{FolderView, Patch, Placement, RunUid};
+use crate::workspace::{FolderView, Patch, Placement, RunUid, RunUidLease};
 
 /// Runs one command and ends with its exit code (128 and the signal's number when one ended it).
 pub(super) fn sandbox(args: &SandboxArgs, output: &mut Output) -> Result<Exit, Problem> {
     let home = Home::open()?;
-    let kept = Store::open(home.state())?.kept_uids()?;
-    let lease = RunUid::claim_among(home.state(), |slot| !kept.contains(&slot))?;
-    expect_as(lease.uid(), args.learn.is_some());
+    let lease = match expected_uid() {
+        Some(lease) => lease,
+        None => claim(&home)?,
+    };
     clean_up(&home)?;
     let mut policy = policy(args, &home, lease.uid())?;
     let patch = args.patch.as_deref();
@@ -59,6 +60,12 @@ pub(super) fn sandbox(args: &SandboxArgs, output: &mut Output) -> Result<Exit, P
     }
     tell_how_it_ended(&exit.status, output);
     Ok(exit_of(&exit.status))
+}
+
+fn claim(home: &Home) -> Result<RunUidLease, Problem> {
+    let lease = RunUid::claim_by_hand(home.state())?;
+    expect_as(lease.uid());
+    Ok(lease)
 }
 
 /// A command that never started is an error of the call; otherwise only what this was.

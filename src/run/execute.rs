@@ -72,7 +72,7 @@ pub(super) async fn execute(
         Some(lease) => lease,
         None => lease.insert(resume::free_uid(tools.home)?),
     };
-    expect_as(lease.uid(), true);
+    expect_as(lease.uid());
     told.limits(permit.limits());
     tools.earlier.tell_limits(told);
     let base =

@@ -17,7 +17,7 @@ use crate::evidence::{CommandRow, INPUTS_DIR, PATCH};
 use crate::home::Home;
 use crate::inspection::inspect_patch;
 use crate::inspection::secrets::Scanner;
-use crate::store::LiveFolder;
+use crate::store::{LiveFolder, Store};
 use crate::verification::{
     Provisions, ReadyTree, SearchPlaces, Tree, Verification, Verified, replay as run_again,
     verification_files,
@@ -200,7 +200,9 @@ async fn carry_out(
     let text = |error: &dyn std::fmt::Display| error.to_string();
     let task = contract.task();
     let host = crate::sandbox::probe(home).map_err(|error| text(&error))?;
-    let lease = RunUid::claim(home.state()).map_err(|error| text(&error))?;
+    let kept = Store::open(home.state()).and_then(|store| store.kept_uids()).map_err(|error| text(&error))?;
+    let lease =
+        RunUid::claim_for_run(home.state(), |slot| !kept.contains(&slot)).map_err(|error| text(&error))?;
     let folder = LiveFolder::make(home.state(), "replay").map_err(|error| text(&error))?;
     let run_dir = folder.path();
     let placement = Placement {

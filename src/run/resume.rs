@@ -113,7 +113,7 @@ fn take_up(home: &Home, store: &Store, record: &RunRecord, contract: Digest) -> 
         return Err(refused(&record, why, "`cto cancel` gives it up; then run its contract again"));
     }
     // Its own uid, where nobody has it now: then nothing has to be handed over.
-    let lease = record.held.uid.and_then(|uid| RunUid::claim_among(home.state(), |slot| slot == uid).ok());
+    let lease = record.held.uid.and_then(|uid| RunUid::claim_for_run(home.state(), |slot| slot == uid).ok());
     Ok(Again { live, lease, contract })
 }
 
@@ -160,7 +160,7 @@ pub(super) fn kept(request: &RunRequest, scene: &Scene) -> Option<KeptRequest> {
 pub(super) fn free_uid(home: &Home) -> Result<RunUidLease, CutOff> {
     let host = "Run `cto doctor`: it shows what this host can enforce, with the remedy for what it cannot.";
     let kept = Store::open(home.state()).and_then(|store| store.kept_uids()).map_err(RecordError::from)?;
-    RunUid::claim_among(home.state(), |slot| !kept.contains(&slot))
+    RunUid::claim_for_run(home.state(), |slot| !kept.contains(&slot))
         .map_err(|error| CutOff::at("identity", error, host))
 }
 

@@ -12,7 +12,6 @@ use nix::sched::CloneFlags;
 use nix::unistd::Pid;
 
 use super::caller::Caller;
-use super::calls::Watch;
 use super::companion::Companion;
 use super::elsewhere;
 use super::init::{self, SeenBefore};
@@ -60,8 +59,6 @@ pub(super) struct Expected<'a> {
     pub(super) folder: Option<BorrowedFd<'a>>,
     /// Whether it is traced from its first step on.
     pub(super) traced: bool,
-    /// The filters that may be wanted; compiled while PID 1 waits.
-    pub(super) filters: &'a [Watch],
 }
 
 /// PID 1, which waits for its policy or is on its way. Dropping it ends it.
@@ -207,16 +204,15 @@ mod tests {
     }
 
     /// The layers of a sandbox of `wanted` whose stub has heard `expected` before; panics where its uid is another.
-    fn established(expected: &[(RunUid, bool)], wanted: RunUid, observed: bool) -> Vec<LayerRow> {
+    fn established(expected: &[RunUid], wanted: RunUid, observed: bool) -> Vec<LayerRow> {
         let parent = i32::try_from(std::process::id()).unwrap();
         let launched = StubProgram::BesideMe.start().unwrap();
-        for (uid, observed) in expected {
-            let order = Order::Expect { parent, uid: *uid, observed: *observed };
-            send(&launched.control, &order, &[]).unwrap();
+        for uid in expected {
+            send(&launched.control, &Order::Expect { parent, uid: *uid }, &[]).unwrap();
         }
         // Made before the order comes, where it could be.
         let suits = wanted.own == nix::unistd::Uid::effective().is_root();
-        let first = expected.first().filter(|(uid, _)| *uid == wanted && suits);
+        let first = expected.first().filter(|uid| **uid == wanted && suits);
         let first = first.map(|_| first_child(&launched.stub));
         let limits = crate::contract::limits::defaults();
         let mut policy = SandboxPolicy::new(Purpose::Probe, vec!["/nothing".to_owned()], wanted, limits);
@@ -235,16 +231,14 @@ mod tests {
         layers
     }
 
-    /// What was made for a uid that is then not wanted stands for nobody, nor what was made to be watched and then is
-    /// not; twice said is not two.
+    /// What was made for a uid that is then not wanted stands for nobody; twice said is not two.
     #[test]
     fn who_is_expected_is_not_who_comes_unless_the_order_says_so() {
         let is_root = nix::unistd::Uid::effective().is_root();
         let (one, other) = if is_root { (uid(2), uid(3)) } else { (callers(), uid(3)) };
         for expected in [&[][..], &[one], &[other], &[other, one], &[one, other]] {
-            for (guessed, observed) in [(false, false), (false, true), (true, false), (true, true)] {
-                let expected: Vec<_> = expected.iter().map(|uid| (*uid, guessed)).collect();
-                let layers = established(&expected, one, observed);
+            for observed in [false, true] {
+                let layers = established(expected, one, observed);
                 let what = format!("{expected:?}, observed: {observed}: {layers:?}");
                 assert!(layers.iter().all(|row| row.ok), "{what}");
                 let watched = layers.iter().filter(|row| row.layer == LayerRow::OBSERVATION).count();
@@ -256,7 +250,7 @@ mod tests {
     /// Root has no second uid everywhere: then all is made anew in a namespace of his own.
     #[test]
     fn root_without_a_second_uid_is_expected_in_vain() {
-        for expected in [vec![], vec![(callers(), true)], vec![(callers(), false)]] {
+        for expected in [vec![], vec![callers()]] {
             let layers = established(&expected, callers(), true);
             assert!(layers.iter().all(|row| row.ok), "{expected:?}: {layers:?}");
         }

@@ -81,9 +81,8 @@ struct Settled {
 
 /// Everything that needs no policy.
 fn settle(gate: &UnixStream, expected: &Expected<'_>, standing: Standing) -> Result<Settled, Refusal> {
-    // In the time that the stub needs for the maps. What fails of the filters, fails again where it is told.
+    // In the time that the stub needs for the maps.
     let ids = namespace_ids().map_err(refused("namespaces", "read /proc/self/ns"))?;
-    expected.filters.iter().for_each(|filter| drop(calls::prepare(*filter)));
     wait_for_the_maps(gate)?;
     become_the_payload(expected.uid.inside)?;
     // Changing identity has cleared it; a stub that died in between has closed its end of the gate.

@@ -1,12 +1,11 @@
 //! The layers that a process puts on itself, and what the kernel says of them afterwards.
 
-use std::io;
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
 
 use rustix::thread::{CapabilitiesSecureBits, CapabilitySet, CapabilitySets};
 
-use super::calls::{self, FilterError, Watch};
+use super::calls::{self, Watch};
 use super::order::{Refusal, refused};
 use super::policy::SandboxPolicy;
 use super::run::limits;
@@ -92,11 +91,11 @@ pub(super) fn drop_capabilities() -> Result<(), Refusal> {
 /// Puts the system-call filter on, and shows that a user namespace cannot be entered any more.
 /// `watcher`: who is to be told of refused calls; it gets the descriptor for that.
 pub(super) fn filter_calls(watcher: Option<&UnixStream>, watch: Watch) -> Result<LayerRow, Refusal> {
-    let failed = |error: FilterError| Refusal::new("seccomp", error.to_string());
     let counts = match watcher {
-        None => calls::install().map_err(failed)?,
+        None => calls::install().map_err(refused("seccomp", "install the filter"))?,
         Some(watcher) => {
-            let (counts, told) = calls::install_watched(watch).map_err(failed)?;
+            let (counts, told) =
+                calls::install_watched(watch).map_err(refused("seccomp", "install the watched filter"))?;
             send(watcher, &(), &[told.as_fd()]).map_err(refused("seccomp", "hand out the notifications"))?;
             counts
         }
@@ -150,10 +149,4 @@ pub(super) fn read_back(policy: &SandboxPolicy) -> Result<Vec<LayerRow>, Refusal
         true,
     ));
     Ok(rows)
-}
-
-impl From<FilterError> for io::Error {
-    fn from(error: FilterError) -> Self {
-        Self::other(error)
-    }
 }

@@ -28,8 +28,6 @@ pub(super) enum Order {
         parent: i32,
         /// Who its payload will be.
         uid: RunUid,
-        /// Whether it will be watched. A guess: a wrong one costs time.
-        observed: bool,
     },
     /// The channel to the companion that the harness has made for it comes along, where it could make one. The first frame
     /// to a stub that shares its work, and to no other.

@@ -98,10 +98,8 @@ const OLDER: &[(i64, &[PathArgument])] = &[];
 
 /// The paths of a call, if it names any.
 pub(super) fn of(number: i64) -> Option<&'static [PathArgument]> {
-    EVERYWHERE.iter().chain(OLDER).find(|(call, _)| *call == number).map(|(_, paths)| *paths)
+    ALL.into_iter().flatten().find(|(call, _)| *call == number).map(|(_, paths)| *paths)
 }
 
-/// Every call that names a path.
-pub(super) fn numbers() -> Vec<i64> {
-    EVERYWHERE.iter().chain(OLDER).map(|(call, _)| *call).collect()
-}
+/// Every call that names a path, by its number.
+pub(super) const ALL: [&[(i64, &[PathArgument])]; 2] = [EVERYWHERE, OLDER];

@@ -147,7 +147,7 @@ fn probing_uid() -> Result<RunUid, ProbeError> {
     Ok(RunUid { inside: INSIDE_UID, host_uid: me.uid(), host_gid: me.gid(), own })
 }
 
-/// Runs take the lowest free slot, so the last one is free unless 65,536 run at once.
+/// Neither a run nor a sandbox by hand has it.
 const PROBE_UID: u32 = LAST_SLOT;
 
 fn establish(

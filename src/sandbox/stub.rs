@@ -15,7 +15,6 @@ use nix::unistd::{Pid, Uid, getppid};
 
 use super::birth::{Born, Early, Expected};
 use super::caller::Caller;
-use super::calls::{self, Watch};
 use super::companion::Companion;
 use super::elsewhere;
 use super::entrances::Entrances;
@@ -73,9 +72,9 @@ pub(super) fn serve(control: &UnixStream, wanted: Wanted) -> bool {
             elsewhere::stay_awake(control);
         }
         match receive::<Order>(control) {
-            Ok(Some((Order::Expect { parent, uid, observed }, _))) => {
+            Ok(Some((Order::Expect { parent, uid }, _))) => {
                 if let Ok(ready) = ready.get_or_insert_with(made) {
-                    ready.expect(control, parent, uid, observed);
+                    ready.expect(control, parent, uid);
                 }
             }
             Ok(Some((Order::Establish { parent, policy, clone_into }, mut fds))) => {
@@ -129,21 +128,16 @@ impl Ready {
         };
         let caller = Caller::settle()?;
         let early = companion.and_then(|companion| Early::make(caller, companion));
-        if wanted == Wanted::Shared {
-            // While the network is made: PID 1 has the filter from here then. What fails here fails again where it is told.
-            calls::prepare(Watch::Silent).ok();
-        }
         Ok(Self { caller, early: Some(early), born: None })
     }
 
     /// Makes PID 1 for a uid that is expected. Best effort: if it fails, it fails again where it is told.
-    fn expect(&mut self, control: &UnixStream, parent: i32, uid: RunUid, observed: bool) {
+    fn expect(&mut self, control: &UnixStream, parent: i32, uid: RunUid) {
         let fits = self.caller.suits(uid);
         let Some(early) = self.early.take_if(|early| fits && early.is_ok()).and_then(Result::ok) else {
             return;
         };
-        let filters = [if observed { Watch::Refusals } else { Watch::Silent }];
-        let expected = Expected { uid, folder: None, traced: false, filters: &filters };
+        let expected = Expected { uid, folder: None, traced: false };
         let prepared = belong_to(parent).and_then(|()| self.caller.give_up(uid));
         self.born = prepared.and_then(|()| Born::make(control, early, &expected)).ok();
     }
@@ -164,9 +158,8 @@ impl Ready {
         let caller = self.caller;
         let early =
             self.early.filter(|_| caller.suits(policy.uid)).unwrap_or_else(|| Early::make(caller, None))?;
-        let filters = [Watch::of(policy)];
         let (uid, folder, traced) = (policy.uid, entrances.folder(), policy.observed);
-        Born::make(control, early, &Expected { uid, folder, traced, filters: &filters })
+        Born::make(control, early, &Expected { uid, folder, traced })
     }
 }
 

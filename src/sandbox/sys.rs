@@ -5,7 +5,7 @@
 #![expect(unsafe_code, reason = "these calls have no safe wrapper; each block says why it is sound")]
 
 use std::io;
-use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
 
 use nix::libc;
 use nix::sched::CloneFlags;
@@ -227,32 +227,36 @@ pub(super) fn drop_bounding(capability: u32) -> io::Result<bool> {
     }
 }
 
+/// Installs a filter for this process and all that it makes.
+pub(super) fn filter(steps: &[libc::sock_filter]) -> io::Result<()> {
+    install_filter(steps, 0).map(drop)
+}
+
 /// Installs a filter whose `SECCOMP_RET_USER_NOTIF` answers are told to the holder of the descriptor. A notification that
 /// was taken is interrupted by nothing but the task's end, where the kernel knows that (Linux 5.19).
-pub(super) fn watched_filter(program: &[seccompiler::sock_filter]) -> io::Result<OwnedFd> {
-    let length = libc::c_ushort::try_from(program.len()).map_err(io::Error::other)?;
-    let program = libc::sock_fprog { len: length, filter: program.as_ptr().cast_mut().cast() };
-    let install = |flags: libc::c_ulong| {
-        // SAFETY: `program` describes a slice that outlives the call, of instructions in the kernel's own layout
-        // (`repr(C)`); the kernel only reads it.
-        unsafe {
-            libc::syscall(
-                libc::SYS_seccomp,
-                libc::SECCOMP_SET_MODE_FILTER,
-                flags,
-                std::ptr::from_ref(&program),
-            )
-        }
-    };
+pub(super) fn watched_filter(steps: &[libc::sock_filter]) -> io::Result<OwnedFd> {
     let listener = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER;
-    let mut fd = install(listener | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV);
-    if fd == -1 && io::Error::last_os_error().raw_os_error() == Some(libc::EINVAL) {
-        fd = install(listener);
-    }
-    match i32::try_from(fd) {
-        // SAFETY: on success the kernel made a new descriptor that nothing else owns.
-        Ok(fd) if fd >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
-        _ => Err(io::Error::last_os_error()),
+    let fd =
+        install_filter(steps, listener | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV).or_else(|error| {
+            let older = error.raw_os_error() == Some(libc::EINVAL);
+            if older { install_filter(steps, listener) } else { Err(error) }
+        })?;
+    // SAFETY: on success the kernel made a new descriptor that nothing else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// What the kernel answers: 0, or the descriptor that `flags` ask for.
+fn install_filter(steps: &[libc::sock_filter], flags: libc::c_ulong) -> io::Result<RawFd> {
+    let len = libc::c_ushort::try_from(steps.len()).map_err(io::Error::other)?;
+    let program = libc::sock_fprog { len, filter: steps.as_ptr().cast_mut() };
+    // SAFETY: `program` describes a slice that outlives the call, and the kernel only reads it.
+    let answer = unsafe {
+        libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, std::ptr::from_ref(&program))
+    };
+    if answer < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        RawFd::try_from(answer).map_err(io::Error::other)
     }
 }
 

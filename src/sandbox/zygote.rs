@@ -18,14 +18,13 @@ use nix::unistd::{Pid, getppid};
 
 use serde::{Deserialize, Serialize};
 
-use super::calls;
 use super::companion;
 use super::elsewhere;
 use super::order::Order;
 use super::stub;
 use super::sys;
 use crate::process::{LaunchError, Launched, StubProcess, receive, send};
-use crate::workspace::RunUid;
+use crate::workspace::{RunUid, RunUidLease};
 
 static PREPARED: OnceLock<Zygote> = OnceLock::new();
 /// What stubs are called in lists of processes; also inside, where PID 1 is one.
@@ -35,6 +34,8 @@ const NAME: &std::ffi::CStr = c"cto-stub";
 #[derive(Debug)]
 pub(super) struct Zygote {
     ends: Mutex<Ends>,
+    /// Whose the one sandbox will be, until somebody asks.
+    lease: Mutex<Option<RunUidLease>>,
 }
 
 #[derive(Debug)]
@@ -69,10 +70,9 @@ pub fn prepare(expected: Expected) -> io::Result<()> {
     let (control, theirs) = UnixStream::pair()?;
     // Said before the stub is there to hear it, or it would wait for this process to come to say it.
     let companion = (wanted == Wanted::Shared).then(|| sent_ahead(&control)).transpose()?;
-    if let Some(uid) = companion.as_ref().and_then(|_| RunUid::of_an_ordinary_caller()) {
-        // There is no other, so nobody has to find it out first.
-        expect(&control, uid, false);
-    }
+    // There is no other, so nobody has to claim it.
+    let told = |lease: &RunUidLease| expect(&control, lease.uid());
+    let mut lease = companion.as_ref().and_then(|_| RunUid::of_an_ordinary_caller()).inspect(told);
     // The first stub does not wait for the zygote.
     let first = fork_clean(theirs, |control| stub::serve(&control, wanted))?;
     let alone = elsewhere::begin(first);
@@ -80,11 +80,15 @@ pub fn prepare(expected: Expected) -> io::Result<()> {
         // Where it cannot be forked, its channel is closed, and the stub makes the network itself. What waits for that does
         // not wait until it has come clean.
         companion::begin(channel, alone, |theirs| fork(|| companion::live(theirs, come_clean))).ok();
+        if lease.is_none() {
+            // Not before the forks: they would hold its lock, too.
+            lease = RunUid::claim_ahead().inspect(told);
+        }
     }
     let ready = Some(Ready { control, pid: u32::try_from(first.as_raw()).ok() });
     let channel = (expected == Expected::Several).then(make).transpose()?;
     PREPARED
-        .set(Zygote { ends: Mutex::new(Ends { channel, ready }) })
+        .set(Zygote { ends: Mutex::new(Ends { channel, ready }), lease: Mutex::new(lease) })
         .map_err(|_| io::ErrorKind::AlreadyExists.into())
 }
 
@@ -155,20 +159,25 @@ pub fn expect_another() {
     }
 }
 
-/// Says for which uid the next sandbox will be wanted, and whether it will be watched: its PID 1 is made meanwhile, as far
-/// as that needs no policy.
-pub fn expect_as(uid: RunUid, observed: bool) {
+/// Whose the one sandbox will be that was expected: claimed and told by [`prepare`]. `None` where nobody could be before the
+/// caller's installation was known, and when it was asked for before.
+pub fn expected_uid() -> Option<RunUidLease> {
+    prepared()?.lease.lock().unwrap_or_else(PoisonError::into_inner).take()
+}
+
+/// Says for which uid the next sandbox will be wanted: its PID 1 is made meanwhile, as far as that needs no policy.
+pub fn expect_as(uid: RunUid) {
     let Some(zygote) = prepared() else { return };
     let ends = zygote.ends.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(ready) = &ends.ready {
-        expect(&ready.control, uid, observed);
+        expect(&ready.control, uid);
     }
 }
 
-fn expect(control: &UnixStream, uid: RunUid, observed: bool) {
+fn expect(control: &UnixStream, uid: RunUid) {
     // A stub that is gone is found gone by whoever needs it.
     if let Ok(parent) = i32::try_from(std::process::id()) {
-        send(control, &Order::Expect { parent, uid, observed }, &[]).ok();
+        send(control, &Order::Expect { parent, uid }, &[]).ok();
     }
 }
 
@@ -255,10 +264,6 @@ fn live(channel: UnixStream) -> bool {
                 if send(&channel, &made.ok().flatten(), &[]).is_err() {
                     return false;
                 }
-                // For the next ones: the first, for which somebody waits, compiles it while it waits itself. Where it
-                // cannot be compiled, the sandbox that needs it says why.
-                calls::prepare(calls::Watch::Silent).ok();
-                calls::prepare(calls::Watch::Refusals).ok();
             }
         }
     }

@@ -32,7 +32,7 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let place = tempfile::tempdir().unwrap();
-        let lease = RunUid::claim(place.path()).unwrap();
+        let lease = RunUid::claim_by_hand(place.path()).unwrap();
         Self { place, lease, provisions: Provisions::default(), events: Events::default() }
     }
 

@@ -7,7 +7,7 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +15,9 @@ use serde::{Deserialize, Serialize};
 pub const INSIDE_UID: u32 = 1000;
 /// First host uid of the range reserved for payloads.
 pub const FIRST_SLOT: u32 = 2_000_000_000;
-/// Last host uid of that range.
+/// First of those that are no run's; runs have those below, and what they leave to be gone on with is safe from others.
+const FIRST_BY_HAND: u32 = 2_000_032_768;
+/// Last host uid of that range: the probe's.
 pub const LAST_SLOT: u32 = 2_000_065_535;
 
 /// Where root's locks lie: one place for every installation that shares `/run`.
@@ -69,16 +71,38 @@ pub enum UidError {
         /// Why.
         source: io::Error,
     },
-    /// 65,536 runs at once.
-    #[error("all uids from {FIRST_SLOT} to {LAST_SLOT} are in use by runs")]
+    /// 32,768 runs at once, or as many sandboxes by hand.
+    #[error("all uids of their half of {FIRST_SLOT} to {LAST_SLOT} are in use")]
     Exhausted,
 }
 
 impl RunUid {
+    /// Chooses the payload's identity and holds it, for a run: root gets the lowest free slot that this user namespace
+    /// maps and that `fits` (those of runs that can be gone on with are theirs, and a later attempt needs the one of the
+    /// earlier), everybody else (and a root without such a slot) his own uid with `own = false`.
+    ///
+    /// The locks lie in `/run/cto/uids`, so that installations of one host agree; where that cannot be had (a
+    /// read-only `/run`), in `state_dir/uids`. Made 0700.
+    pub fn claim_for_run(state_dir: &Path, fits: impl Fn(u32) -> bool) -> Result<RunUidLease, UidError> {
+        claim(Some(state_dir), (FIRST_SLOT..FIRST_BY_HAND).filter(|slot| fits(*slot)))
+    }
+
+    /// The same, for what is no run: of other slots, so that nobody else's work can be his.
+    pub fn claim_by_hand(state_dir: &Path) -> Result<RunUidLease, UidError> {
+        claim(Some(state_dir), FIRST_BY_HAND..LAST_SLOT)
+    }
+
+    /// The same, before it is known where the installation keeps its state; `None` where that has to be known.
+    #[must_use]
+    pub fn claim_ahead() -> Option<RunUidLease> {
+        claim(None, FIRST_BY_HAND..LAST_SLOT).ok()
+    }
+
     /// The only identity that a payload can have where the caller is not root. It is nobody's to claim.
     #[must_use]
-    pub fn of_an_ordinary_caller() -> Option<Self> {
-        Self::callers().ok().filter(|uid| uid.host_uid != 0)
+    pub fn of_an_ordinary_caller() -> Option<RunUidLease> {
+        let mine = Self::callers().ok().filter(|uid| uid.host_uid != 0)?;
+        Some(RunUidLease { uid: mine, _lock: None })
     }
 
     fn callers() -> Result<Self, UidError> {
@@ -86,35 +110,18 @@ impl RunUid {
             .map_err(|source| UidError::ReadProc { path: "/proc/self", source })?;
         Ok(Self { inside: INSIDE_UID, host_uid: me.uid(), host_gid: me.gid(), own: false })
     }
+}
 
-    /// Chooses the payload's identity and holds it: root gets the lowest free slot that this user namespace
-    /// maps, everybody else (and a root without such a slot) his own uid with `own = false`.
-    ///
-    /// The locks lie in `/run/cto/uids`, so that installations of one host agree; where that cannot be had (a
-    /// read-only `/run`), in `state_dir/uids`. Made 0700.
-    pub fn claim(state_dir: &Path) -> Result<RunUidLease, UidError> {
-        Self::claim_among(state_dir, |_| true)
-    }
-
-    /// The same, of the slots that `fits`: those of runs that can be gone on with are theirs, and a later attempt needs
-    /// the one of the earlier.
-    pub fn claim_among(state_dir: &Path, fits: impl Fn(u32) -> bool) -> Result<RunUidLease, UidError> {
-        let mine = Self::callers()?;
-        if mine.host_uid != 0 {
-            return Ok(RunUidLease { uid: mine, _lock: None });
+impl UidError {
+    /// Whether it is the place of the locks that will not do.
+    fn is_of_the_place(&self) -> bool {
+        match self {
+            Self::MakeFolder { .. } => true,
+            Self::Lock { source, .. } => {
+                matches!(source.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied)
+            }
+            Self::ReadProc { .. } | Self::Exhausted => false,
         }
-        let maps = (id_map("/proc/self/uid_map")?, id_map("/proc/self/gid_map")?);
-        let mapped = |id: u32| covers(&maps.0, id) && covers(&maps.1, id);
-        if !mapped(FIRST_SLOT) && !mapped(LAST_SLOT) {
-            return Ok(RunUidLease { uid: mine, _lock: None });
-        }
-        let mut folder = PathBuf::from(HOST_WIDE);
-        if lock_folder(&folder).is_err() {
-            folder = state_dir.join("uids");
-            lock_folder(&folder)
-                .map_err(|source| UidError::MakeFolder { path: folder.display().to_string(), source })?;
-        }
-        claim_slot(&folder, (FIRST_SLOT..=LAST_SLOT).filter(|slot| mapped(*slot) && fits(*slot)))
     }
 }
 
@@ -126,17 +133,42 @@ impl RunUidLease {
     }
 }
 
-/// Makes the folder of locks; one that others own or may enter, or that cannot be written, will not do.
+/// Without `state_dir`, only the place that all installations share will do.
+fn claim(
+    state_dir: Option<&Path>,
+    slots: impl Iterator<Item = u32> + Clone,
+) -> Result<RunUidLease, UidError> {
+    let mine = RunUid::callers()?;
+    if mine.host_uid != 0 {
+        return Ok(RunUidLease { uid: mine, _lock: None });
+    }
+    let maps = (id_map("/proc/self/uid_map")?, id_map("/proc/self/gid_map")?);
+    let mapped = |id: u32| covers(&maps.0, id) && covers(&maps.1, id);
+    if !mapped(FIRST_SLOT) && !mapped(LAST_SLOT) {
+        return Ok(RunUidLease { uid: mine, _lock: None });
+    }
+    let slots = slots.filter(|slot| mapped(*slot));
+    match (claim_slot(Path::new(HOST_WIDE), slots.clone()), state_dir) {
+        (Err(error), Some(state_dir)) if error.is_of_the_place() => {
+            claim_slot(&state_dir.join("uids"), slots)
+        }
+        (claimed, _) => claimed,
+    }
+}
+
+/// Makes the folder of locks; one that others own or may enter will not do.
 fn lock_folder(folder: &Path) -> io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     let found = std::fs::symlink_metadata(folder)?;
     if !found.is_dir() || found.uid() != std::fs::metadata("/proc/self")?.uid() || found.mode() & 0o077 != 0 {
         return Err(io::Error::from(io::ErrorKind::PermissionDenied));
     }
-    tempfile::tempfile_in(folder).map(drop)
+    Ok(())
 }
 
 fn claim_slot(folder: &Path, slots: impl Iterator<Item = u32>) -> Result<RunUidLease, UidError> {
+    lock_folder(folder)
+        .map_err(|source| UidError::MakeFolder { path: folder.display().to_string(), source })?;
     for slot in slots {
         let path = folder.join(format!("{slot}.lock"));
         let fail = |source| UidError::Lock { path: path.display().to_string(), source };
@@ -186,20 +218,40 @@ mod tests {
     fn two_leases_never_share_a_slot_and_a_freed_one_is_taken_again() {
         let folder = tempfile::tempdir().unwrap();
         let slots = || FIRST_SLOT..FIRST_SLOT + 2;
-        let first = claim_slot(folder.path(), slots()).unwrap();
-        let second = claim_slot(folder.path(), slots()).unwrap();
+        let folder = folder.path().join("uids");
+        let first = claim_slot(&folder, slots()).unwrap();
+        let second = claim_slot(&folder, slots()).unwrap();
         assert_eq!((first.uid().host_uid, second.uid().host_uid), (FIRST_SLOT, FIRST_SLOT + 1));
-        assert!(matches!(claim_slot(folder.path(), slots()), Err(UidError::Exhausted)));
+        assert!(matches!(claim_slot(&folder, slots()), Err(UidError::Exhausted)));
         drop(first);
-        assert_eq!(claim_slot(folder.path(), slots()).unwrap().uid().host_uid, FIRST_SLOT);
+        assert_eq!(claim_slot(&folder, slots()).unwrap().uid().host_uid, FIRST_SLOT);
     }
 
     #[test]
     fn two_installations_of_one_host_never_share_a_uid() {
         let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let leases = [one.path(), other.path()].map(|state| RunUid::claim(state).unwrap());
+        let leases = [one.path(), other.path()].map(|state| RunUid::claim_by_hand(state).unwrap());
         let [one, other] = leases.each_ref().map(RunUidLease::uid);
         assert!(one.host_uid != other.host_uid || !(one.own && other.own), "{one:?} {other:?}");
+    }
+
+    #[test]
+    fn a_run_and_a_sandbox_by_hand_never_share_a_uid_of_root() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = RunUid::claim_for_run(folder.path(), |slot| slot != FIRST_SLOT).unwrap();
+        let by_hand = RunUid::claim_by_hand(folder.path()).unwrap();
+        let ahead = RunUid::claim_ahead();
+        assert!(!run.uid().own || (FIRST_SLOT + 1..FIRST_BY_HAND).contains(&run.uid().host_uid), "{run:?}");
+        for lease in ahead.iter().chain([&by_hand]) {
+            assert!(
+                !lease.uid().own || (FIRST_BY_HAND..LAST_SLOT).contains(&lease.uid().host_uid),
+                "{lease:?}"
+            );
+        }
+        assert!(ahead.is_none_or(|ahead| !ahead.uid().own || ahead.uid() != by_hand.uid()));
+        let ordinary = RunUid::of_an_ordinary_caller();
+        let me = std::fs::metadata("/proc/self").unwrap().uid();
+        assert_eq!(ordinary.map(|lease| lease.uid().host_uid), (me != 0).then_some(me));
     }
 
     #[test]
@@ -220,7 +272,7 @@ mod tests {
     #[test]
     fn the_payload_is_never_root_inside_and_root_outside_only_without_a_map() {
         let folder = tempfile::tempdir().unwrap();
-        let lease = RunUid::claim(folder.path()).unwrap();
+        let lease = RunUid::claim_by_hand(folder.path()).unwrap();
         let me = std::fs::metadata("/proc/self").unwrap().uid();
         assert_eq!(lease.uid().inside, INSIDE_UID);
         assert_eq!(lease.uid().own, me == 0 && covers(&id_map("/proc/self/uid_map").unwrap(), FIRST_SLOT));

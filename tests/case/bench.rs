@@ -155,7 +155,7 @@ async fn play(asked: &Asked, model: &Model) -> Ran {
     let decided = decide(&place.contract, &place.facts).stamped(now, "test");
     assert!(decided.document().eligible(), "{:?}", decided.document().missing_gates);
     let permit = decided.permit(now).unwrap();
-    let lease = RunUid::claim(place.home.state()).unwrap();
+    let lease = RunUid::claim_by_hand(place.home.state()).unwrap();
     let plan = adapter.plan(&PlanInput {
         contract: place.contract.task(),
         script: None,

@@ -76,7 +76,7 @@ pub(crate) fn limits() -> Limits {
 /// A host uid that no other test has.
 pub(crate) fn lease() -> RunUidLease {
     static STATE: OnceLock<tempfile::TempDir> = OnceLock::new();
-    RunUid::claim(STATE.get_or_init(|| tempfile::tempdir().unwrap()).path()).unwrap()
+    RunUid::claim_by_hand(STATE.get_or_init(|| tempfile::tempdir().unwrap()).path()).unwrap()
 }
 
 /// A folder that everybody may enter.

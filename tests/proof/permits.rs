@@ -49,7 +49,7 @@ fn a_permit_for_what_starts_nothing_loads_no_adapter_and_an_ordinary_one_no_no_o
 fn launched(bench: &Bench, contract: &SealedContract, permit: ExecutionPermit) -> Result<(), EngineError> {
     let (home, place) = (bench.home(), tempfile::tempdir().unwrap());
     let base = import_fixture(contract.task().target_repository.as_ref(), &home.cache().join("fixtures.git"));
-    let lease = RunUid::claim(home.state()).unwrap();
+    let lease = RunUid::claim_by_hand(home.state()).unwrap();
     let placement = Placement {
         cache_dir: home.cache().to_owned(),
         run_dir: place.path().to_owned(),

@@ -52,7 +52,6 @@ pub const DOORS: &[(&str, &[&str])] = &[
     // In `broker` it is the part of rustls that has the name.
     ("ring", &["vocab", "broker"]),
     ("rustix", &["sandbox", "process", "beneath"]),
-    ("seccompiler", &["sandbox"]),
     ("sha2", &["vocab"]),
     ("ssh_key", &["vocab"]),
     ("similar", &["cli", "inspection"]),
