@@ -41,7 +41,8 @@ awk '
 {
     printf '/* Written by build/functions.sh: functions in the order of their first calls. */\n'
     printf 'SECTIONS {\n  .text.first : {\n'
-    sed 's/.*/    *(.text.&)/' "$place/patterns"
+    # What is seldom called has a section of another name.
+    sed 's/.*/    *(.text.& .text.unlikely.&)/' "$place/patterns"
     printf '  }\n}\nINSERT BEFORE .text;\n'
 } >build/functions.ld
 printf '%s functions\n' "$(wc -l <"$place/patterns")"
