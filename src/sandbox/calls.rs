@@ -91,9 +91,12 @@ impl Watch {
     }
 }
 
-static SILENT: Filter = filter(Watch::Silent);
-static REFUSALS: Filter = filter(Watch::Refusals);
-static PATHS: Filter = filter(Watch::Paths);
+/// Most instructions of a filter: they are converted and translated at each start.
+const ROOM: usize = 160;
+
+static SILENT: Filter<ROOM> = filter(Watch::Silent);
+static REFUSALS: Filter<ROOM> = filter(Watch::Refusals);
+static PATHS: Filter<ROOM> = filter(Watch::Paths);
 
 /// Installs the filter for this process and all its descendants.
 pub(super) fn install() -> io::Result<Counts> {
@@ -122,49 +125,59 @@ pub(super) fn is_looked_at(number: i64) -> bool {
 
 const LOOKED_AT: [i64; 2] = [libc::SYS_connect, libc::SYS_sendto];
 
-const fn filter(watch: Watch) -> Filter {
+const fn filter(watch: Watch) -> Filter<ROOM> {
     let mut answers = [Answer::Always(UNKNOWN); NUMBERS];
     let refusal = if matches!(watch, Watch::Silent) { REFUSAL } else { libc::SECCOMP_RET_USER_NOTIF };
     each(&mut answers, ALLOWED, ALLOW);
     each(&mut answers, REFUSED, Answer::Always(refusal));
     let mut judged = REFUSED_WHERE;
     while let [(call, rules), rest @ ..] = judged {
-        each(&mut answers, &[*call], Answer::Where(rules, refusal));
+        instead_of_allowed(&mut answers, *call, Answer::Where(rules, refusal));
         judged = rest;
     }
     if !matches!(watch, Watch::Silent) {
-        each(&mut answers, &[libc::SYS_connect], TELL);
-        each(&mut answers, &[libc::SYS_sendto], Answer::Where(WITH_ADDRESS, refusal));
+        instead_of_allowed(&mut answers, libc::SYS_connect, TELL);
+        instead_of_allowed(&mut answers, libc::SYS_sendto, Answer::Where(WITH_ADDRESS, refusal));
     }
     if matches!(watch, Watch::Paths) {
-        // INVARIANT: each of them is allowed by its number and judged by no argument (a test holds it), so that letting
-        // one go on allows nothing.
         let [everywhere, older] = path_calls::ALL;
-        each_that_names_a_path(&mut answers, everywhere);
-        each_that_names_a_path(&mut answers, older);
+        tell_paths(&mut answers, everywhere);
+        tell_paths(&mut answers, older);
     }
     Filter::of(&answers)
 }
 
 /// Gives each of `calls` an answer.
+const fn each(answers: &mut Answers, mut calls: &[i64], answer: Answer) {
+    while let [call, rest @ ..] = calls {
+        *of(answers, *call) = answer;
+        calls = rest;
+    }
+}
+
+/// Gives `call` another answer than that it is allowed. Of one that is not, or only with some arguments, that would allow
+/// more, and does not build.
+const fn instead_of_allowed(answers: &mut Answers, call: i64, answer: Answer) {
+    let place = of(answers, call);
+    assert!(matches!(place, Answer::Always(libc::SECCOMP_RET_ALLOW)), "allowed, whatever its arguments");
+    *place = answer;
+}
+
+const fn tell_paths(answers: &mut Answers, mut calls: &[(i64, &[PathArgument])]) {
+    while let [(call, _), rest @ ..] = calls {
+        instead_of_allowed(answers, *call, TELL);
+        calls = rest;
+    }
+}
+
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     clippy::indexing_slicing,
     reason = "does not build"
 )]
-const fn each(answers: &mut Answers, mut calls: &[i64], answer: Answer) {
-    while let [call, rest @ ..] = calls {
-        answers[*call as usize] = answer;
-        calls = rest;
-    }
-}
-
-const fn each_that_names_a_path(answers: &mut Answers, mut calls: &[(i64, &[PathArgument])]) {
-    while let [(call, _), rest @ ..] = calls {
-        each(answers, &[*call], TELL);
-        calls = rest;
-    }
+const fn of(answers: &mut Answers, call: i64) -> &mut Answer {
+    &mut answers[call as usize]
 }
 
 /// As the kernel reads a request.
@@ -185,4 +198,4 @@ const fn flags(mut parts: &[libc::c_int]) -> u32 {
 
 #[cfg(test)]
 #[path = "calls_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -131,7 +131,7 @@ fn look(home: &Home, stub: &StubProgram) -> Result<Seen, ProbeError> {
     Ok(Seen { facts, own_uid: uid.own, failure, overlay_failure, group, group_failure })
 }
 
-/// The last uid of the range that runs use, so that a probe never shares a run's; else the caller's.
+/// The last uid of the range, which neither a run nor a sandbox by hand ever has; else the caller's.
 fn probing_uid() -> Result<RunUid, ProbeError> {
     use std::os::unix::fs::MetadataExt as _;
     let me = std::fs::metadata("/proc/self").map_err(ProbeError::Identity)?;
@@ -147,7 +147,6 @@ fn probing_uid() -> Result<RunUid, ProbeError> {
     Ok(RunUid { inside: INSIDE_UID, host_uid: me.uid(), host_gid: me.gid(), own })
 }
 
-/// Neither a run nor a sandbox by hand has it.
 const PROBE_UID: u32 = LAST_SLOT;
 
 fn establish(

@@ -62,7 +62,8 @@ pub enum Expected {
     Several,
 }
 
-/// Makes the zygote. Call it first in `main`: it must be the only thread, and what was read before is copied.
+/// Makes the zygote, or claims a uid for the one stub. Call it first in `main`: it must be the only thread, and what was read
+/// before is copied.
 /// Without it (in a program that links this library), each stub is a program that is executed.
 pub fn prepare(expected: Expected) -> io::Result<()> {
     // Where more is done before the first sandbox than parsing a call, nobody waits for the stub.
@@ -70,8 +71,8 @@ pub fn prepare(expected: Expected) -> io::Result<()> {
     let (control, theirs) = UnixStream::pair()?;
     // Said before the stub is there to hear it, or it would wait for this process to come to say it.
     let companion = (wanted == Wanted::Shared).then(|| sent_ahead(&control)).transpose()?;
-    // There is no other, so nobody has to claim it.
     let told = |lease: &RunUidLease| expect(&control, lease.uid());
+    // An ordinary caller's: there is no other, so nobody has to claim it.
     let mut lease = companion.as_ref().and_then(|_| RunUid::of_an_ordinary_caller()).inspect(told);
     // The first stub does not wait for the zygote.
     let first = fork_clean(theirs, |control| stub::serve(&control, wanted))?;

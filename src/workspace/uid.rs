@@ -6,6 +6,7 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
@@ -84,18 +85,18 @@ impl RunUid {
     /// The locks lie in `/run/cto/uids`, so that installations of one host agree; where that cannot be had (a
     /// read-only `/run`), in `state_dir/uids`. Made 0700.
     pub fn claim_for_run(state_dir: &Path, fits: impl Fn(u32) -> bool) -> Result<RunUidLease, UidError> {
-        claim(Some(state_dir), (FIRST_SLOT..FIRST_BY_HAND).filter(|slot| fits(*slot)))
+        claim(Some(state_dir), FIRST_SLOT..FIRST_BY_HAND, fits)
     }
 
     /// The same, for what is no run: of other slots, so that nobody else's work can be his.
     pub fn claim_by_hand(state_dir: &Path) -> Result<RunUidLease, UidError> {
-        claim(Some(state_dir), FIRST_BY_HAND..LAST_SLOT)
+        claim(Some(state_dir), FIRST_BY_HAND..LAST_SLOT, |_| true)
     }
 
     /// The same, before it is known where the installation keeps its state; `None` where that has to be known.
     #[must_use]
     pub fn claim_ahead() -> Option<RunUidLease> {
-        claim(None, FIRST_BY_HAND..LAST_SLOT).ok()
+        claim(None, FIRST_BY_HAND..LAST_SLOT, |_| true).ok()
     }
 
     /// The only identity that a payload can have where the caller is not root. It is nobody's to claim.
@@ -117,9 +118,7 @@ impl UidError {
     fn is_of_the_place(&self) -> bool {
         match self {
             Self::MakeFolder { .. } => true,
-            Self::Lock { source, .. } => {
-                matches!(source.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied)
-            }
+            Self::Lock { source, .. } => source.kind() == io::ErrorKind::ReadOnlyFilesystem,
             Self::ReadProc { .. } | Self::Exhausted => false,
         }
     }
@@ -136,7 +135,8 @@ impl RunUidLease {
 /// Without `state_dir`, only the place that all installations share will do.
 fn claim(
     state_dir: Option<&Path>,
-    slots: impl Iterator<Item = u32> + Clone,
+    slots: Range<u32>,
+    fits: impl Fn(u32) -> bool,
 ) -> Result<RunUidLease, UidError> {
     let mine = RunUid::callers()?;
     if mine.host_uid != 0 {
@@ -144,13 +144,13 @@ fn claim(
     }
     let maps = (id_map("/proc/self/uid_map")?, id_map("/proc/self/gid_map")?);
     let mapped = |id: u32| covers(&maps.0, id) && covers(&maps.1, id);
-    if !mapped(FIRST_SLOT) && !mapped(LAST_SLOT) {
+    if !slots.clone().any(mapped) {
         return Ok(RunUidLease { uid: mine, _lock: None });
     }
-    let slots = slots.filter(|slot| mapped(*slot));
-    match (claim_slot(Path::new(HOST_WIDE), slots.clone()), state_dir) {
+    let free = || slots.clone().filter(|slot| mapped(*slot) && fits(*slot));
+    match (claim_slot(Path::new(HOST_WIDE), free()), state_dir) {
         (Err(error), Some(state_dir)) if error.is_of_the_place() => {
-            claim_slot(&state_dir.join("uids"), slots)
+            claim_slot(&state_dir.join("uids"), free())
         }
         (claimed, _) => claimed,
     }

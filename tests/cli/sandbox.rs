@@ -34,6 +34,18 @@ fn the_sandbox_by_hand_ends_as_its_command_does() {
     bench.call(&["sandbox", "--ro", own.to_str().unwrap(), "--", "/bin/true"]).ends(2);
 }
 
+/// What becomes it was kept on one for a while.
+#[test]
+fn a_command_by_hand_may_use_the_processors_that_its_caller_may() {
+    let bench = TestBench::new();
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let mine = status.lines().find(|line| line.starts_with("Cpus_allowed_list:")).unwrap();
+    for _ in 0..5 {
+        let seen = bench.call(&["sandbox", "--", "grep", "^Cpus_allowed_list:", "/proc/self/status"]).ends(0);
+        assert_eq!(seen.out.trim_end(), mine);
+    }
+}
+
 #[test]
 fn a_workspace_by_hand_leaves_the_folder_alone_and_gives_a_patch() {
     let bench = TestBench::new();
