@@ -157,6 +157,9 @@ Examples:
   cto sandbox --ro /opt/tool --env LANG=C --limit wall_seconds=60 -- /opt/tool/bin/run
   cto sandbox --learn --workspace . -- make
 
+It ends as its command does: 128 and the signal's number when one ended it, 127 and 126 when it
+could not be started, 125 when it was not held to its end, 124 when it met a limit and ended with 0.
+
 This is not evidence: no broker, no key, no bundle.";
 pub(super) const REPO_ADD: &str = "Example:\n  cto repo add . --ownership sandbox --owner \"Ada Lovelace\"";
 pub(super) const PRINCIPAL_ADD: &str = "\

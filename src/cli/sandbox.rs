@@ -23,6 +23,10 @@ use crate::verification::keep_out;
 use crate::vocab::Limits;
 use crate::workspace::{FolderView, Patch, Placement, RunUid, RunUidLease};
 
+/// Ends a call whose command met a limit and said that all went well, as timeout(1) does: what was ended may have been a
+/// part of it that it did not ask after.
+const LIMITED: u8 = 124;
+
 /// Runs one command and ends with its exit code (128 and the signal's number when one ended it).
 pub(super) fn sandbox(args: &SandboxArgs, output: &mut Output) -> Result<Exit, Problem> {
     let home = Home::open()?;
@@ -46,7 +50,7 @@ pub(super) fn sandbox(args: &SandboxArgs, output: &mut Output) -> Result<Exit, P
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Problem::Loop)?;
     let held = grouping(&args.limit) != Grouping::None;
-    let (exit, tree) = runtime.block_on(drive(policy, held, output))?;
+    let Ended { exit, tree, limited } = runtime.block_on(drive(policy, held, output))?;
     let wanted = patch.is_some() || learning.is_some();
     let change = view.as_ref().filter(|_| wanted).map(|view| view.folder.patch()).transpose()?;
     if let Some(learning) = learning {
@@ -59,7 +63,10 @@ pub(super) fn sandbox(args: &SandboxArgs, output: &mut Output) -> Result<Exit, P
         view.folder.remove()?;
     }
     tell_how_it_ended(&exit.status, output);
-    Ok(exit_of(&exit.status))
+    Ok(match exit_of(&exit.status) {
+        Exit::Command(0) if limited => Exit::Command(LIMITED),
+        other => other,
+    })
 }
 
 fn claim(home: &Home) -> Result<RunUidLease, Problem> {
@@ -133,13 +140,17 @@ fn write_patch(view: &FolderView, patch: &Patch, file: OutFile, output: &mut Out
     file.publish(&patch.text)
 }
 
+/// A command that has ended.
+struct Ended {
+    exit: process::Exit,
+    tree: ProcessTree,
+    /// Whether it met a limit.
+    limited: bool,
+}
+
 /// Follows the command to its end. Ctrl-C is the command's; a second one, or a request to terminate, ends it. `held`:
 /// whether a control group was asked for.
-async fn drive(
-    policy: SandboxPolicy,
-    held: bool,
-    output: &mut Output,
-) -> Result<(process::Exit, ProcessTree), Problem> {
+async fn drive(policy: SandboxPolicy, held: bool, output: &mut Output) -> Result<Ended, Problem> {
     let sandbox = Sandbox::establish(policy).await?;
     if held && sandbox.group().is_none() {
         let text = format!("no control group here: memory is watched, not held; {GROUPS_REMEDY}");
@@ -150,6 +161,7 @@ async fn drive(
     let mut payload = sandbox.start(Stdio::Inherit)?;
     let mut interrupted = false;
     let mut tree = ProcessTree::default();
+    let mut limited = false;
     loop {
         let event = tokio::select! {
             event = payload.next() => event,
@@ -168,8 +180,9 @@ async fn drive(
             PayloadEvent::LimitReached { name, value, .. } => {
                 let text = format!("limit {} of {value} reached; ending the command", name.as_str());
                 output.note(&Line::new().add(Tone::Warn, "cto: ").plain(text));
+                limited = true;
             }
-            PayloadEvent::Exited(exit) => return Ok((exit, tree)),
+            PayloadEvent::Exited(exit) => return Ok(Ended { exit, tree, limited }),
             // Only where something is learned; by hand there is no log.
             PayloadEvent::Seen(seen) => drop(tree.take(seen, "sandbox")),
             PayloadEvent::Line { .. } => {}
