@@ -23,10 +23,6 @@ use crate::verification::keep_out;
 use crate::vocab::Limits;
 use crate::workspace::{FolderView, Patch, Placement, RunUid, RunUidLease};
 
-/// Ends a call whose command met a limit and said that all went well, as timeout(1) does: what was ended may have been a
-/// part of it that it did not ask after.
-const LIMITED: u8 = 124;
-
 /// Runs one command and ends with its exit code (128 and the signal's number when one ended it).
 pub(super) fn sandbox(args: &SandboxArgs, output: &mut Output) -> Result<Exit, Problem> {
     let home = Home::open()?;
@@ -63,10 +59,7 @@ pub(super) fn sandbox(args: &SandboxArgs, output: &mut Output) -> Result<Exit, P
         view.folder.remove()?;
     }
     tell_how_it_ended(&exit.status, output);
-    Ok(match exit_of(&exit.status) {
-        Exit::Command(0) if limited => Exit::Command(LIMITED),
-        other => other,
-    })
+    Ok(exit_of(&exit.status, limited))
 }
 
 fn claim(home: &Home) -> Result<RunUidLease, Problem> {
@@ -191,10 +184,13 @@ async fn drive(policy: SandboxPolicy, held: bool, output: &mut Output) -> Result
 }
 
 /// `exited:N` → N; `signal:N` → 128 + N, as shells do; a command that never started → 127, or 126 when it is there
-/// and may not be executed; one that could not be watched any more → 125, the sandbox's own failure.
-fn exit_of(status: &str) -> Exit {
+/// and may not be executed; one that could not be watched any more → 125, the sandbox's own failure; one that met a limit
+/// and said that all went well → 124, as of timeout(1): what was ended may be a part of it that it did not ask after.
+fn exit_of(status: &str, limited: bool) -> Exit {
     let number = |text: &str| text.parse::<u8>().ok();
-    if let Some(code) = status.strip_prefix("exited:").and_then(number) {
+    if limited && status == "exited:0" {
+        Exit::Command(124)
+    } else if let Some(code) = status.strip_prefix("exited:").and_then(number) {
         Exit::Command(code)
     } else if let Some(signal) = status.strip_prefix("signal:").and_then(number) {
         Exit::Command(signal.saturating_add(128))
@@ -327,10 +323,13 @@ mod tests {
 
     #[test]
     fn the_commands_own_end_is_the_exit() {
-        assert_eq!(exit_of("exited:3"), Exit::Command(3));
-        assert_eq!(exit_of("signal:9"), Exit::Command(137));
-        assert_eq!(exit_of("not-started:no such file"), Exit::Command(127));
-        assert_eq!(exit_of("lost:limits are not held"), Exit::Command(125));
+        let told = [("exited:0", 0), ("exited:3", 3), ("signal:9", 137)];
+        let ours = [("not-started:no such file", 127), ("lost:limits are not held", 125)];
+        for (status, code) in told.into_iter().chain(ours) {
+            assert_eq!(exit_of(status, false), Exit::Command(code));
+            let limited = if code == 0 { 124 } else { code };
+            assert_eq!(exit_of(status, true), Exit::Command(limited), "{status}");
+        }
     }
 
     #[test]

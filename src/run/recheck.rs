@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use super::RunError;
 use super::gather::own_places;
 use super::recording::RecordError;
+use super::resume::free_uid;
 use crate::contract::{Attachments, FileSource, SealedContract};
 use crate::eligibility::landlock_floor;
 use crate::event::{Draft, EventSink, SinkError};
@@ -17,15 +18,14 @@ use crate::evidence::{CommandRow, INPUTS_DIR, PATCH};
 use crate::home::Home;
 use crate::inspection::inspect_patch;
 use crate::inspection::secrets::Scanner;
-use crate::store::{LiveFolder, Store};
+use crate::store::LiveFolder;
 use crate::verification::{
     Provisions, ReadyTree, SearchPlaces, Tree, Verification, Verified, replay as run_again,
     verification_files,
 };
 use crate::verify::{BundleContents, Check, Outcome, VerifyReport};
 use crate::workspace::{
-    Base, ObserveOptions, Patch, Placement, RunUid, VerificationTree, import_fixture, observe_target,
-    remove_remains,
+    Base, ObserveOptions, Patch, Placement, VerificationTree, import_fixture, observe_target, remove_remains,
 };
 
 const TREES: &str = "trees";
@@ -200,9 +200,7 @@ async fn carry_out(
     let text = |error: &dyn std::fmt::Display| error.to_string();
     let task = contract.task();
     let host = crate::sandbox::probe(home).map_err(|error| text(&error))?;
-    let kept = Store::open(home.state()).and_then(|store| store.kept_uids()).map_err(|error| text(&error))?;
-    let lease =
-        RunUid::claim_for_run(home.state(), |slot| !kept.contains(&slot)).map_err(|error| text(&error))?;
+    let lease = free_uid(home).map_err(|error| text(&error))?;
     let folder = LiveFolder::make(home.state(), "replay").map_err(|error| text(&error))?;
     let run_dir = folder.path();
     let placement = Placement {

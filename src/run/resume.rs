@@ -16,9 +16,9 @@ use crate::home::Home;
 use crate::inspection::secrets::Scanner;
 use crate::process::ProcessIdentity;
 use crate::run::cutoff::CutOff;
-use crate::store::{KeptInput, KeptRequest, LiveRun, RunRecord, RunState, Store};
+use crate::store::{KeptInput, KeptRequest, LiveRun, RunRecord, RunState, Store, StoreError};
 use crate::vocab::{Digest, RunId};
-use crate::workspace::{RunUid, RunUidLease};
+use crate::workspace::{RunUid, RunUidLease, UidError};
 
 /// How long a process that just died may hold its run.
 const DYING: Duration = Duration::from_secs(10);
@@ -156,12 +156,32 @@ pub(super) fn kept(request: &RunRequest, scene: &Scene) -> Option<KeptRequest> {
     })
 }
 
+/// Why there is no uid for a run, or for the replay of one.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NoUid {
+    /// It is not known which ones are kept.
+    #[error(transparent)]
+    Kept(#[from] StoreError),
+    /// None of the others can be had.
+    #[error(transparent)]
+    Claim(#[from] UidError),
+}
+
+impl From<NoUid> for CutOff {
+    fn from(error: NoUid) -> Self {
+        let host =
+            "Run `cto doctor`: it shows what this host can enforce, with the remedy for what it cannot.";
+        match error {
+            NoUid::Kept(error) => RecordError::from(error).into(),
+            NoUid::Claim(error) => Self::at("identity", error, host),
+        }
+    }
+}
+
 /// A uid that no run has that can be gone on with.
-pub(super) fn free_uid(home: &Home) -> Result<RunUidLease, CutOff> {
-    let host = "Run `cto doctor`: it shows what this host can enforce, with the remedy for what it cannot.";
-    let kept = Store::open(home.state()).and_then(|store| store.kept_uids()).map_err(RecordError::from)?;
-    RunUid::claim_for_run(home.state(), |slot| !kept.contains(&slot))
-        .map_err(|error| CutOff::at("identity", error, host))
+pub(super) fn free_uid(home: &Home) -> Result<RunUidLease, NoUid> {
+    let kept = Store::open(home.state())?.kept_uids()?;
+    Ok(RunUid::claim_for_run(home.state(), |slot| !kept.contains(&slot))?)
 }
 
 /// Whether the engine died by itself, for the first time in this run, and its thread can be gone on with.
@@ -183,4 +203,32 @@ fn refused(record: &RunRecord, why: &str, remedy: &str) -> RunError {
 
 fn refusal(sentence: String, remedy: &str) -> RunError {
     RunError::Usage { sentence, remedy: remedy.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::vocab::TaskId;
+
+    /// Of root; everybody else has one uid only.
+    #[test]
+    fn a_uid_that_a_run_needs_that_can_be_gone_on_with_is_given_to_nobody() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::at(dir.path()).unwrap();
+        let kept = free_uid(&home).unwrap();
+        let store = Store::open(home.state()).unwrap();
+        let mut live =
+            store.begin(&RunId::new(), &TaskId::parse("t").unwrap(), Path::new("/nowhere")).unwrap();
+        live.update(|record| {
+            record.run_state = RunState::Incomplete;
+            record.held.uid = Some(kept.uid().host_uid);
+        })
+        .unwrap();
+        let was = kept.uid();
+        drop(kept);
+        let other = free_uid(&home).unwrap();
+        assert!(!was.own || other.uid() != was, "{was:?}");
+    }
 }

@@ -218,9 +218,10 @@ const fn are_same(one: Answer, other: Answer) -> bool {
     matches!((one, other), (Answer::Always(one), Answer::Always(other)) if one == other)
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "asserted")]
 const fn opcode(parts: u32) -> u16 {
-    let [low, high, 0, 0] = parts.to_le_bytes() else { return 0 };
-    u16::from_le_bytes([low, high])
+    assert!(parts <= u16::MAX as u32);
+    parts as u16
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "asserted")]

@@ -34,6 +34,29 @@ fn the_sandbox_by_hand_ends_as_its_command_does() {
     bench.call(&["sandbox", "--ro", own.to_str().unwrap(), "--", "/bin/true"]).ends(2);
 }
 
+/// The uid is claimed before the call is parsed, and is the call's until its end.
+#[test]
+fn two_commands_by_hand_of_root_never_have_one_uid() {
+    if !nix::unistd::Uid::effective().is_root() {
+        return;
+    }
+    let bench = TestBench::new();
+    let map = "echo $(cat /proc/self/uid_map)";
+    let waits = format!("{map}; read -r line");
+    let mut first = bench.command(&["sandbox", "--", "/bin/sh", "-c", &waits]);
+    let mut first = first.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut one = String::new();
+    BufReader::new(first.stdout.as_mut().unwrap()).read_line(&mut one).unwrap();
+    let other = bench.call(&["sandbox", "--", "/bin/sh", "-c", map]).ends(0).out;
+    drop(first.stdin.take());
+    first.wait().unwrap();
+    let again = bench.call(&["sandbox", "--", "/bin/sh", "-c", map]).ends(0).out;
+    let uid = |map: &str| map.split(' ').nth(1).unwrap().parse::<u32>().unwrap();
+    // Where no other uid is mapped, it is the caller's.
+    assert!(uid(&one) != uid(&other) || uid(&one) == 0, "{one} {other}");
+    assert!(uid(&again) == 0 || uid(&again) >= 2_000_032_768, "{again}");
+}
+
 /// What becomes it was kept on one for a while.
 #[test]
 fn a_command_by_hand_may_use_the_processors_that_its_caller_may() {
