@@ -15,9 +15,9 @@ fn memory_by_hand_is_held_and_named() {
     assert!(seen.err.contains("limit memory_bytes of 100000000 reached"), "{}", seen.err);
     assert_ne!(seen.code, 0);
     // Whoever of the tree met it, and whatever the command makes of that.
-    let seen = hog("memory_bytes=100000000", &format!("{} || exit 0", HOG.replace("sleep(8)", "sleep(0)")));
+    let seen = hog("memory_bytes=100000000", &format!("{HOG} || exit 0"));
     assert!(seen.err.contains("limit memory_bytes of 100000000 reached"), "{}", seen.err);
-    assert!([124, 137].contains(&seen.code), "{}: {}", seen.code, seen.err);
+    assert_ne!(seen.code, 0, "{}", seen.err);
     hog("memory_bytes=500000000", &HOG.replace("sleep(8)", "sleep(0)")).ends(0);
     let seen = hog("patch_bytes=5", "true").ends(2);
     assert!(seen.err.contains("not supported by hand"), "{}", seen.err);
